@@ -5,10 +5,13 @@ BIN    := $(VENV)/bin
 UV     := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 UVPIP  := $(UV) pip install --quiet --python $(BIN)/python
 EXPORT  = --no-emit-index-url --no-emit-find-links --no-header
+# The page's sources need Node; nobody else does, because the built page is in the repository.
+WEB    := services/gateway/web
+NODE   := $(if $(shell command -v npm 2>/dev/null),$(WEB)/node_modules/.package-lock.json)
 HONCHO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run desktop check test bench lint docs dist lock chaos fuzz clean
+.PHONY: help demo run desktop check test bench lint docs web dist lock chaos fuzz clean
 
 help:            ## Show what there is
 	@grep -hE '^[a-z]+: .*##|^[a-z]+: +##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -24,9 +27,9 @@ $(VENV)/.server: requirements/server.txt pyproject.toml | $(BIN)/python
 	touch $@
 
 # Hundreds of processes start in the tests, and where Python may not write bytecode, each would compile all it imports.
-$(VENV)/.dev: requirements/dev.txt requirements/viewer.txt pyproject.toml | $(BIN)/python
+$(VENV)/.dev: requirements/dev.txt requirements/no-deps.txt pyproject.toml | $(BIN)/python
 	$(UVPIP) --compile-bytecode --require-hashes -r requirements/dev.txt
-	$(UVPIP) --no-deps --require-hashes -r requirements/viewer.txt
+	$(UVPIP) --no-deps --require-hashes -r requirements/no-deps.txt
 	$(UVPIP) --no-deps --no-build-isolation --editable .
 	touch $@ $(VENV)/.server
 
@@ -34,6 +37,10 @@ $(VENV)/.desktop: requirements/desktop.txt pyproject.toml | $(BIN)/python
 	$(UVPIP) --require-hashes -r requirements/desktop.txt
 	$(UVPIP) --no-deps --no-build-isolation --editable .
 	touch $@ $(VENV)/.server
+
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json $(WEB)/package.json
+	npm ci --prefix $(WEB) --silent
+	touch $@
 
 demo: $(VENV)/.server      ## Synthetic tomogram through all services: mask, score, picture
 	$(BIN)/cryomamba demo --out demo
@@ -50,7 +57,7 @@ check: $(VENV)/.dev        ## The unit tests, in under a minute
 		tests/sdk tests/common tests/broker/store tests/inference tests/docs tests/packaging $(ARGS)
 
 # Tests wait a lot, so four processes keep two cores busy. The tests of the desktop run with both bindings of Qt.
-test: $(VENV)/.dev         ## The whole suite
+test: $(VENV)/.dev $(NODE) ## The whole suite
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 	$(if $(ARGS),,QT_API=pyside6 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not system" tests/desktop)
 
@@ -64,7 +71,7 @@ chaos: $(VENV)/.dev        ## 200 jobs under SIGKILL, SIGSTOP, full disks, broke
 bench: $(VENV)/.dev        ## Measure, and write the results page
 	$(BIN)/python -m benchmarks $(ARGS)
 
-lint: $(VENV)/.dev         ## Style, strict types, import contracts, security
+lint: $(VENV)/.dev $(NODE) ## Style, strict types, import contracts, security
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -72,23 +79,31 @@ lint: $(VENV)/.dev         ## Style, strict types, import contracts, security
 		$(BIN)/mypy --platform $$platform --cache-dir .mypy_cache/$$platform sdk services/common cli desktop || exit 1; \
 	done
 	$(BIN)/lint-imports
+	$(if $(NODE),npm run --silent --prefix $(WEB) types)
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml sdk services cli desktop docs
 
 docs: $(VENV)/.dev         ## Build the documentation into site/
 	$(BIN)/python docs/generate.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+web: $(WEB)/node_modules/.package-lock.json ## Build the browser page into the gateway (needs Node)
+	npm run --silent --prefix $(WEB) build
+
 dist: $(VENV)/.dev         ## Build wheel and sdist, and try every extra in a new environment; EXTRAS="base tomo"
 	rm -rf dist
 	$(BIN)/python -m hatchling build -d dist
 	.ci/try-dist $(BIN)/python dist $(EXTRAS)
 
+# Of these the tests use a part that does not need what they ask for, or asks for versions that others do not.
+ALONE := "neuroglancer>=2.41; sys_platform == 'linux' and platform_machine == 'x86_64'" \
+	"openapi-python-client>=0.29" "ruamel.yaml>=0.18"
+
 lock: | $(BIN)/python      ## Lock the dependencies again, with hashes
 	echo "uv" | $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) - -o requirements/bootstrap.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --all-extras --group dev -o requirements/dev.txt
-	echo "neuroglancer>=2.41; sys_platform == 'linux' and platform_machine == 'x86_64'" | $(UV) pip compile -q --no-deps --no-annotate --universal --python-version 3.11 --generate-hashes $(EXPORT) - -o requirements/viewer.txt
+	printf '%s\n' $(ALONE) | $(UV) pip compile -q --no-deps --no-annotate --universal --python-version 3.11 --generate-hashes $(EXPORT) - -o requirements/no-deps.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --extra desktop --group build -c requirements/dev.txt -o requirements/desktop.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --extra server --group build -c requirements/dev.txt -o requirements/server.txt
 
 clean:           ## Remove the environment and everything made
-	rm -rf $(VENV) demo dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(WEB)/node_modules demo dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

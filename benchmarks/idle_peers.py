@@ -1,9 +1,10 @@
 """10,000 queued jobs, 10,000 idle peers with keys, 100,000 topics and 10,000 idle connections: what they take.
 
-The bus has keys and the gateway tokens. Each peer subscribes to the events of ten of the queued jobs and then does
-nothing; the idle connections have no token and come from sixty addresses. After each step, the memory and descriptors
-of broker and gateway are read, and a client with a token asks for a page of the job list, a hundred times. ``JOBS``,
-``PEERS``, ``TOPICS`` (of each peer) and ``CONNECTIONS`` are set in the environment.
+The bus has keys and the gateway tokens. The jobs belong to five people, who may have 20,000 topics each. Each peer
+subscribes to the events of ten of its owner's jobs and then does nothing; the idle connections have no token and come
+from sixty addresses. After each step, the memory and descriptors of broker and gateway are read, and a client with a
+token asks for a page of the job list, a hundred times. ``JOBS``, ``PEERS``, ``TOPICS`` (of each peer) and
+``CONNECTIONS`` are set in the environment.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -27,10 +29,11 @@ from benchmarks.unauthenticated import attacker
 
 from cryomamba.access.keys import KeyFile
 from cryomamba.access.roles import Role
-from cryomamba.client.bus_requester import BusRequester
+from cryomamba.client.bus_requester import BusRequester, keep_alive
 from cryomamba.client.bus_transport import BusTransport
 from cryomamba.client.calls import submit_job
 from cryomamba.engines.info import EngineInfo
+from cryomamba.errors import UnavailableError
 from cryomamba.models.jobs import SubmitRequest, VolumeSource
 from cryomamba.testing import Stack, wait_until
 from cryomamba.wire.requests import WorkerHello
@@ -44,20 +47,20 @@ TOPICS = int(os.environ.get("TOPICS", "10"))
 CONNECTIONS = int(os.environ.get("CONNECTIONS", "10000"))
 REQUESTS = 100
 AT_ONCE = 64
-PER_PROCESS = 2500
+OWNERS = 5
 QUIET_CPU = 0.5
 TIMEOUT_S = 1800.0
 
 
-def peers(key_file: Path, endpoint: str, jobs_file: Path, first: int, count: int) -> None:
+def peers(key_file: Path, endpoint: str, jobs_file: Path, count: int) -> None:
     """Connect so many peers, each subscribed to its topics, report, and wait until the process is ended."""
     key, jobs = KeyFile.read(key_file), jobs_file.read_text(encoding="utf-8").split()
     context = zmq.Context()
     context.set(zmq.MAX_SOCKETS, count + 8)
     opened = []
-    for number in range(first, first + count):
+    for number in range(count):
         peer = context.socket(zmq.SUB)
-        peer.setsockopt(zmq.HANDSHAKE_IVL, 0)
+        keep_alive(peer)
         key.secure(peer)
         for topic in range(TOPICS):
             peer.subscribe(event_topic(jobs[(number * TOPICS + topic) % len(jobs)]))
@@ -70,16 +73,15 @@ def peers(key_file: Path, endpoint: str, jobs_file: Path, first: int, count: int
 
 
 @contextmanager
-def idle_peers(key_files: list[Path], endpoint: str, jobs_file: Path, broker: psutil.Process) -> Iterator[None]:
-    """Hold all peers, in a few processes, from the moment that the broker has accepted them and is quiet."""
-    before = broker.num_fds()
+def idle_peers(folder: Path, endpoint: str, broker: psutil.Process) -> Iterator[None]:
+    """Hold all peers, in a process for each owner, once the broker has accepted them and is quiet."""
+    before, count = broker.num_fds(), PEERS // OWNERS
     with ExitStack() as stack:
-        for number, first in enumerate(range(0, PEERS, PER_PROCESS)):
-            count, key_file = min(PER_PROCESS, PEERS - first), key_files[number % len(key_files)]
-            arguments = [str(key_file), endpoint, str(jobs_file), str(first), str(count)]
+        for number in range(OWNERS):
+            files = [str(folder / f"{number}.key"), endpoint, str(folder / f"{number}.txt")]
             process = stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, "-m", "benchmarks.idle_peers", *arguments],
+                    [sys.executable, "-m", "benchmarks.idle_peers", *files, str(count)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                 )
@@ -97,24 +99,29 @@ def is_quiet(process: psutil.Process) -> bool:
     return process.cpu_percent(interval=2.0) < QUIET_CPU * 100
 
 
-async def submit_jobs(stack: Stack, key: KeyFile, worker_key: KeyFile) -> list[str]:
+async def submit_jobs(stack: Stack, keys: list[KeyFile], worker_key: KeyFile) -> list[list[str]]:
+    """Queue all jobs, and return the ids of each owner's."""
     endpoints = bus_endpoints(stack)
     worker = BusRequester(endpoints.jobs, src="w", key=worker_key)
     info = EngineInfo(name=ENGINE, summary="Never starts", parameters={"type": "object"}, needs_volume=False)
     await worker.request("worker.hello", WorkerHello(worker="w", host="here", pid=1, version="0", engines=(info,)))
-    transport = BusTransport(endpoints.jobs, endpoints=endpoints, key=key)
+    await worker.close()
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def submit() -> str:
+    async def submit(transport: BusTransport) -> str:
         async with places:
-            request = SubmitRequest(volume=VolumeSource(shape=(64, 64, 64)), engine=ENGINE)
-            return (await transport.call(submit_job(request))).job_id
+            key = str(uuid.uuid4())
+            request = SubmitRequest(volume=VolumeSource(shape=(64, 64, 64)), engine=ENGINE, client_key=key)
+            while True:
+                with suppress(UnavailableError):
+                    return (await transport.call(submit_job(request))).job_id
 
-    try:
-        return await asyncio.gather(*(submit() for _ in range(JOBS)))
-    finally:
+    found = []
+    for key in keys:
+        transport = BusTransport(endpoints.jobs, endpoints=endpoints, key=key)
+        found.append(await asyncio.gather(*(submit(transport) for _ in range(JOBS // OWNERS))))
         await transport.close()
-        await worker.close()
+    return found
 
 
 def report(stack: Stack, token: str, label: str) -> None:
@@ -134,9 +141,9 @@ def report(stack: Stack, token: str, label: str) -> None:
 
 
 def main() -> None:
-    if len(sys.argv) == 6:
-        key_file, endpoint, jobs_file, first, count = sys.argv[1:]
-        peers(Path(key_file), endpoint, Path(jobs_file), int(first), int(count))
+    if len(sys.argv) == 5:
+        key_file, endpoint, jobs_file, count = sys.argv[1:]
+        peers(Path(key_file), endpoint, Path(jobs_file), int(count))
         return
     with tempfile.TemporaryDirectory(prefix="cryomamba-idle-peers-") as name:
         folder = Path(name)
@@ -144,8 +151,10 @@ def main() -> None:
         token, _ = TokenStore(home / "keys").create("ada", (Scope.READ,), days=1)
         keys = BusKeys(home / "keys")
         keys.init()
-        files = [folder / f"ada{number}.key" for number in range(4)]
-        made = [keys.add(file.stem, Role.CLIENT, file=file, owner="ada") for file in files]
+        made = [
+            keys.add(f"key{number}", Role.CLIENT, file=folder / f"{number}.key", owner=owner)
+            for number, owner in enumerate(("ada", "bob", "cleo", "dan", "eve"))
+        ]
         worker = keys.add("spare", Role.WORKER, file=folder / "spare.key")
         with Stack(home, env={"CRYOMAMBA_REQUESTS_PER_MINUTE": "100000"}) as stack:
             stack.start("broker", "gateway")
@@ -153,11 +162,12 @@ def main() -> None:
             services = "".join(f"{name + ' MB':>12}{'fds':>8}" for name in ("broker", "gateway"))
             print(f"{'':<44}{services}{'answered':>10}{'median ms':>10}{'99 % ms':>9}")
             report(stack, token, "at rest")
-            jobs = asyncio.run(submit_jobs(stack, made[0], worker))
+            jobs = asyncio.run(submit_jobs(stack, made, worker))
             report(stack, token, f"{JOBS} queued jobs")
-            (folder / "jobs.txt").write_text(" ".join(jobs), encoding="utf-8")
+            for number, ids in enumerate(jobs):
+                (folder / f"{number}.txt").write_text(" ".join(ids), encoding="utf-8")
             broker = psutil.Process(stack.processes["broker"].pid)
-            with idle_peers(files, bus_endpoints(stack).events, folder / "jobs.txt", broker):
+            with idle_peers(folder, bus_endpoints(stack).events, broker):
                 report(stack, token, f"and {PEERS} idle peers, {PEERS * TOPICS} topics")
                 os.environ["CONNECTIONS"] = str(CONNECTIONS)
                 with attacker(stack.http_url):

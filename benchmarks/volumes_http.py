@@ -1,8 +1,11 @@
 """A tomogram of 10 GB over HTTP: how soon it opens, and what ten people who scroll cost.
 
 The tomogram is a sparse file (1024 × 2048 × 2560 voxels, int16), so no disk is measured: the numbers are those of a
-file that the operating system has in memory. "First" is the first request for that level or axis, "again" the next one
-in the same place. While ten clients scroll through sections and chunks, an eleventh asks whether the gateway lives.
+file that the operating system has in memory. "First" is the first request for that level or axis, "next" that for its
+neighbour, "again" one for the same. Beside the time that the client waits there is the time that the gateway computes,
+whatever else the machine does, and that of a plain read of the section's bytes from the file. While
+ten clients scroll through sections and chunks, an eleventh asks whether the gateway lives; before that, it asks for as
+long while nobody scrolls.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,6 +35,7 @@ from cryomamba.volumes.multiscale import levels_of
 SHAPE = (1024, 2048, 2560)
 CLIENTS = 10
 SECONDS = float(os.environ.get("SCROLL_SECONDS", "20"))
+RUNS = 3
 
 
 def sparse_upload(home: Path) -> str:
@@ -55,15 +60,38 @@ def sparse_upload(home: Path) -> str:
     return file_id
 
 
-async def timed(http: httpx.AsyncClient, what: str, path: str) -> None:
-    """Print the time of a request and of the same one again."""
-    times = []
-    for _ in range(2):
-        started = time.perf_counter()
+def computed_s(pid: int) -> float:
+    """Return how long the threads of a process have computed."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
+
+
+async def timed(http: httpx.AsyncClient, what: str, paths: Sequence[str], pid: int, raw_s: float | None = None) -> None:
+    """Print the time of requests, that of the gateway for each, and how long reading the same bytes takes."""
+    cells = ""
+    for path in paths:
+        computed, started = computed_s(pid), time.perf_counter()
         reply = await http.get(path)
-        times.append((time.perf_counter() - started) * 1000)
+        waited = time.perf_counter() - started
         reply.raise_for_status()
-    print(f"{what:44s} {times[0]:8.0f} ms {times[1]:8.0f} ms")
+        cells += f"{waited * 1000:6.0f} ({(computed_s(pid) - computed) * 1000:3.0f})"
+    print(f"{what:34s}{cells}" + ("" if raw_s is None else f"{raw_s * 1000:8.1f}"))
+
+
+def read_section_s(path: Path, axis: str, index: int) -> float:
+    """Read the bytes that a section needs, with as few calls as possible, and return how long it takes."""
+    depth, height, width = SHAPE
+    row, start = 2 * width, path.stat().st_size - 2 * depth * height * width
+    each = {
+        "z": [(height * row, start + index * height * row)],
+        "y": [(row, start + (z * height + index) * row) for z in range(depth)],
+        "x": [(2, start + (z * height + y) * row + 2 * index) for z in range(2, depth, 5) for y in range(2, height, 5)],
+    }[axis]
+    with path.open("rb", buffering=0) as file:
+        began = time.perf_counter()
+        for nbytes, offset in each:
+            os.pread(file.fileno(), nbytes, offset)
+        return time.perf_counter() - began
 
 
 async def scroll(url: str, base: str, seed: int, until: float) -> int:
@@ -99,40 +127,51 @@ async def beat(url: str, until: float) -> list[float]:
     return times
 
 
-def lags(metrics: str) -> str:
-    """Return how many of the gateway's own samples of its lag were above 50 ms."""
+def lags(metrics: str) -> tuple[int, int]:
+    """Return how many of the gateway's own samples of its lag were above 50 ms, and how many there are."""
     counts = dict(re.findall(r'cryomamba_gateway_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)', metrics))
-    return f"{float(counts['+Inf']) - float(counts['0.05']):.0f} of {float(counts['+Inf']):.0f}"
+    return int(float(counts["+Inf"]) - float(counts["0.05"])), int(float(counts["+Inf"]))
 
 
-async def measure(url: str, file_id: str, pid: int) -> None:
+async def live(http: httpx.AsyncClient, url: str, label: str, scrollers: Sequence[Awaitable[int]]) -> None:
+    """Print how soon the gateway answers while clients scroll, and how late its event loop is."""
+    late, samples = lags((await http.get("/metrics")).text)
+    until = time.perf_counter() + SECONDS
+    beating = asyncio.create_task(beat(url, until))
+    answers = sum(await asyncio.gather(*scrollers))
+    times = sorted(await beating)
+    later, more = lags((await http.get("/metrics")).text)
+    print(
+        f"{label}: {answers / SECONDS:.0f} answers/s; health: median {times[len(times) // 2] * 1000:.0f} ms, slowest "
+        f"{times[-1] * 1000:.0f} ms; event loop more than 50 ms late: {later - late} of {more - samples} samples"
+    )
+
+
+async def measure(url: str, file_id: str, path: Path, pid: int) -> None:
     """Print all measurements."""
     zarr = f"/v1/zarr/0.5/files/{file_id}.ome.zarr"
     async with httpx.AsyncClient(base_url=url, timeout=120, trust_env=False) as http:
-        print(f"{'':44s} {'first':>11s} {'again':>11s}")
-        await timed(http, "metadata", f"{zarr}/zarr.json")
+        print(f"{'ms (computed by the gateway)':34s}{'first':>12s}{'next':>12s}{'again':>12s}{'plain read':>12s}")
+        await timed(http, "metadata", [f"{zarr}/zarr.json"] * 3, pid)
         last = len(levels_of(SHAPE)) - 1
-        await timed(http, "chunk of the coarsest level", f"{zarr}/{last}/c/0/0/0")
+        await timed(http, "chunk of the coarsest level", [f"{zarr}/{last}/c/0/0/0"] * 3, pid)
         for level in (4, 3, 2, 1, 0):
-            await timed(http, f"chunk of level {level}, and its row", f"{zarr}/{level}/c/0/0/0")
+            chunks = [f"{zarr}/{level}/c/{z}/0/0" for z in (0, 1, 1)]
+            await timed(http, f"chunk of level {level}, and its row", chunks, pid)
         for axis, index in (("z", 500), ("y", 1000), ("x", 1200)):
-            await timed(
-                http,
-                f"section along {axis}, 1024 pixels",
-                f"/v1/files/{file_id}/slice?axis={axis}&index={index}&size=1024",
-            )
-        with Peak(pid) as peak:
-            until = time.perf_counter() + SECONDS
-            beating = asyncio.create_task(beat(url, until))
-            answers = sum(await asyncio.gather(*(scroll(url, file_id, n, until) for n in range(CLIENTS))))
-            times = sorted(await beating)
-        lag = lags((await http.get("/metrics")).text)
-    print(f"\n{CLIENTS} clients scroll for {SECONDS:.0f} s: {answers / SECONDS:.0f} answers/s")
-    print(f"health in between: median {times[len(times) // 2] * 1000:.0f} ms, slowest {times[-1] * 1000:.0f} ms")
-    print(f"event loop more than 50 ms late: {lag} samples")
-    print(
-        f"memory of the gateway: {peak.before:.0f} MB before, {peak.highest:.0f} MB at most, {peak.now():.0f} MB after"
-    )
+            sections = [
+                f"/v1/files/{file_id}/slice?axis={axis}&index={n}&size=1024" for n in (index, index + 1, index + 1)
+            ]
+            raw_s = read_section_s(path, axis, index + 2)
+            await timed(http, f"section along {axis}, 1024 pixels", sections, pid, raw_s)
+        print()
+        await live(http, url, f"nobody scrolls, {SECONDS:.0f} s", [asyncio.sleep(SECONDS, 0)])
+        for run in range(RUNS):
+            with Peak(pid) as peak:
+                until = time.perf_counter() + SECONDS
+                scrollers = [scroll(url, file_id, run * CLIENTS + n, until) for n in range(CLIENTS)]
+                await live(http, url, f"{CLIENTS} clients scroll", scrollers)
+            print(f"memory: {peak.before:.0f} MB before, {peak.highest:.0f} MB at most, {peak.now():.0f} MB after")
 
 
 def main() -> None:
@@ -150,7 +189,8 @@ def main() -> None:
                 announced = home / "gateway.json"
                 wait_until(announced.exists, what="the gateway")
                 url = re.findall(r'"url": "([^"]+)"', announced.read_text(encoding="utf-8"))[0]
-                asyncio.run(measure(url, file_id, gateway.pid))
+                path = home / "uploads" / "files" / file_id / "volume.mrc"
+                asyncio.run(measure(url, file_id, path, gateway.pid))
             finally:
                 gateway.terminate()
                 gateway.wait()

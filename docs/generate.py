@@ -133,7 +133,7 @@ def _fields(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def routes() -> str:
-    """Return the gateway's routes."""
+    """Return the gateway's routes, without HEAD, which is wherever GET is."""
     from cryomamba.settings import Settings
     from cryomamba_gateway.app import create_app
 
@@ -142,6 +142,7 @@ def routes() -> str:
         (f"`{method.upper()} {path}`", _sentence(about), ", ".join(_statuses(about)))
         for path, methods in paths.items()
         for method, about in methods.items()
+        if method != "head"
     ]
     return table(("Route", "What it does", "Answers"), rows)
 

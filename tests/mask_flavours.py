@@ -1,4 +1,4 @@
-"""One mask in every flavour in which programs write masks, and those that must be refused everywhere."""
+"""One mask and one score map in every flavour in which programs write them, and those that must be refused."""
 
 from __future__ import annotations
 
@@ -54,15 +54,44 @@ EXPECTED: Final = {
 }
 
 
+def scores() -> Any:
+    """Return a score map (z, y, x) with all scores from 0 to 127, and from 192 to 255."""
+    ramp = np.arange(192).reshape(SHAPE)
+    return np.where(ramp < 128, ramp, ramp + 64).astype(np.uint8)
+
+
+SCORES: Final = {
+    "scores: unsigned bytes by the header's maximum": (scores(), None),
+    "scores: IMOD's unsigned bytes": (scores(), 0),
+    "scores: IMOD's signed bytes": ((scores().astype(np.int16) - 128).astype(np.int8), 1),
+    "scores: 16-bit integers": (scores().astype(np.int16), None),
+    "scores: unsigned 16-bit integers": (scores().astype(np.uint16), None),
+    "scores: whole 32-bit floats": (scores().astype(np.float32), None),
+    "scores: whole 16-bit floats": (scores().astype(np.float16), None),
+}
+"""What is stored, and IMOD's flags or None, of score maps that are read."""
+
+REFUSED_SCORES: Final = {
+    "scores: probabilities": (scores().astype(np.float32) / 255, None, "0 to 1, as in a map of probabilities"),
+    "scores: fractions": (scores().astype(np.float32) / 2, None, "not whole numbers"),
+    "scores: signed bytes, not by IMOD": ((scores().astype(np.int16) - 128).astype(np.int8), None, "-128 to 127"),
+    "scores: -1 for voxels to ignore": (np.where(scores() == 9, -1, scores().astype(np.int16)), None, "-1 to 255"),
+    "scores: -1 through IMOD": (np.where(scores() > 127, -1, scores()).astype(np.int8), 1, "-1 to 127"),
+    "scores: above 255": (scores().astype(np.int16) * 2, None, "0 to 510"),
+}
+"""The same of score maps that are refused, and why."""
+
+
 def expected(flavour: str) -> Any:
     """Return the labels (z, y, x) that a flavour of :data:`GOOD` holds."""
     names, mask = EXPECTED.get(flavour, {1: 1, 2: 2}), labels()
     return np.select([mask == 1, mask == 2], [names[1], names[2]], 0).astype(np.uint16)
 
 
-def write(path: Path, flavour: str) -> Path:
-    """Write a flavour of :data:`GOOD` or :data:`REFUSED` as an MRC file with voxels of 10 Å."""
-    stored, imod_flags = {**GOOD, **REFUSED}[flavour]
+def write(path: Path, flavour: str, *labels: str) -> Path:
+    """Write a flavour of a mask or a score map as an MRC file with voxels of 10 Å."""
+    files: dict[str, Any] = {**GOOD, **REFUSED, **SCORES, **REFUSED_SCORES}
+    stored, imod_flags, *_ = files[flavour]
     record = np.zeros((), HEADER_DTYPE.newbyteorder("<"))
     record["nz"], record["ny"], record["nx"] = record["mz"], record["my"], record["mx"] = stored.shape
     record["cella"] = tuple(10.0 * side for side in stored.shape[::-1])
@@ -71,6 +100,8 @@ def write(path: Path, flavour: str) -> Path:
     record["map"], record["machst"], record["nversion"] = b"MAP ", (0x44, 0x44, 0, 0), 20141
     record["mode"] = {"int8": 0, "uint8": 0, "int16": 1, "float32": 2, "uint16": 6, "float16": 12}[stored.dtype.name]
     record["dmin"], record["dmax"] = float(np.nanmin(stored)), float(np.nanmax(stored))
+    record["nlabl"] = len(labels)
+    record["label"][: len(labels)] = [label.encode() for label in labels]
     raw = bytearray(record.tobytes())
     if imod_flags is not None:
         raw[152:160] = np.array([IMOD, imod_flags], "<i4").tobytes()

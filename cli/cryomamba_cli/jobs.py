@@ -26,6 +26,11 @@ _ID_LENGTH = 36
 
 def jobs(
     state: Annotated[State | None, typer.Option("--state", help="List only jobs in this state.")] = None,
+    engine: Annotated[str | None, typer.Option("--engine", help="List only jobs of this engine.")] = None,
+    search: Annotated[
+        str | None,
+        typer.Option("--search", help="List only jobs in whose id, label, volume, engine or owner each word occurs."),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="Maximum number of jobs.")] = 20,
     server: Server = None,
     json: Json = False,
@@ -35,7 +40,8 @@ def jobs(
     from cryomamba.models.jobs import JobState
 
     with cryomamba.connect(server) as client:
-        found = [one.record for one in client.jobs(state=JobState(state) if state else None, limit=limit)]
+        wanted = client.jobs(state=JobState(state) if state else None, engine=engine, search=search, limit=limit)
+        found = [one.record for one in wanted]
     if json:
         output.document(found)
     elif not found:

@@ -55,6 +55,8 @@ class ErrorCode(StrEnum):
     NOT_FOUND = "not_found", "There is no such job, file, preview or route."
     METHOD_NOT_ALLOWED = "method_not_allowed", "The route exists but does not accept this method."
     RANGE_NOT_SATISFIABLE = "range_not_satisfiable", "The requested range is beyond the end of the file."
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", "The body has a media type or encoding that is not accepted."
+    PRECONDITION_FAILED = "precondition_failed", "The file or record is not the one that the header If-Match names."
     CONFLICT = "conflict", "The present state does not allow this, or the idempotency key belongs to another request."
     JOB_FINAL = "job_final", "The job has already ended."
     STALE_ATTEMPT = "stale_attempt", "A worker reports an attempt that has been given to another worker."
@@ -204,6 +206,8 @@ _CLASSES: dict[ErrorCode, type[CryoMambaError]] = {
     ErrorCode.NOT_FOUND: NotFoundError,
     ErrorCode.METHOD_NOT_ALLOWED: InvalidRequestError,
     ErrorCode.RANGE_NOT_SATISFIABLE: InvalidRequestError,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: InvalidRequestError,
+    ErrorCode.PRECONDITION_FAILED: ConflictError,
     ErrorCode.CONFLICT: ConflictError,
     ErrorCode.JOB_FINAL: ConflictError,
     ErrorCode.STALE_ATTEMPT: ConflictError,

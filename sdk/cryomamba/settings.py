@@ -104,12 +104,14 @@ class Settings(BaseSettings):
         (), description="Host names of the gateway besides its address, such as em.example.org, separated by commas."
     )
     requests_per_minute: int = Field(600, ge=1, description="Maximum number of requests per token and minute.")
-    sockets_per_token: int = Field(32, ge=1, description="Maximum number of open WebSockets per token.")
+    sockets_per_token: int = Field(
+        32, ge=1, description="Maximum number of open WebSockets and event streams per token."
+    )
     max_unauthenticated: int = Field(
         512,
         ge=1,
         description="Maximum number of connections without a valid token (gateway) or key (broker); for one more, the "
-        "oldest of them is closed.",
+        "oldest of them is closed, by the broker only if it has sent nothing for 5 s.",
     )
     max_unauthenticated_per_address: int = Field(
         128,
@@ -128,10 +130,10 @@ class Settings(BaseSettings):
         24.0, gt=0, description="Hours after which an unfinished upload is removed if no part arrives."
     )
     volume_cache: Bytes = Field(
-        256 * 1024 * 1024,
+        128 * 1024 * 1024,
         ge=0,
-        description="Memory of the gateway for binned levels of volumes that are read as OME-Zarr, in bytes or with a "
-        "unit.",
+        description="Memory of the gateway for sections and for binned levels of volumes that are read as OME-Zarr, in "
+        "bytes or with a unit.",
     )
     keep_days: float = Field(
         30.0, ge=0, description="Days after which 'cryomamba gc' deletes finished jobs and uploaded files."

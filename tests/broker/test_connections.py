@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 
 import pytest
+import zmq.asyncio
 from tests.broker.locked_bus import LockedBus
 
 from cryomamba.client import calls
@@ -14,6 +15,7 @@ from cryomamba.client.bus_requester import BusRequester
 from cryomamba.settings import Settings
 from cryomamba.testing import DEADLINE_S, wait_until_async
 from cryomamba.wire.requests import Empty
+from cryomamba_broker.connections import BusConnection
 from cryomamba_broker.server import Broker
 
 LIMIT, PER_ADDRESS = 6, 4
@@ -52,6 +54,19 @@ class Stranger:
                 return
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handshake must go on at once."""
+    monkeypatch.setattr("cryomamba_broker.connections.SILENT_S", 0.0)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow this machine, a handshake is under way as long as ZeroMQ waits for it."""
+    monkeypatch.setattr("cryomamba_broker.connections.SILENT_S", DEADLINE_S)
+
+
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("sent", [b"", b"\xff", GREETING, GREETING + HELLO], ids=["", "byte", "greeting", "hello"])
 async def test_strangers_evict_one_another(bus: LockedBus, sent: bytes) -> None:
     """Of connections without a complete handshake the oldest are closed, on every socket; peers with a key stay."""
@@ -72,6 +87,42 @@ async def test_strangers_evict_one_another(bus: LockedBus, sent: bytes) -> None:
     subscription.close()
 
 
+@pytest.mark.usefixtures("patient")
+async def test_a_crowd_from_one_address_is_let_in(bus: LockedBus) -> None:
+    """Peers with a key that connect at once, many more than may be without one, all get through at the first try."""
+    with zmq.asyncio.Context() as context, ExitStack() as stack:
+        peers = []
+        for _ in range(25 * PER_ADDRESS):
+            peer = context.socket(zmq.DEALER)
+            stack.callback(peer.close, linger=0)
+            bus.files["ada"].secure(peer)
+            peer.connect(bus.broker.endpoints.jobs)
+            peers.append(peer)
+
+        async def admitted() -> bool:
+            return len(complete(bus.broker)) >= len(peers)
+
+        await wait_until_async(admitted, what="the crowd")
+        assert bus.broker.counters.evicted == 0
+
+
+@pytest.mark.usefixtures("patient")
+async def test_handshakes_under_way_are_bounded(bus: LockedBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections that have just sent something are closed, too, if there are more than the bound for one address."""
+    monkeypatch.setattr("cryomamba_broker.connections.UNFINISHED_MAX", 4 * PER_ADDRESS)
+    async with AsyncExitStack() as stack:
+        many = [await Stranger.connect(bus.broker.endpoints.jobs, stack, GREETING) for _ in range(8 * PER_ADDRESS)]
+        for one in many[: 4 * PER_ADDRESS]:
+            await one.closed()
+        assert (await bus.transport(bus.files["bob"]).call(calls.server_info())).engines
+
+
+def complete(broker: Broker) -> list[BusConnection]:
+    """Return the broker's connections whose handshake is complete."""
+    return [one for one in broker.connections if one.complete]
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_an_open_bus_bounds_silent_connections(
     broker: Broker, client: BusRequester, connect: Callable[..., BusRequester]
 ) -> None:

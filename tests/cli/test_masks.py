@@ -117,6 +117,17 @@ def test_masks_of_other_programs(cli: Cli, tmp_path: Path, flavour: str) -> None
     assert np.array_equal(mrcfile.read(tmp_path / "c.mrc"), expected)
 
 
+def test_a_score_map_that_imod_stored(cli: Cli, tmp_path: Path) -> None:
+    """``threshold`` reads the scores that were meant, and refuses probabilities with what to do."""
+    mask_flavours.write(tmp_path / "s.mrc", "scores: IMOD's signed bytes")
+    assert cli("threshold", "s.mrc", "--high", 200, "-o", "m.mrc").exit_code == 0
+    assert np.array_equal(mrcfile.read(tmp_path / "m.mrc"), mask_flavours.scores() >= 200)
+    mask_flavours.write(tmp_path / "p.mrc", "scores: probabilities")
+    refused = cli("threshold", "p.mrc", "--high", 200, "-o", "n.mrc")
+    assert refused.exit_code == 5
+    assert "Multiply it by 255" in refused.stderr
+
+
 def test_labels_below_zero_are_dropped_on_request(cli: Cli, tmp_path: Path) -> None:
     """``measure`` refuses them and names the command that makes them background."""
     mask_flavours.write(tmp_path / "m.mrc", "-1 for voxels to ignore")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -62,7 +63,7 @@ def test_the_bus_page_has_all_constants_and_requests() -> None:
 
 
 def test_every_dependency_has_a_reason() -> None:
-    """The page names exactly the packages of ``pyproject.toml``."""
+    """The page names exactly the packages of ``pyproject.toml`` and of the browser page's ``package.json``."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     listed = list(project["project"]["dependencies"])
     for extra in project["project"]["optional-dependencies"].values():
@@ -70,6 +71,8 @@ def test_every_dependency_has_a_reason() -> None:
     for group in project["dependency-groups"].values():
         listed += [item for item in group if isinstance(item, str)]
     names = {re.split(r"[\[<>=~! ]", item)[0] for item in listed}
+    browser = json.loads((ROOT / "services" / "gateway" / "web" / "package.json").read_text("utf-8"))
+    names |= {*browser["dependencies"], *browser["devDependencies"]}
     assert {row[0].strip("`") for row in rows(DOCS / "explanations" / "dependencies.md")} == names
 
 

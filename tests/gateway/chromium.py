@@ -78,6 +78,18 @@ class Tab:
         """Return the text of an element."""
         return str(await self.value(f"document.querySelector({json.dumps(selector)}).textContent"))
 
+    async def press(self, key: str) -> None:
+        """Press a key and let it go."""
+        text = key if len(key) == 1 else ""
+        await self.call("Input.dispatchKeyEvent", type="keyDown", key=key, code=key, text=text)
+        await self.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=key)
+
+    async def resize(self, width: int, height: int) -> None:
+        """Give the page another size."""
+        await self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )
+
     async def picture(self) -> bytes:
         """Return the window as PNG."""
         return base64.b64decode((await self.call("Page.captureScreenshot", format="png"))["data"])

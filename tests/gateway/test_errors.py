@@ -52,7 +52,7 @@ async def test_unknown_routes_and_methods(services: Services, method: str, path:
 
 async def test_allow_names_the_methods_of_all_routes(services: Services) -> None:
     """Routes with the same path count as one."""
-    assert (await services.http.patch("/v1/jobs/x")).headers["Allow"] == "DELETE, GET"
+    assert (await services.http.patch("/v1/jobs/x")).headers["Allow"] == "DELETE, GET, HEAD"
     # An artifact's link has the same shape, with one parameter more.
     assert (await services.http.patch("/v1/files/x/zarr-link")).headers["Allow"] == "POST"
     assert (await services.http.patch("/jobs")).headers["Allow"] == "GET, POST"

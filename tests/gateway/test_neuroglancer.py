@@ -45,7 +45,7 @@ def viewer() -> Iterator[str]:
     """The origin of a site with the viewer, which is not the gateway's."""
     found = importlib.util.find_spec("neuroglancer")
     if found is None or not found.submodule_search_locations:
-        pytest.skip("neuroglancer is not installed (requirements/viewer.txt; Linux on x86-64 only)")
+        pytest.skip("neuroglancer is not installed (requirements/no-deps.txt; Linux on x86-64 only)")
     folder = Path(found.submodule_search_locations[0]) / "static" / "client"
     with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))) as site:
         thread = threading.Thread(target=site.serve_forever)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -12,6 +12,9 @@ from cryomamba.errors import ErrorCode
 from cryomamba.settings import Settings
 from cryomamba_gateway.app import create_app
 from cryomamba_gateway.errors import STATUS
+
+# Models of requests beside those that are named in a test.
+REQUESTS: Final[frozenset[str]] = frozenset()
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def test_every_error_is_the_envelope_with_an_example(schema: dict[str, Any]) -> 
     for name, operation in operations(schema):
         assert "500" in operation["responses"], name
         for status, response in operation["responses"].items():
-            if int(status) < 400:
+            if int(status) < 400 or name.startswith("head "):
                 continue
             content = response["content"]["application/json"]
             assert content["schema"] == {"$ref": "#/components/schemas/ErrorBody"}, (name, status)
@@ -59,6 +62,68 @@ def test_every_success_has_a_schema_and_every_response_its_headers(schema: dict[
             for content in response.get("content", {}).values():
                 assert content["schema"], (name, status)
         assert "Retry-After" in operation["responses"].get("503", {"headers": {"Retry-After": 1}})["headers"]
+
+
+def test_head_is_wherever_get_is_and_has_no_content(schema: dict[str, Any]) -> None:
+    """A generated client must not look for a body in its responses."""
+    for path, methods in schema["paths"].items():
+        if "get" not in methods:
+            continue
+        assert set(methods["head"]["responses"]) == set(methods["get"]["responses"]), path
+        assert not any("content" in response for response in methods["head"]["responses"].values()), path
+
+
+def test_a_choice_is_of_named_closed_models(schema: dict[str, Any]) -> None:
+    """Each alternative has the one field that it is about, required, and none of the others."""
+    models = schema["components"]["schemas"]
+    for name, fields in {
+        "VolumeSource": ["path", "file_id", "job_id", "shape"],
+        "MaskSource": ["path", "file_id", "job_id"],
+        "RevisionBody": ["file_id", "path"],
+    }.items():
+        alternatives = [models[one["$ref"].rpartition("/")[2]] for one in models[name]["oneOf"]]
+        assert [one["required"] for one in alternatives] == [[field] for field in fields]
+        for one in alternatives:
+            assert one["additionalProperties"] is False
+            assert set(one["properties"]) & set(fields) == set(one["required"])
+            assert "anyOf" not in one["properties"][one["required"][0]]
+
+
+def test_what_is_always_sent_is_required_and_nothing_has_a_default(schema: dict[str, Any]) -> None:
+    """Fields of responses are all required; a default would make one of a request mandatory in some clients."""
+    models = schema["components"]["schemas"]
+    requests = {"JobRequest", "PreviewOptions", "ThresholdBody", "UploadRequest", *REQUESTS}
+    for name, model in models.items():
+        properties = model.get("properties", {})
+        assert not any("default" in value for value in properties.values()), name
+        if name not in requests and not name.startswith(("Volume", "Mask", "Revision")):
+            assert set(model.get("required", ())) == set(properties), name
+    assert "The default is 1.0." in models["PreviewOptions"]["properties"]["interval_s"]["description"]
+    assert models["PreviewOptionsOut"]["required"] == ["interval_s", "max_voxels"]
+    assert not any(name.endswith(("-Input", "-Output")) for name in models)
+
+
+def test_an_operation_has_one_media_type(schema: dict[str, Any]) -> None:
+    """But those that read what is of any type."""
+    several = {
+        operation["operationId"]
+        for _, operation in operations(schema)
+        for response in operation["responses"].values()
+        if len(response.get("content", {})) > 1
+    }
+    assert several == {"getPreview", "getArtifact", "getSigned", "getZarr", "getSharedZarr"}
+
+
+def test_names_of_the_first_documentation_are_marked(schema: dict[str, Any]) -> None:
+    """As deprecated, each with what to use instead."""
+    models = schema["components"]["schemas"]
+    fields = [models["JobRequest"]["properties"][name] for name in ("file_id", "model", "volume_shape")]
+    fields.append(models["CancelledJob"]["properties"]["status"])
+    listing = schema["paths"]["/v1/jobs"]["get"]["parameters"]
+    fields.append(next(one for one in listing if one["name"] == "status"))
+    for field in fields:
+        assert field["deprecated"] is True
+        assert "Use `" in field["description"]
 
 
 def test_every_body_is_typed_and_has_examples(schema: dict[str, Any]) -> None:

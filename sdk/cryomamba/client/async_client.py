@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, Unpack
 
 from pydantic import ValidationError
 
@@ -21,7 +21,8 @@ from cryomamba.engines.info import EngineInfo
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.models.events import Event
 from cryomamba.models.files import FileRecord
-from cryomamba.models.jobs import RETHRESHOLD, JobRecord, JobState, PreviewOptions, SubmitRequest, VolumeSource
+from cryomamba.models.job_filter import JobConditions, JobFilter
+from cryomamba.models.jobs import RETHRESHOLD, JobRecord, PreviewOptions, SubmitRequest, VolumeSource
 from cryomamba.models.masks import MaskSource
 from cryomamba.models.server import ServerInfo
 from cryomamba.wire.requests import invalid_fields
@@ -272,13 +273,31 @@ class AsyncClient(JobRequests):
         """Return a job."""
         return AsyncJob(self, await self.transport.call(calls.get_job(job_id)))
 
-    async def jobs(self, *, state: JobState | None = None, limit: int = 50) -> list[AsyncJob]:
-        """Return up to `limit` jobs, newest first."""
+    async def jobs(self, *, limit: int = 50, **conditions: Unpack[JobConditions]) -> list[AsyncJob]:
+        """Return up to `limit` jobs, newest first.
+
+        Parameters
+        ----------
+        limit : int
+        conditions
+            Only jobs that meet all of these: ``state`` (one or several), ``engine``, ``owner``, ``name``,
+            ``created_after`` and ``created_before`` (with time zone), and ``search``, words that occur in the job's id,
+            label, volume, engine or owner.
+
+        Raises
+        ------
+        InvalidRequestError
+            A condition does not fit.
+        """
+        try:
+            wanted = JobFilter.model_validate(conditions)
+        except ValidationError as error:
+            raise invalid_fields(error) from None
         records: list[JobRecord] = []
         cursor = None
         while len(records) < limit:
-            wanted = min(limit - len(records), PAGE)
-            page = await self.transport.call(calls.list_jobs(state=state, limit=wanted, cursor=cursor))
+            size = min(limit - len(records), PAGE)
+            page = await self.transport.call(calls.list_jobs(wanted, limit=size, cursor=cursor))
             records += page.jobs
             cursor = page.cursor
             if cursor is None:

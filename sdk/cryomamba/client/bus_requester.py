@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ import zmq.asyncio
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import CryoMambaError, ErrorCode, ProtocolError, UnavailableError, error_from_payload
 from cryomamba.models.base import Request
+from cryomamba.system_errors import system_errors_translated
 from cryomamba.wire.constants import HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS, JOBS_HWM, PAYLOAD_MAX_BYTES
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
 from cryomamba.wire.messages import ERROR
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from cryomamba.access.keys import KeyFile
 
 RESEND_S = 2.0
+# Of a context with two sockets and a monitor: nine, counted on Linux, and some to spare for other threads.
+_CONTEXT_DESCRIPTORS = 16
 EVERYTHING = Visibility.everything()
 
 
@@ -45,12 +50,32 @@ def client_closed() -> UnavailableError:
     return UnavailableError("The client was closed.", retryable=False)
 
 
+def new_context() -> zmq.asyncio.Context:
+    """Create a context for sockets of the bus.
+
+    Raises
+    ------
+    UnavailableError
+        There are too few descriptors for it. They are tried first, because libzmq would end the process.
+    """
+    with system_errors_translated(), ExitStack() as tried:
+        for _ in range(_CONTEXT_DESCRIPTORS):
+            tried.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+    return zmq.asyncio.Context()
+
+
 def keep_alive(socket: zmq.Socket[Any]) -> None:
-    """Set the options of every socket of the bus: heartbeats, a limit on messages, and no lingering on close."""
+    """Set the options of every socket that connects to the bus: heartbeats, a limit on messages, no lingering on close.
+
+    There is no limit on the number of messages received: once it is reached, libzmq 4.3.5 ends the process (``Assertion
+    failed: _input_stopped``) if the connection is replaced before they are read (zeromq/libzmq#3937). They are read at
+    once, into queues that keep the newest.
+    """
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
     socket.setsockopt(zmq.MAXMSGSIZE, PAYLOAD_MAX_BYTES)
+    socket.setsockopt(zmq.RCVHWM, 0)
     socket.setsockopt(zmq.RECONNECT_IVL, 100)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
 
@@ -77,11 +102,10 @@ class BusRequester:
         self.envelopes = EnvelopeFactory(src)
         self.malformed = 0
         self.broker_epoch: int | None = None
-        self._context = zmq.asyncio.Context()
+        self._context = new_context()
         self._socket = self._context.socket(zmq.DEALER)
         keep_alive(self._socket)
         self._socket.setsockopt(zmq.SNDHWM, JOBS_HWM)
-        self._socket.setsockopt(zmq.RCVHWM, JOBS_HWM)
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
         if key is not None:
             key.secure(self._socket)

@@ -13,12 +13,11 @@ import zmq
 import zmq.asyncio
 from zmq.utils.monitor import parse_monitor_message
 
-from cryomamba.client.bus_requester import client_closed, keep_alive
+from cryomamba.client.bus_requester import client_closed, keep_alive, new_context
 from cryomamba.client.latest_value_queue import LatestValueQueue
 from cryomamba.endpoints import BusEndpoints
 from cryomamba.errors import ProtocolError
 from cryomamba.models.events import ConnectionEvent
-from cryomamba.wire.constants import EVENTS_HWM, PREVIEW_OUT_HWM
 from cryomamba.wire.envelope import Envelope, decode
 from cryomamba.wire.messages import PREVIEW, PROGRESS
 from cryomamba.wire.topics import (
@@ -93,9 +92,9 @@ class BusSubscriber:
         self.malformed = 0
         self.connection = ConnectionEvent("lost", "Not connected yet.")
         self._epoch: int | None = None
-        self._context = zmq.asyncio.Context()
-        self._events = self._socket(endpoints.events, EVENTS_HWM)
-        self._previews = self._socket(endpoints.preview_out, PREVIEW_OUT_HWM)
+        self._context = new_context()
+        self._events = self._socket(endpoints.events)
+        self._previews = self._socket(endpoints.preview_out)
         self._monitor = self._events.get_monitor_socket(
             zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED | zmq.Event.CONNECT_RETRIED
         )
@@ -111,10 +110,9 @@ class BusSubscriber:
             asyncio.create_task(self._watch_connection(), name="bus-connection"),
         ]
 
-    def _socket(self, endpoint: str, high_water_mark: int) -> zmq.asyncio.Socket:
+    def _socket(self, endpoint: str) -> zmq.asyncio.Socket:
         socket = self._context.socket(zmq.SUB)
         keep_alive(socket)
-        socket.setsockopt(zmq.RCVHWM, high_water_mark)
         if endpoint.startswith("tcp://["):
             socket.setsockopt(zmq.IPV6, 1)
         if self._key is not None:

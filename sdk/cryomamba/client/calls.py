@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from cryomamba.errors import no_such_job
 from cryomamba.models.base import Record, Request
 from cryomamba.models.files import FileList
-from cryomamba.models.jobs import JobPage, JobRecord, JobState, SubmitRequest
+from cryomamba.models.job_filter import JobFilter
+from cryomamba.models.jobs import JobPage, JobRecord, SubmitRequest
 from cryomamba.models.server import Activity, ServerInfo
 from cryomamba.wire import messages
 from cryomamba.wire.requests import Empty, FocusRequest, JobRef, ListRequest, ReviseRequest
@@ -23,6 +24,7 @@ R_co = TypeVar("R_co", bound=Record, covariant=True)
 REVISE_S: Final = 120.0
 KEY_MAX: Final = 200
 EMPTY: Final = Empty()
+ANY_JOB: Final = JobFilter()
 
 
 class Acknowledged(Record):
@@ -51,7 +53,7 @@ class HttpForm:
     Attributes
     ----------
     method, path : str
-    query : mapping of str to str
+    query : mapping of str to str, number or list of str
     json : mapping or None
         The body.
     headers : mapping of str to str
@@ -61,7 +63,7 @@ class HttpForm:
 
     method: str
     path: str
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str | int | list[str]] = field(default_factory=dict)
     json: Mapping[str, Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = True
@@ -115,11 +117,10 @@ def get_job(job_id: str) -> Call[JobRecord]:
     return _job_call(messages.JOB_GET, job_id, "GET")
 
 
-def list_jobs(*, state: JobState | None = None, limit: int = 50, cursor: str | None = None) -> Call[JobPage]:
+def list_jobs(wanted: JobFilter = ANY_JOB, *, limit: int = 50, cursor: str | None = None) -> Call[JobPage]:
     """Ask for one page of the jobs, newest first."""
-    fields = {"state": state, "limit": limit, "cursor": cursor}
-    query = {name: str(value) for name, value in fields.items() if value is not None}
-    body = ListRequest(state=state, limit=limit, cursor=cursor)
+    body = ListRequest(**dict(wanted), limit=limit, cursor=cursor)
+    query = body.model_dump(mode="json", exclude_none=True)
     return Call(JobPage, BusForm(messages.JOB_LIST, body), HttpForm("GET", "/v1/jobs", query))
 
 

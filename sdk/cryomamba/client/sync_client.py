@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from types import AsyncGeneratorType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from cryomamba.client.async_client import AsyncClient, aconnect
 from cryomamba.client.job import AsyncJob, JobFields
 from cryomamba.client.loop_thread import LoopThread
-from cryomamba.models.jobs import JobRecord, JobState
+from cryomamba.models.job_filter import JobConditions
+from cryomamba.models.jobs import JobRecord
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -146,9 +147,9 @@ class Client(Blocking[AsyncClient]):
     watch = iterating(AsyncClient.watch)
     watch_all = iterating(AsyncClient.watch_all)
 
-    def jobs(self, *, state: JobState | None = None, limit: int = 50) -> list[Job]:
-        """Return up to `limit` jobs, newest first."""
-        jobs = self.thread.run(self.target.jobs(state=state, limit=limit))
+    def jobs(self, *, limit: int = 50, **conditions: Unpack[JobConditions]) -> list[Job]:
+        """Return up to `limit` jobs, newest first, those that meet all conditions of :meth:`AsyncClient.jobs`."""
+        jobs = self.thread.run(self.target.jobs(limit=limit, **conditions))
         return [Job(job, self.thread) for job in jobs]
 
     def close(self) -> None:

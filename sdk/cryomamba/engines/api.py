@@ -85,6 +85,8 @@ class VolumeContext:
         so that the same volume always gives the same result.
     header_labels : tuple of str
         Text labels of the file's header; of a result of CryoMamba, one says what it is.
+    imod_signed : bool
+        Whether IMOD wrote bytes of 0 to 255 less 128; `read` and the tiles have them as stored.
     scratch : Path or None
         Directory for temporary files of :meth:`Engine.prepare`, unnamed ones if possible; None for the system's
         temporary directory.
@@ -109,6 +111,7 @@ class VolumeContext:
     statistics: Statistics | None
     read: Callable[[Slices], Voxels]
     header_labels: tuple[str, ...] = ()
+    imod_signed: bool = False
     scratch: Path | None = None
     threads: int = 1
     compute_slot: AbstractContextManager[object] = field(default_factory=nullcontext)

@@ -30,7 +30,7 @@ class EngineInfo(BaseModel):
         Why not, and what to do.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", json_schema_serialization_defaults_required=True)
 
     name: EngineName
     summary: str

@@ -21,7 +21,7 @@ class ScratchGrid(BaseModel):
         Name of that parameter, a length in Å; empty for none.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", json_schema_serialization_defaults_required=True)
 
     bytes_per_node: int = Field(ge=1, le=1024)
     step: float = Field(gt=0)

@@ -28,7 +28,8 @@ def is_none(value: object) -> bool:
 class Record(BaseModel):
     """The base of all records: immutable, and tolerant of fields that a newer peer adds."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # A record is sent with all its fields, and its schema says so.
+    model_config = ConfigDict(frozen=True, extra="ignore", json_schema_serialization_defaults_required=True)
 
 
 class Request(BaseModel):

@@ -68,8 +68,13 @@ class VolumeSource(Request):
     model_config = ConfigDict(
         json_schema_extra={
             "oneOf": [
-                {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
-                for name in ("path", "file_id", "job_id", "shape")
+                {"title": title, "required": [name], "properties": {name: {"not": {"type": "null"}}}}
+                for name, title in {
+                    "path": "VolumePath",
+                    "file_id": "VolumeFile",
+                    "job_id": "VolumeScores",
+                    "shape": "VolumeDemo",
+                }.items()
             ]
         }
     )
@@ -89,6 +94,8 @@ class VolumeSource(Request):
 
 class PreviewOptions(Request):
     """How often and how finely previews are made."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
     interval_s: Annotated[float, Field(ge=0.05, le=60), JSON_NUMBER] = Field(
         1.0, description="Minimum interval between two previews, in seconds."

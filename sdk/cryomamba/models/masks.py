@@ -25,8 +25,8 @@ class MaskSource(Request):
     model_config = ConfigDict(
         json_schema_extra={
             "oneOf": [
-                {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
-                for name in ("path", "file_id", "job_id")
+                {"title": title, "required": [name], "properties": {name: {"not": {"type": "null"}}}}
+                for name, title in {"path": "MaskPath", "file_id": "MaskFile", "job_id": "MaskJob"}.items()
             ]
         }
     )

@@ -30,7 +30,8 @@ Labels = NDArray[np.unsignedinteger[Any]]
 
 LABEL_MAX: Final = 0xFFFF
 _BYTE_MAX: Final = 0xFF
-_IMOD_OFFSET: Final = 128
+IMOD_OFFSET: Final = 128
+"""What IMOD subtracts from bytes that it stores as signed ones."""
 # Programs use one value below 0 for voxels to ignore, seldom two; a tomogram of integers has more.
 _IGNORE_LABELS_MAX: Final = 2
 
@@ -123,7 +124,7 @@ class LabelVolume:
     def _labels(self, stored: NDArray[Any]) -> Labels:
         if self._content is not None:
             if self._content.offset:
-                stored = stored.view(np.uint8) ^ np.uint8(_IMOD_OFFSET)
+                stored = stored.view(np.uint8) ^ np.uint8(IMOD_OFFSET)
             elif self._content.negative:
                 stored = np.maximum(stored, 0)
         if self._selected is not None:
@@ -154,7 +155,7 @@ def _read_content(volume: Volume) -> _Content | None:
         if len(negative) > _IGNORE_LABELS_MAX and not volume.header.imod_signed:
             return None
     if volume.header.imod_signed and lowest < -1:
-        return _Content(int(highest) + _IMOD_OFFSET, offset=_IMOD_OFFSET)
+        return _Content(int(highest) + IMOD_OFFSET, offset=IMOD_OFFSET)
     return _Content(max(int(highest), 0), negative=tuple(sorted(map(int, negative))))
 
 

@@ -18,7 +18,7 @@ class VolumeWarning(BaseModel):
         A sentence for users, and what to do.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
     code: str
     message: str
@@ -37,7 +37,7 @@ class ExtendedHeader(BaseModel):
         Length in bytes.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
     type: str
     nbytes: int
@@ -84,7 +84,7 @@ class VolumeMeta(BaseModel):
         Irregularities of the header.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
     name: str
     shape: tuple[int, int, int]

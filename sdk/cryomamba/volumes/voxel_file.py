@@ -10,7 +10,7 @@ import io
 import itertools
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,18 +159,22 @@ class VoxelFile:
                 self.read_into(out[n : n + 1, m : m + 1], (section, section + 1), (row, row + 1), columns)
             return out
         nbytes = self._run_nbytes(columns)
+        starts = [row * self._layout.row_nbytes for row in rows]
         for n, section in enumerate(sections):
-            parts = [self._read_at(nbytes, self._offset(section, row, columns[0])) for row in rows]
-            content = b"".join(parts)
+            first = self._offset(section, 0, columns[0])
+            content = b"".join(self._read_parts(nbytes, [first + start for start in starts]))
             if len(content) != nbytes * len(rows):
                 raise _truncated()
             out[n] = np.frombuffer(content, self._dtype).reshape(len(rows), -1)
         return out
 
-    def _read_at(self, nbytes: int, offset: int) -> bytes:
+    def _read_parts(self, nbytes: int, offsets: Sequence[int]) -> Iterable[bytes]:
         if hasattr(os, "pread"):
-            content: bytes = os.pread(self._file.fileno(), nbytes, offset)
-            return content
+            # A loop in C: there are a hundred thousand of them in a section.
+            return map(os.pread, itertools.repeat(self._file.fileno()), itertools.repeat(nbytes), offsets)
+        return [self._read_at(nbytes, offset) for offset in offsets]
+
+    def _read_at(self, nbytes: int, offset: int) -> bytes:
         with self._lock:
             self._file.seek(offset)
             return self._file.read(nbytes)

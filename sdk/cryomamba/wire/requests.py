@@ -14,17 +14,8 @@ from cryomamba.engines.api import Estimate
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.models.base import Record, Request
-from cryomamba.models.jobs import (
-    Artifact,
-    JobError,
-    JobEvent,
-    JobId,
-    JobRecord,
-    JobState,
-    Label,
-    Progress,
-    SubmitRequest,
-)
+from cryomamba.models.job_filter import JobFilter
+from cryomamba.models.jobs import Artifact, JobError, JobEvent, JobId, JobRecord, Label, Progress, SubmitRequest
 from cryomamba.volumes.metadata import VolumeWarning
 from cryomamba.wire import messages
 
@@ -41,10 +32,9 @@ class JobRef(Request):
     job: JobId
 
 
-class ListRequest(Request):
+class ListRequest(JobFilter):
     """``job.list``: newest first, those of the request's owner; a page ends early when the reply is full."""
 
-    state: JobState | None = None
     limit: int = Field(50, ge=1, le=500)
     cursor: str | None = Field(None, max_length=200)
 

@@ -1,9 +1,11 @@
 """The broker's connections, counted from ``accept`` to close, so that strangers cannot use up its descriptors.
 
 ZeroMQ limits neither how many connections a socket accepts nor how many have shown no key. Its monitor reports each
-accepted descriptor and each closed one; in between, TCP's own counters tell whether the handshake is complete. For
-one more connection than allowed the oldest incomplete one is shut down, as an unfinished handshake is after
-`HANDSHAKE_MS` anyway. An honest peer completes its handshake within milliseconds, so it is never the oldest.
+accepted descriptor and each closed one; in between, TCP's own counters tell whether the handshake is complete, and how
+long ago the peer sent something. For one more connection than allowed, those are shut down that have sent nothing for
+`SILENT_S`, as an unfinished handshake is after `HANDSHAKE_MS` anyway. A peer whose handshake is under way is not among
+them: when the broker starts again, thousands may connect at once from one address, on a machine that is slow to answer
+them all. Only beyond `UNFINISHED_MAX` is the one that was heard of longest ago shut down all the same.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Final, Self
 
@@ -26,14 +29,26 @@ from cryomamba_server.descriptors import connections_max
 from cryomamba_server.throttle import Throttle
 from cryomamba_server.unauthenticated import UnauthenticatedConnections, client_network
 
-HANDSHAKE_MS: Final = 10_000
+HANDSHAKE_MS: Final = 30_000
+"""Long enough for the last of thousands of peers that connect at once."""
+SILENT_S: Final = 5.0
+"""An honest peer sends each part of its handshake within milliseconds; among thousands within seconds."""
+UNFINISHED_MAX: Final = 8192
+"""Handshakes that may be under way in all, half of them from one address; each takes up to 15 kB in ZeroMQ."""
 _EVENTS: Final = zmq.EVENT_ACCEPTED | zmq.EVENT_CLOSED | zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED
 # ZMTP 3.1 (rfc.zeromq.org/spec/37): a greeting has 64 bytes. With CURVE (spec 26) the server then sends a WELCOME of
 # 170 bytes, and its READY, of at least 50, only when the client's key has been accepted.
 _GREETING_BYTES: Final = 64
 _CURVE_BYTES: Final = _GREETING_BYTES + 170 + 30
-# Of Linux's tcp_info: bytes that the peer has acknowledged, and bytes received from it.
-_TCP_BYTES: Final = struct.Struct("=120xQQ")
+# How many bytes the peer has to send, in all, once it has so many from the broker: it completes its greeting in three
+# steps, and with CURVE it answers that with its HELLO and the WELCOME with its INITIATE, of at least 266 bytes.
+_OWED_OPEN: Final = ((11, _GREETING_BYTES + 1), (10, 11), (0, 1))
+_OWED: Final = ((_GREETING_BYTES + 170, 532), (_GREETING_BYTES, 266), (11, _GREETING_BYTES), (10, 11), (0, 1))
+# Of Linux's tcp_info: milliseconds since data came, bytes that the peer has acknowledged, bytes received from it.
+_TCP_INFO: Final = struct.Struct("=52xI64xQQ")
+# How many connections are looked at for each new one, so that a crowd costs each of its members the same.
+_LOOKED_AT: Final = 4
+_CLOSE_SILENT_MS: Final = 1000
 _REPORT_S: Final = 60.0
 _STOP: Final = b"stop"
 _serial = itertools.count()
@@ -68,11 +83,24 @@ class BusConnection:
         if time.monotonic() - self._accepted_at > HANDSHAKE_MS / 1000:
             # ZeroMQ would have closed it.
             return True
-        info = self._with_socket(_tcp_info)
+        info = self._tcp_info()
         if info is None:
             return False
-        acknowledged, received = _TCP_BYTES.unpack_from(info)
-        return bool(acknowledged > _CURVE_BYTES if self._encrypted else received > _GREETING_BYTES)
+        _, acknowledged, received = info
+        return acknowledged > _CURVE_BYTES if self._encrypted else received > _GREETING_BYTES
+
+    @property
+    def silent(self) -> bool:
+        """Whether its peer has sent nothing for a while, although it is the peer's turn."""
+        silent_s = time.monotonic() - self._accepted_at
+        info = self._tcp_info()
+        if info is not None:
+            since_ms, acknowledged, received = info
+            owed = _OWED if self._encrypted else _OWED_OPEN
+            if received >= next(total for sent, total in owed if acknowledged >= sent):
+                return False
+            silent_s = min(silent_s, since_ms / 1000)
+        return silent_s >= SILENT_S
 
     def evict(self) -> None:
         """Shut it down; ZeroMQ reads the end of the stream and closes the descriptor."""
@@ -82,6 +110,10 @@ class BusConnection:
         # The descriptor may belong to another connection by now.
         if opened.getpeername() == self._peer:
             opened.shutdown(socket.SHUT_RDWR)
+
+    def _tcp_info(self) -> tuple[int, int, int] | None:
+        info: tuple[int, int, int] | None = self._with_socket(_read_tcp_info)
+        return info
 
     def _with_socket(self, work: Any) -> Any:  # noqa: ANN401 (what `work` returns)
         try:
@@ -96,11 +128,11 @@ class BusConnection:
             opened.detach()
 
 
-def _tcp_info(opened: socket.socket) -> bytes | None:
+def _read_tcp_info(opened: socket.socket) -> tuple[int, int, int] | None:
     if not hasattr(socket, "TCP_INFO"):
         return None
-    info = opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_BYTES.size)
-    return info if len(info) == _TCP_BYTES.size else None
+    info = opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+    return _TCP_INFO.unpack(info) if len(info) == _TCP_INFO.size else None
 
 
 class BusConnections:
@@ -109,7 +141,8 @@ class BusConnections:
     Parameters
     ----------
     limit, limit_per_network : int
-        How many may have shown no key yet (on an open bus: sent nothing), in all and from one address.
+        How many may have shown no key yet (on an open bus: sent nothing) without being in the middle of it, in all and
+        from one address.
     encrypted : bool
     counters : Counters
     """
@@ -130,6 +163,10 @@ class BusConnections:
     def __len__(self) -> int:
         return len(self._open)
 
+    def __iter__(self) -> Iterator[BusConnection]:
+        with self._lock:
+            return iter(list(self._open.values()))
+
     def accepted(self, listener: int, descriptor: int) -> None:
         """Note a connection of a listener, and close one if there are too many."""
         new = BusConnection(descriptor, encrypted=self._encrypted)
@@ -141,11 +178,38 @@ class BusConnections:
                 self._evict_for_descriptors(new)
 
     def _count_incomplete(self, new: BusConnection) -> None:
-        while (victim := self._incomplete.next_evicted(new.network)) is not None and victim.complete:
-            self._incomplete.discard(victim)
-        self._incomplete.add(new)
-        if victim is not None:
-            self._report("had not completed their handshake")
+        looked_at = 0
+        while looked_at < _LOOKED_AT and (oldest := self._incomplete.next_evicted(new.network)) is not None:
+            if oldest.complete:
+                self._incomplete.discard(oldest)
+                continue
+            looked_at += 1
+            if oldest.silent or self._too_many(new.network):
+                self._incomplete.evict(oldest)
+                self._counters.evicted += 1
+            else:
+                self._incomplete.count(oldest)
+            self._log.warning(
+                "%d connections to the bus have not completed their handshake; those that send nothing are closed.",
+                len(self._incomplete),
+            )
+        self._incomplete.count(new)
+
+    def close_silent(self) -> None:
+        """Close those that have become silent, of those beyond the limits."""
+        with self._lock:
+            for one in self._incomplete:
+                if self._incomplete.next_evicted(one.network) is None:
+                    continue
+                if one.complete:
+                    self._incomplete.discard(one)
+                elif one.silent:
+                    self._incomplete.evict(one)
+                    self._counters.evicted += 1
+
+    def _too_many(self, network: str) -> bool:
+        most = min(UNFINISHED_MAX, connections_max() // 2)
+        return len(self._incomplete) >= most or self._incomplete.of_network(network) >= most // 2
 
     def _evict_for_descriptors(self, new: BusConnection) -> None:
         while (oldest := self._incomplete.oldest) is not None and oldest.complete:
@@ -153,11 +217,11 @@ class BusConnections:
         victim = oldest or new
         self._incomplete.discard(victim)
         victim.evict()
-        self._report("were more than the limit on open files allows")
-
-    def _report(self, reason: str) -> None:
         self._counters.evicted += 1
-        self._log.warning("Connections to the bus were closed that %s; %d are open.", reason, len(self._open))
+        self._log.warning(
+            "Connections to the bus were closed that were more than the limit on open files allows; %d are open.",
+            len(self._open),
+        )
 
     def closed(self, listener: int, descriptor: int) -> None:
         """Note that a connection of a listener has been closed."""
@@ -192,6 +256,9 @@ class ConnectionMonitor:
     def _run(self) -> None:
         with self._events, suppress(zmq.ContextTerminated):
             while True:
+                if not self._events.poll(_CLOSE_SILENT_MS):
+                    self._connections.close_silent()
+                    continue
                 event = parse_monitor_message(self._events.recv_multipart())
                 match event["event"]:
                     case zmq.EVENT_ACCEPTED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Final, Generic, Protocol, TypeVar
 
 IPV6_PREFIX: Final = 64
@@ -62,6 +63,10 @@ class UnauthenticatedConnections(Generic[C]):
     def __len__(self) -> int:
         return len(self._all)
 
+    def __iter__(self) -> Iterator[C]:
+        """Iterate over a copy, the oldest first."""
+        return iter(list(self._all))
+
     @property
     def oldest(self) -> C | None:
         """The oldest connection of all."""
@@ -78,8 +83,17 @@ class UnauthenticatedConnections(Generic[C]):
         """Count a connection, and evict the oldest one if there are too many: of the same network first."""
         victim = self.next_evicted(connection.network)
         if victim is not None:
-            self._evict(victim)
+            self.evict(victim)
+        self.count(connection)
+
+    def count(self, connection: C) -> None:
+        """Count a connection as the newest, however many there are."""
+        self.discard(connection)
         self._all[connection] = self._by_network[connection.network][connection] = None
+
+    def of_network(self, network: str) -> int:
+        """Return how many connections of a network are counted."""
+        return len(self._by_network.get(network, {}))
 
     def discard(self, connection: C) -> None:
         """Stop counting a connection; one that is not counted is ignored."""
@@ -91,6 +105,7 @@ class UnauthenticatedConnections(Generic[C]):
         if not same_network:
             del self._by_network[connection.network]
 
-    def _evict(self, connection: C) -> None:
+    def evict(self, connection: C) -> None:
+        """Stop counting a connection and end it."""
         self.discard(connection)
         connection.evict()

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from cryomamba._version import __version__
-from cryomamba.errors import ErrorCode
 from cryomamba.settings import Settings
-from cryomamba_gateway import errors, examples
-from cryomamba_gateway.access.auth import AuthMiddleware, BodyTimeoutMiddleware, HostMiddleware, is_public
+from cryomamba_gateway import asyncapi, errors
+from cryomamba_gateway.access.auth import AuthMiddleware, BodyTimeoutMiddleware, HostMiddleware
 from cryomamba_gateway.access.connections import ConnectionMiddleware
 from cryomamba_gateway.access.hosts import own_names
 from cryomamba_gateway.access.turns import TurnMiddleware, Turns
 from cryomamba_gateway.cached_response import CachedResponse
 from cryomamba_gateway.context import Gateway
 from cryomamba_gateway.limits import BODY_MAX_BYTES
+from cryomamba_gateway.media_types import ContentEncodingMiddleware
 from cryomamba_gateway.middleware import BodyLimit, ErrorMiddleware, OriginMiddleware, RequestContext
+from cryomamba_gateway.openapi import described
 from cryomamba_gateway.origins import cross_origin
 from cryomamba_gateway.routers import (
     artifacts,
+    events,
     health,
     jobs,
     links,
@@ -39,26 +41,33 @@ from cryomamba_gateway.routers import (
     websocket,
     zarr,
 )
+from cryomamba_gateway.routers.head import add_head_routes
 
 DESCRIPTION: Final = """
 Segments cryo-electron tomograms and streams previews of the mask as it is computed. Arrays are ZYX in C order, lengths
 are in ångström, times are ISO 8601 in UTC, and ids are UUIDs. Every response has an `X-Request-ID`, and every response
 with a status of 400 or above has the same error body. The job routes are also served without `/v1`.
 
+**Events.** `/v1/jobs/{id}/events` and `/v1/events` are streams of server-sent events.
+
 **WebSocket.** `/v1/ws/jobs/{id}` follows one job to its end; `/v1/ws` follows the jobs to which the client subscribes,
-with `{"type": "subscribe", "job_id": …}`. The reference page describes the messages and the binary subprotocol
-`cryomamba.frames.v1`.
+with `{"type": "subscribe", "job_id": …}`. `/asyncapi.json` describes the messages, the reference page also the
+binary subprotocol `cryomamba.frames.v1`.
 """
 TAGS: Final = [
     {"name": "health", "description": "Liveness, readiness and metrics."},
     {"name": "server", "description": "Versions, engines, limits, endpoints."},
     {"name": "jobs", "description": "Segmentation jobs: submit, list, cancel, retry."},
+    {"name": "events", "description": "What happens to jobs, as server-sent events."},
     {"name": "previews", "description": "The mask as computed so far."},
     {"name": "uploads", "description": "Uploads of tomograms, and uploaded files."},
     {"name": "artifacts", "description": "Output files of jobs."},
     {"name": "volumes", "description": "Tomograms and masks as OME-Zarr and as images."},
 ]
-JOB_ROUTERS: Final = (jobs.router, previews.router, artifacts.router, revisions.router)
+JOB_ROUTERS: Final = [add_head_routes(module.router) for module in (jobs, events, previews, artifacts, revisions)]
+OTHER_ROUTERS: Final = [
+    add_head_routes(module.router) for module in (health, server, session, uploads, volumes, links, zarr)
+]
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -89,11 +98,10 @@ def create_app(settings: Settings) -> FastAPI:
     for router in JOB_ROUTERS:
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)
-    for module in (health, server, session, uploads, volumes, links, zarr):
-        app.include_router(module.router)
-    for router in (websocket.router, pages.router):
+    for router in (*OTHER_ROUTERS, websocket.router, pages.router):
         app.include_router(router)
     errors.install(app)
+    app.add_middleware(ContentEncodingMiddleware)
     app.add_middleware(BodyLimit, max_bytes=BODY_MAX_BYTES)
     app.add_middleware(BodyTimeoutMiddleware)
     app.add_middleware(AuthMiddleware, tokens=gateway.tokens, rate=gateway.rate, check_grant=gateway.check_grant)
@@ -106,37 +114,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestContext, metrics=gateway.metrics)
     app.add_middleware(TurnMiddleware, turns=Turns(), tokens=gateway.tokens)
     app.add_middleware(ConnectionMiddleware, connections=gateway.connections)
-    app.openapi = cache(_described(app.openapi))  # type: ignore[method-assign]
+    app.openapi = cache(described(app.openapi))  # type: ignore[method-assign]
     # FastAPI would prepare its routes and their description at first use, and hold up whoever is connected then.
     app.state.description = CachedResponse(json.dumps(app.openapi()).encode(), "application/json")
+    app.state.websocket_description = CachedResponse(json.dumps(asyncapi.document()).encode(), "application/json")
     return app
-
-
-def _described(generate: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """Correct the OpenAPI document: drop the framework's validation error, which is never sent; add access control."""
-
-    def openapi() -> dict[str, Any]:
-        schema = generate()
-        schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
-        for path, operations in schema["paths"].items():
-            for method, operation in operations.items():
-                if not is_public(method.upper(), path):
-                    operation["security"] = [{"token": []}, {}]
-                for status, answer in _access_errors(public=is_public(method.upper(), path)).items():
-                    operation["responses"].setdefault(str(status), answer)
-                if "HTTPValidationError" in str(operation["responses"].get("422")):
-                    del operation["responses"]["422"]
-        for name in ("HTTPValidationError", "ValidationError"):
-            schema["components"]["schemas"].pop(name, None)
-        return schema
-
-    return openapi
-
-
-def _access_errors(*, public: bool) -> dict[int | str, dict[str, Any]]:
-    own = () if public else (ErrorCode.UNAUTHORIZED, ErrorCode.RATE_LIMITED)
-    answers = examples.errors(ErrorCode.BAD_REQUEST, ErrorCode.FORBIDDEN, *own)
-    for answer in answers.values():
-        answer.pop("model")
-        answer["content"]["application/json"]["schema"] = {"$ref": "#/components/schemas/ErrorBody"}
-    return answers

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 
+from cryomamba_gateway.conditional import is_named
+
 
 class CachedResponse:
     """A response with an ETag (RFC 9110, section 8.8.3); the answer to a client that has it already is 304.
@@ -22,15 +24,11 @@ class CachedResponse:
 
     def __init__(self, content: bytes, media_type: str, headers: Mapping[str, str] | None = None) -> None:
         self._content, self._media_type = content, media_type
-        self._etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-        self._headers = {"Cache-Control": "no-cache", "ETag": self._etag, **(headers or {})}
+        etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+        self._headers = {"Cache-Control": "no-cache", "ETag": etag, **(headers or {})}
 
     def answer(self, request: Request) -> Response:
         """Return the response to a request."""
-        if self._is_known(request.headers.get("if-none-match", "")):
+        if is_named(request.headers.get("if-none-match"), self._headers["ETag"]):
             return Response(status_code=304, headers=self._headers)
         return Response(self._content, headers=self._headers, media_type=self._media_type)
-
-    def _is_known(self, condition: str) -> bool:
-        known = {tag.strip().removeprefix("W/") for tag in condition.split(",")}
-        return self._etag in known or "*" in known

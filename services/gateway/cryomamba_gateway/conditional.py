@@ -9,6 +9,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from cryomamba.errors import ConflictError, ErrorCode
 from cryomamba_gateway.errors import envelope, of_status
 
 _RANGE: Final = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.IGNORECASE)
@@ -17,12 +18,26 @@ _RANGE: Final = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.IGNORECASE)
 def is_named(condition: str | None, etag: str) -> bool:
     """Whether the value of If-None-Match or If-Match names an ETag."""
     listed = [tag.strip().removeprefix("W/") for tag in (condition or "").split(",")]
-    return "*" in listed or etag in listed
+    return "*" in listed or bool(etag and etag in listed)
 
 
 def not_modified(request: Request, headers: Mapping[str, str]) -> Response | None:
-    """Return the answer 304 if the client has the content with the ETag in `headers` already."""
-    if is_named(request.headers.get("if-none-match"), headers["ETag"]):
+    """Return the answer 304 if the client has the content with the ETag in `headers` already.
+
+    Raises
+    ------
+    ConflictError
+        ``precondition_failed``: If-Match names other content. A weak ETag in it matches nothing.
+    """
+    etag = headers.get("ETag", "")
+    wanted = request.headers.get("if-match")
+    if wanted is not None and not is_named(wanted.replace("W/", "weak "), etag):
+        raise ConflictError(
+            "The content is not the one that the header 'If-Match' names.",
+            code=ErrorCode.PRECONDITION_FAILED,
+            hint="Send the request again without the header to get the present content.",
+        )
+    if is_named(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=dict(headers))
     return None
 

@@ -48,6 +48,8 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.METHOD_NOT_ALLOWED: 405,
     ErrorCode.RANGE_NOT_SATISFIABLE: 416,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,
+    ErrorCode.PRECONDITION_FAILED: 412,
     ErrorCode.CONFLICT: 409,
     ErrorCode.JOB_FINAL: 409,
     ErrorCode.STALE_ATTEMPT: 409,
@@ -164,10 +166,22 @@ def invalid_request(error: RequestValidationError) -> CryoMambaError:
         for item in found[:_FIELDS_MAX]
     ]
     return InvalidRequestError(
-        f"Invalid '{problems[0]['field'][:100]}': {problems[0]['problem']}.",
+        f"{_named(found[0]['loc'])} is not valid: {problems[0]['problem']}.",
         hint="Correct the fields named in the details; /openapi.json describes them.",
         details={"fields": problems},
     )
+
+
+def _named(location: tuple[int | str, ...]) -> str:
+    """Return where in a request a value is, for people."""
+    kind, name = str(location[0]), ".".join(str(part) for part in location[1:])[:100]
+    match kind:
+        case "header":
+            return f"The header '{'-'.join(part.capitalize() for part in name.split('-'))}'"
+        case "query":
+            return f"The query parameter '{name}'"
+        case _:
+            return f"The field '{name}' of the body" if name else "The body"
 
 
 def allowed_methods(paths: Mapping[str, Iterable[str]], path: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from cryomamba.engines.info import EngineName
-from cryomamba.models.base import JSON_NUMBER, Request
+from cryomamba.models.base import JSON_NUMBER, Record, Request
 from cryomamba.models.jobs import (
     PARAMS_MAX_BYTES,
     RETHRESHOLD,
@@ -18,12 +18,12 @@ from cryomamba.models.jobs import (
     Label,
     Params,
     PreviewOptions,
-    Side,
     SubmitRequest,
     VolumeSource,
 )
 from cryomamba.models.masks import MaskSource
 from cryomamba.models.server import ServerInfo
+from cryomamba_gateway.deprecated import CancelStatus, FirstJobFields, FirstJobFilter
 
 DEMO_SHAPE: Final = (128, 128, 128)
 
@@ -32,7 +32,7 @@ Score = Annotated[int, Field(ge=1, le=255), JSON_NUMBER]
 ClientKey = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
 
 
-class Health(BaseModel):
+class Health(Record):
     """The gateway is running."""
 
     status: Literal["OK"] = "OK"
@@ -42,7 +42,7 @@ class Health(BaseModel):
     uptime_s: float = Field(ge=0)
 
 
-class Readiness(BaseModel):
+class Readiness(Record):
     """A job would be accepted and run."""
 
     status: Literal["ready"] = "ready"
@@ -50,14 +50,14 @@ class Readiness(BaseModel):
     workers: int = Field(ge=1)
 
 
-class Gpu(BaseModel):
+class Gpu(Record):
     """A graphics card."""
 
     name: str
     memory_bytes: int = Field(ge=0)
 
 
-class SystemInfo(BaseModel):
+class SystemInfo(Record):
     """The machine on which the gateway runs."""
 
     platform: str
@@ -67,7 +67,7 @@ class SystemInfo(BaseModel):
     gpus: tuple[Gpu, ...] = ()
 
 
-class Limits(BaseModel):
+class Limits(Record):
     """Limits of the gateway."""
 
     body_max_bytes: int
@@ -95,6 +95,10 @@ class JobOut(JobRecord):
     artifacts: tuple[ArtifactOut, ...] = ()
 
 
+class CancelledJob(CancelStatus, JobOut):
+    """A job that was just cancelled."""
+
+
 class CreatedJob(JobOut):
     """A job that was just submitted."""
 
@@ -119,22 +123,27 @@ def created_job(record: JobRecord) -> CreatedJob:
     return CreatedJob.model_construct(**_fields(record), status="created")
 
 
-class JobPageOut(BaseModel):
+def cancelled_job(record: JobRecord) -> CancelledJob:
+    """Return the response to a cancel."""
+    status: Literal["cancelled", "cancelling"] = "cancelled" if record.state is JobState.CANCELLED else "cancelling"
+    return CancelledJob.model_construct(**_fields(record), status=status)
+
+
+class JobPageOut(Record):
     """One page of jobs, newest first; `cursor` continues the listing."""
 
     jobs: tuple[JobOut, ...]
     cursor: str | None = None
 
 
-class JobQuery(Request):
-    """Filters of a listing."""
+class JobQuery(FirstJobFilter):
+    """Filters of a listing, and which page of it."""
 
-    state: JobState | None = Field(None, description="Only jobs in this state.")
     limit: int = Field(50, ge=1, le=500, description="Maximum number of jobs in the page.")
     cursor: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="The `cursor` of the previous page.")
 
 
-class JobRequest(Request):
+class JobRequest(FirstJobFields):
     """A job to submit. Every field is optional; an empty body makes a demo job."""
 
     volume: VolumeSource | None = Field(None, description="The volume to segment; a demo volume by default.")
@@ -150,23 +159,12 @@ class JobRequest(Request):
     priority: Annotated[int, Field(ge=-100, le=100), JSON_NUMBER] = Field(
         0, description="Jobs with a higher priority run first."
     )
-    volume_shape: tuple[Side, Side, Side] | None = Field(
-        None,
-        deprecated=True,
-        description="ZYX shape of a demo job without a `volume`. Use `volume: {shape: …}` instead.",
-    )
-    volume_dtype: Annotated[str, StringConstraints(max_length=32)] | None = Field(
-        None, deprecated=True, description="Not used: the volume's header has it."
-    )
-    has_volume: StrictBool | None = Field(None, deprecated=True, description="Not used: see `volume`.")
 
     def submit(self, client_key: str | None) -> SubmitRequest:
         """Return the request to the broker."""
-        shape = self.__dict__["volume_shape"]
-        volume = self.volume or VolumeSource(shape=shape or DEMO_SHAPE)
         return SubmitRequest(
-            volume=volume,
-            engine=self.engine,
+            volume=self.volume or self.first_volume() or VolumeSource(shape=DEMO_SHAPE),
+            engine=self.engine or self.first_engine(),
             params=self.params,
             within=self.within,
             preview=self.preview,
@@ -211,7 +209,8 @@ class RevisionBody(Request):
     model_config = ConfigDict(
         json_schema_extra={
             "oneOf": [
-                {"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in ("file_id", "path")
+                {"title": title, "required": [name], "properties": {name: {"not": {"type": "null"}}}}
+                for name, title in {"file_id": "RevisionFile", "path": "RevisionPath"}.items()
             ]
         }
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import colorsys
 import io
+import struct
+import zlib
 from functools import cache
 from typing import Any, Final, Literal
 
@@ -17,6 +19,7 @@ from cryomamba.models.frames import PreviewFrame
 COLOURS: Final = 255
 _GOLDEN_RATIO: Final = 0.618033988749895
 _AXES: Final = {"z": 0, "y": 1, "x": 2}
+_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
 
 @cache
@@ -76,11 +79,30 @@ def section_png(values: NDArray[Any], limits: tuple[float, float] | None) -> byt
         wrapped = np.where(values == 0, 0, (values.astype(np.int32) - 1) % COLOURS + 1).astype(np.uint8)
         image = Image.fromarray(wrapped)
         image.putpalette(palette())
-        image.save(target, "PNG", transparency=0)
+        image.save(target, "PNG", transparency=0, compress_level=1)
     else:
         low, high = limits
         scaled = (values.astype(np.float32) - low) * np.float32(255 / (high - low))
         grey = np.nan_to_num(np.clip(np.rint(scaled), 0, 255)).astype(np.uint8)
-        # Noise hardly compresses; a higher level would only take longer.
-        Image.fromarray(grey).save(target, "PNG", compress_level=1)
+        return grey_png(grey)
     return target.getvalue()
+
+
+def grey_png(grey: NDArray[np.uint8]) -> bytes:
+    """Return an image of bytes (rows, columns) as PNG, without what finds nothing in noise: filters and repetitions.
+
+    It takes a quarter of the time of the usual way, and the image is smaller. Constant areas are compressed.
+    """
+    height, width = grey.shape
+    # Each row begins with the number of its filter: none.
+    lines = np.zeros((height, 1 + width), np.uint8)
+    lines[:, 1:] = grey
+    deflate = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    data = deflate.compress(lines.data) + deflate.flush()
+    # Eight bits a pixel, of which there is one kind, grey.
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return _SIGNATURE + b"".join(_chunk(*one) for one in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b"")))
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

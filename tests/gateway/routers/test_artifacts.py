@@ -68,6 +68,29 @@ async def test_if_range_resumes_only_the_same_file(services: Services, worker: W
     assert (whole.status_code, whole.content) == (200, CONTENT)
 
 
+async def test_a_file_that_the_client_has_is_not_sent_again(services: Services, worker: Worker) -> None:
+    """If-None-Match with its ETag gives 304, with HEAD too; another ETag the file."""
+    path = await finished(services, worker)
+    etag = (await services.http.head(path)).headers["ETag"]
+    for method in ("GET", "HEAD"):
+        same = await services.http.request(method, path, headers={"If-None-Match": f'"other", {etag}'})
+        assert (same.status_code, same.content, same.headers["ETag"]) == (304, b"", etag)
+    other = await services.http.get(path, headers={"If-None-Match": '"other"'})
+    assert (other.status_code, other.content) == (200, CONTENT)
+
+
+async def test_a_file_that_is_not_the_expected_one_is_refused(services: Services, worker: Worker) -> None:
+    """If-Match with another ETag, or a weak one, gives 412 and names the header; with the right one it is sent."""
+    path = await finished(services, worker)
+    etag = (await services.http.head(path)).headers["ETag"]
+    for right in (etag, f'"other", {etag}', "*"):
+        assert (await services.http.get(path, headers={"If-Match": right})).content == CONTENT
+    for wrong in ('"other"', f"W/{etag}"):
+        refused = await services.http.get(path, headers={"If-Match": wrong, "Range": "bytes=10-"})
+        assert (refused.status_code, refused.json()["code"]) == (412, "precondition_failed")
+        assert "If-Match" in refused.json()["message"]
+
+
 @pytest.mark.parametrize("name", ["other.bin", "..%2F..%2Fjobs.sqlite", "%2e%2e", "mask.mrc%00", "a\\b"])
 async def test_only_listed_files_exist(services: Services, worker: Worker, name: str) -> None:
     """Other files beside the listed ones, or elsewhere, do not exist."""

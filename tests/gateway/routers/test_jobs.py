@@ -125,6 +125,37 @@ async def test_the_listing_is_newest_first_in_pages(services: Services, worker: 
         assert (await services.http.get(f"/v1/jobs?{wrong}")).status_code == 400, wrong
 
 
+async def test_the_listing_has_the_jobs_that_meet_every_condition(services: Services, worker: Worker) -> None:
+    """State (several), engine, label, times and words in the query; a condition that does not fit is refused."""
+    label = uuid.uuid4().hex
+    first, second = [(await services.submit(name=f"{label} {number}")) for number in range(2)]
+    await services.http.delete(f"/v1/jobs/{first.job_id}")
+
+    async def listed(query: str) -> list[str]:
+        reply = await services.http.get(f"/v1/jobs?{query}&search={label}")
+        assert reply.status_code == 200, reply.text
+        return [job["job_id"] for job in reply.json()["jobs"]]
+
+    assert await listed("state=pending") == [second.job_id]
+    assert await listed("state=pending&state=cancelled") == [second.job_id, first.job_id]
+    assert await listed("engine=demo") == [second.job_id, first.job_id]
+    assert await listed("engine=membrane") == []
+    assert await listed(f"name={label}%200") == [first.job_id]
+    assert await listed("owner=nobody") == []
+    assert await listed("created_after=2026-01-01T00:00:00Z") == [second.job_id, first.job_id]
+    assert await listed("created_before=2026-01-01T00:00:00%2B01:00") == []
+    for wrong in (
+        "created_after=2026-01-01T00:00:00",
+        "created_before=x",
+        "created_after=0.5",
+        "name=",
+        "engine=a/b",
+        "owner=a%20b",
+    ):
+        reply = await services.http.get(f"/v1/jobs?{wrong}")
+        assert (reply.status_code, reply.json()["details"]["fields"][0]["field"]) == (400, wrong.partition("=")[0])
+
+
 async def test_an_unchanged_job_is_not_sent_again(services: Services, worker: Worker) -> None:
     """If-None-Match with the record's ETag gives 304 until the record changes."""
     job = await services.submit()
@@ -134,6 +165,32 @@ async def test_an_unchanged_job_is_not_sent_again(services: Services, worker: Wo
     assert (same.status_code, same.content) == (304, b"")
     await services.http.delete(path)
     assert (await services.http.get(path, headers={"If-None-Match": etag})).status_code == 200
+
+
+async def test_names_of_the_first_documentation_are_accepted(services: Services, worker: Worker) -> None:
+    """The engine as `model`, the filter as `status`, and a `status` in the answer to a cancel."""
+    made = await services.submit(model="demo", name=uuid.uuid4().hex)
+    assert made.engine == "demo"
+    refused = await services.http.post("/v1/jobs", json={"model": "no-such"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "unknown_engine")
+    both = {"model": "no-such", "engine": "demo", "file_id": "no-such", "volume": {"shape": [8, 8, 8]}}
+    assert (await services.http.post("/v1/jobs", json=both)).status_code == 201
+    first = await services.http.post("/v1/jobs", json={"file_id": "no-such"})
+    assert (first.status_code, first.json()["code"]) == (404, "not_found")
+    page = (await services.http.get(f"/v1/jobs?status=pending&search={made.name}")).json()
+    assert [job["job_id"] for job in page["jobs"]] == [made.job_id]
+    assert (await services.http.get(f"/v1/jobs?status=running&search={made.name}")).json()["jobs"] == []
+    path = f"/v1/jobs/{made.job_id}"
+    assert (await services.http.delete(path)).json()["status"] == "cancelled"
+    assert "status" not in (await services.http.get(path)).json()
+
+
+async def test_the_answer_to_a_cancel_of_a_running_job_says_so(services: Services, worker: Worker) -> None:
+    """It is still running until its worker has stopped."""
+    job = await services.submit()
+    await worker.claim()
+    reply = (await services.http.delete(f"/v1/jobs/{job.job_id}")).json()
+    assert (reply["status"], reply["state"], reply["cancel_requested"]) == ("cancelling", "running", True)
 
 
 async def test_cancel_and_retry(services: Services, worker: Worker) -> None:

@@ -319,6 +319,26 @@ async def test_a_failed_and_a_cancelled_job_close_the_connection(services: Servi
         assert [await socket.closed() for socket in (one, other)] == [1000, 1000]
 
 
+async def test_the_first_types_of_the_last_message_are_sent_on_request(services: Services, worker: Worker) -> None:
+    """`completed` with the record, `error` with the error's fields, after the present types; else neither."""
+    done = await services.submit()
+    await worker.finish(await worker.claim(), {})
+    failed = await services.submit()
+    error = JobError(code=ErrorCode.ENGINE_FAILED, message="It failed.", hint="Try another.", attempt=1)
+    await worker.fail(await worker.claim(), error)
+    for job, present, first in ((done, "job_completed", "completed"), (failed, "job_failed", "error")):
+        path = f"/v1/ws/jobs/{job.job_id}"
+        async with services.socket(f"{path}?first_types=true") as socket:
+            messages = [json.loads(raw) for raw in await socket.read_all()]
+        assert [message["type"] for message in messages[-2:]] == [present, first]
+        assert messages[-1]["seq"] == messages[-2]["seq"]
+        data = messages[-1]["data"]
+        assert data.get("message") == ("It failed." if first == "error" else None)
+        assert data.get("state") == ("completed" if first == "completed" else None)
+        async with services.socket(path) as socket:
+            assert first not in [json.loads(raw)["type"] for raw in await socket.read_all()]
+
+
 async def test_a_broker_restart_interrupts_the_messages(idle_services: Services, ball: Mask) -> None:
     """The connection stays; the client is notified, and then gets messages of the job again."""
     services = idle_services

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.volumes import LabelVolume, MaskWriter, blank_header, open_volume, write_volume
 from cryomamba.volumes.multiscale import levels_of
+from cryomamba_gateway.png import grey_png
 from cryomamba_gateway.volumes import sections
 from cryomamba_gateway.volumes.byte_cache import ByteCache
 from cryomamba_gateway.volumes.caller_turns import CallerTurns
@@ -20,6 +24,7 @@ from cryomamba_gateway.volumes.chunks import encode_chunk, voxels_of
 from cryomamba_gateway.volumes.hierarchy import CHUNK, Image, chunk_address, documents
 from cryomamba_gateway.volumes.open_images import ImageSource, OpenImages
 from cryomamba_gateway.volumes.reader import GROUP_NBYTES, group_of
+from cryomamba_gateway.volumes.row_cache import RowCache
 
 SHAPE = (40, 150, 300)
 
@@ -93,6 +98,41 @@ def test_the_cache_keeps_to_its_bound() -> None:
     assert cache.nbytes == 6
     cache.put("d", b"12345678901")
     assert (cache.get("d"), cache.nbytes) == (None, 6)
+
+
+def test_neighbouring_sections_share_what_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A section across the rows of a large file is read with its neighbours; each has its own voxels."""
+    monkeypatch.setattr(sections, "_WHOLE_NBYTES", 0)
+    array = np.random.default_rng(6).integers(-999, 999, (9, 12, 70), np.int16)
+    write_volume(tmp_path / "v.mrc", array, 9.0, dtype="int16")
+    reads: list[slice] = []
+    with open_volume(tmp_path / "v.mrc") as volume:
+        stored = volume.read_rows
+
+        def read_rows(in_sections: range, rows: range, columns: slice) -> Any:
+            reads.append(columns)
+            return stored(in_sections, rows, columns)
+
+        monkeypatch.setattr(volume, "read_rows", read_rows)
+        rows = partial(RowCache(ByteCache(1 << 20)).read, volume, "v")
+        for thickness in (1, 5, 70):
+            for x in range(70):
+                found = sections.section_of(volume, "x", x, thickness=thickness, size=64, read_rows=rows)
+                slab = array[:, :, max(0, x - (thickness - 1) // 2) : x - (thickness - 1) // 2 + thickness]
+                assert np.allclose(found, slab.mean(axis=2), atol=1e-3)
+    # 32 columns of two bytes at once; slabs that are thicker are read as they are.
+    assert [one for one in reads if one.stop - one.start == 32] == [slice(0, 32), slice(32, 64), slice(64, 96)]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (683, 853)])
+def test_a_grey_image_is_what_readers_read(shape: tuple[int, int]) -> None:
+    """Every pixel of noise, of a constant and of a ramp comes back."""
+    noise = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    for grey in (noise, np.full(shape, 7, np.uint8), np.arange(np.prod(shape)).reshape(shape).astype(np.uint8)):
+        found = PIL.Image.open(io.BytesIO(grey_png(grey)))
+        assert (found.format, found.mode) == ("PNG", "L")
+        assert np.array_equal(np.asarray(found), grey)
+    assert len(grey_png(np.zeros((512, 512), np.uint8))) < 5000
 
 
 async def test_one_caller_does_not_hold_up_another() -> None:

@@ -16,10 +16,12 @@ from cryomamba.engines.api import Engine, EngineParameters, Labels, Tile
 from cryomamba.engines.artifacts import ExportFormat
 from cryomamba.engines.registry import Registry
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, VolumeError
+from cryomamba.masks.region import Region
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.models.jobs import SubmitRequest, VolumeSource
 from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba.volumes import MaskWriter, blank_header, open_volume, write_volume
+from cryomamba.volumes.header_encoder import own_label
 from cryomamba_inference.engines.rethreshold import RethresholdEngine, RethresholdParameters
 from cryomamba_inference.executor import InlineExecutor
 from cryomamba_inference.local import LocalRunner
@@ -140,6 +142,48 @@ def test_no_flavour_of_a_mask_is_a_score_map(tmp_path: Path, recorder: Any, flav
     """Masks of other programs are refused as score maps, too."""
     with pytest.raises(VolumeError):
         run_on(mask_flavours.write(tmp_path / "m.mrc", flavour), tmp_path / "a", recorder)
+
+
+@pytest.mark.parametrize("labels", [(), (own_label("membrane scores"), "newstack: Images copied")])
+@pytest.mark.parametrize("flavour", list(mask_flavours.SCORES))
+def test_every_flavour_of_a_score_map(tmp_path: Path, recorder: Any, flavour: str, labels: tuple[str, ...]) -> None:
+    """Whatever program stored the scores, and in whatever type, the same voxels are above the threshold."""
+    path = mask_flavours.write(tmp_path / "s.mrc", flavour, *labels)
+    engine = RethresholdEngine(RethresholdParameters(high=200, low=100))
+    mask = mrcfile.read(run(engine, path, tmp_path / "a", recorder).mask)
+    assert np.array_equal(mask, mask_flavours.scores() >= 100)
+
+
+def test_low_scores_that_went_through_imod(tmp_path: Path, recorder: Any) -> None:
+    """IMOD's signed bytes of which none is negative are scores as stored, as they would be labels."""
+    with open_volume(mask_flavours.write(tmp_path / "s.mrc", "another program's mask through IMOD")) as volume:
+        assert volume.header.imod_signed
+    low = np.minimum(mask_flavours.scores(), 127).astype(np.int8)
+    raw = (tmp_path / "s.mrc").read_bytes()[:1024] + low.tobytes()
+    (tmp_path / "low.mrc").write_bytes(raw)
+    engine = RethresholdEngine(RethresholdParameters(high=100))
+    assert np.array_equal(mrcfile.read(run(engine, tmp_path / "low.mrc", tmp_path / "a", recorder).mask), low >= 100)
+
+
+@pytest.mark.parametrize("flavour", list(mask_flavours.REFUSED_SCORES))
+def test_refused_score_maps(tmp_path: Path, recorder: Any, flavour: str) -> None:
+    """Values that are no scores are refused, with the values."""
+    why = mask_flavours.REFUSED_SCORES[flavour][2]
+    with pytest.raises(VolumeError, match=f"not a score map.*{why}") as caught:
+        run_on(mask_flavours.write(tmp_path / "m.mrc", flavour), tmp_path / "a", recorder)
+    assert caught.value.hint
+
+
+def test_a_region_does_not_change_how_bytes_are_read(tmp_path: Path, recorder: Any) -> None:
+    """IMOD's signed bytes are recognised by the whole file, even if all scores inside the region are high."""
+    path = mask_flavours.write(tmp_path / "s.mrc", "scores: IMOD's signed bytes")
+    inside = (mask_flavours.scores() >= 200).astype(np.uint8)
+    (tmp_path / "a").mkdir()
+    with open_volume(path) as volume:
+        engine = RethresholdEngine(RethresholdParameters(high=1))
+        task = Task(engine, volume, within=Region.of_array(inside))
+        outcome = run_task(task, tmp_path / "a", InlineExecutor(), Control(), recorder)
+    assert np.array_equal(mrcfile.read(outcome.mask), inside)
 
 
 def test_locally_scores_come_with_the_mask(

@@ -95,6 +95,11 @@ async def test_listing_cancel_retry_and_errors_are_the_same(worker: Worker, clie
     again = await client.submit(shape=SHAPE, client_key="é one " + client.transport.name)
     assert job.job_id == again.job_id
     assert [found.job_id for found in await client.jobs(state=JobState.PENDING)] == [job.job_id]
+    active = (JobState.PENDING, JobState.RUNNING)
+    assert [found.job_id for found in await client.jobs(state=active, search=job.job_id, owner="")] == [job.job_id]
+    assert await client.jobs(search=f"{job.job_id} nowhere") == []
+    with pytest.raises(InvalidRequestError, match="engine"):
+        await client.jobs(engine="no/engine")
     await client.focus(job.job_id, (1.0, 2.0, 3.0))
     assert (await client.cancel(job.job_id)).state is JobState.CANCELLED
     assert (await client.retry(job.job_id)).state is JobState.PENDING

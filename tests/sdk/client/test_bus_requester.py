@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,8 @@ import zmq.asyncio
 from cryomamba.access.visibility import Visibility
 from cryomamba.client import bus_requester
 from cryomamba.client.bus_requester import BusRequester
+from cryomamba.client.bus_subscriber import BusSubscriber
+from cryomamba.endpoints import BusEndpoints
 from cryomamba.errors import ConflictError, ErrorCode, UnavailableError
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, decode, encode
 from cryomamba.wire.messages import ERROR, PING, REPLY
@@ -145,3 +148,20 @@ async def test_closing_fails_what_still_waits() -> None:
         await requester.close()
         with pytest.raises(UnavailableError):
             await waiting
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+async def test_running_out_of_descriptors_is_an_error() -> None:
+    """Without free descriptors no requester or subscriber is made, but an error; libzmq would end the process."""
+    from tests.descriptors import few_descriptors
+
+    ends = BusEndpoints(**dict.fromkeys(("jobs", "preview_in", "preview_out", "events"), "tcp://127.0.0.1:1"))
+    makers: list[Callable[[], BusRequester | BusSubscriber]] = [
+        lambda: BusRequester(ends.jobs, src="client"),
+        lambda: BusSubscriber(ends),
+    ]
+    for make in makers:
+        with few_descriptors(2), pytest.raises(UnavailableError, match="Too many files") as caught:
+            make()
+        assert caught.value.retryable
+        await make().close()

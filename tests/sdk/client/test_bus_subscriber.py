@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
@@ -13,6 +15,7 @@ from cryomamba.access.visibility import Visibility
 from cryomamba.client.bus_subscriber import BusMessage, BusSubscriber, Subscription
 from cryomamba.endpoints import BusEndpoints
 from cryomamba.models.events import ConnectionEvent
+from cryomamba.testing import DEADLINE_S
 from cryomamba.wire.envelope import EnvelopeFactory, encode
 from cryomamba.wire.messages import PROGRESS, STATE
 from cryomamba.wire.topics import event_topic, owned_topic, parse_topic, sync_topic
@@ -151,3 +154,10 @@ async def test_the_connection_and_a_restart_are_reported(publisher: Publisher, s
     await subscriber.close()
     await subscriber.close()
     assert await watcher.queue.get() is None
+
+
+def test_a_stalled_subscriber_survives_a_new_connection() -> None:
+    """A process that has not read many frames when its connection is replaced is not ended by libzmq."""
+    program = [sys.executable, "-m", "tests.sdk.client.stalled_subscriber"]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=4 * DEADLINE_S, check=False)
+    assert done.returncode == 0, done.stderr

@@ -13,6 +13,7 @@ from cryomamba.wire.requests import ListRequest, Zyx
 from cryomamba_broker.state_machine import EVENT_OF, IllegalTransitionError, Trigger, next_state
 from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog
+from cryomamba_broker.store.job_conditions import conditions_of
 from cryomamba_broker.store.live_progress import LiveProgress
 from cryomamba_broker.store.rows import ERRORS_SHOWN, REPLY_BUDGET, record_of, to_json, wire_nbytes
 
@@ -52,12 +53,11 @@ class JobTable:
         InvalidRequestError
             The cursor did not come from a listing.
         """
-        # The statement has only the conditions that are set: with "… OR :state IS NULL" no index would be used.
-        wanted = {"state": query.state, "owner": visibility.owner}
-        conditions = "".join(f" AND {name} = :{name}" for name, value in wanted.items() if value is not None)
+        conditions, values = conditions_of(query, visibility)
+        where = " AND ".join(("serial < ?", *conditions))
         rows = self._database.read.execute(
-            f"SELECT * FROM jobs WHERE serial < :serial{conditions} ORDER BY serial DESC LIMIT :limit",  # noqa: S608 (the names are constants)  # nosec B608
-            {**wanted, "serial": parse_cursor(query.cursor), "limit": query.limit + 1},
+            f"SELECT * FROM jobs WHERE {where} ORDER BY serial DESC LIMIT ?",  # noqa: S608 (the conditions are constants)  # nosec B608
+            (parse_cursor(query.cursor), *values, query.limit + 1),
         ).fetchall()
         jobs: list[JobRecord] = []
         budget = REPLY_BUDGET

@@ -30,7 +30,7 @@ SESSION: Final = "/v1/session"
 BODY_IDLE_S: Final = 30.0
 BODY_BYTES_PER_S: Final = 1024
 _READ_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_PUBLIC: Final = re.compile(r"/v1/(healthz|readyz)|/openapi\.json|/|/docs|/web/[a-z.]+")
+_PUBLIC: Final = re.compile(r"/v1/(healthz|readyz)|/(openapi|asyncapi)\.json|/|/docs|/web/[a-z.]+")
 # The two names without an ending are routes of uploaded files; no output file of a job is called like that.
 _SIGNED: Final = re.compile(r"/v1/files/[^/\s]+/(?!(?:content|slice)$)[^/\s]+")
 _GRANTED: Final = re.compile(r"/v1/zarr/[^/]+/shared/([^/]+)/([a-z]+)/([^/]+)\.ome\.zarr/.*")

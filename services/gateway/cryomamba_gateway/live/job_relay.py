@@ -34,6 +34,11 @@ class JobRelay:
         The client's.
     previews : bool
         Whether the client wants previews.
+    first_types : bool
+        Whether the client also wants the last message with the type that it had first.
+    since : int, optional
+        Number of the last event that the client knows: it is sent what the job's history has after it, and not the
+        record as it stands.
     """
 
     def __init__(
@@ -45,8 +50,12 @@ class JobRelay:
         *,
         visibility: Visibility,
         previews: bool = True,
+        first_types: bool = False,
+        since: int | None = None,
     ) -> None:
         self._bus = bus
+        self._since = since
+        self._first_types = first_types
         self._encoder = encoder
         self._queue = queue
         self._job_id = job_id
@@ -82,7 +91,7 @@ class JobRelay:
     def _send(self, item: Item) -> None:
         match item:
             case JobRecord():
-                self._queue.put(messages.connected(item))
+                self._send_first(item)
             case Published() if item.message.envelope.type == PREVIEW:
                 self._queue.put_preview(item.message)
             case Published():
@@ -91,8 +100,22 @@ class JobRelay:
                 if item.event.state.final and item.record.state.final:
                     self._queue.release(self._job_id)
                 self._queue.put(self._encoder.state(item))
+                if self._first_types and (again := messages.first_final(item)) is not None:
+                    self._queue.put(again)
             case ConnectionEvent():
                 self._send_connection(item)
+
+    def _send_first(self, record: JobRecord) -> None:
+        last = record.history[-1].n if record.history else 0
+        if self._since is None or self._since > last:
+            if self._since is not None:
+                self._queue.put(messages.error(_no_such_event(self._since, last), self._job_id))
+            self._queue.put(messages.connected(record))
+            return
+        for event in record.history:
+            # The final one comes when the follower has ended.
+            if event.n > self._since and not (record.state.final and event.n == last):
+                self._queue.put(messages.state(StateEvent(event, record)))
 
     def _send_connection(self, event: ConnectionEvent) -> None:
         connected = event.status != "lost"

@@ -18,6 +18,7 @@ from cryomamba.models.events import ConnectionEvent, ProgressEvent, StateEvent
 from cryomamba.models.jobs import JobId, JobRecord, Progress
 from cryomamba.wire.requests import invalid_fields
 from cryomamba.wire.webframe import encode_web_frame
+from cryomamba_gateway.deprecated import FINAL_TYPES
 from cryomamba_gateway.live.json_preview import preview_data
 from cryomamba_gateway.models import job_out
 
@@ -107,6 +108,17 @@ def state(event: StateEvent) -> str:
     """Return the message for a change of state."""
     changed = event.event
     return message(changed.type, event.job_id, _record(event.record), seq=changed.n, at=changed.at)
+
+
+def first_final(event: StateEvent) -> str | None:
+    """Return the last message about a job with the type that it had first; None if it has not such an end."""
+    changed = event.event
+    type_ = FINAL_TYPES.get(changed.type)
+    if type_ is None:
+        return None
+    errors = event.record.errors
+    data = errors[-1].error().payload() if type_ == "error" and errors else _record(event.record)
+    return message(type_, event.job_id, data, seq=changed.n, at=changed.at)
 
 
 def progress(event: ProgressEvent, *, seq: int, ts: float) -> str:

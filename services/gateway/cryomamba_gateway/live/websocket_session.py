@@ -80,9 +80,9 @@ class WebSocketSession:
         self._following: dict[str, asyncio.Task[None]] = {}
         self._close = (ENDED, "")
 
-    async def run_job(self, job_id: str, *, previews: bool) -> None:
+    async def run_job(self, job_id: str, *, previews: bool, first_types: bool = False) -> None:
         """Follow one job; the connection closes when the job ends."""
-        relay = self._job_relay(job_id, previews=previews)
+        relay = self._job_relay(job_id, previews=previews, first_types=first_types)
 
         async def follow_to_end() -> None:
             if await relay.run():
@@ -112,8 +112,16 @@ class WebSocketSession:
         self._close = (code, reason)
         self._queue.close()
 
-    def _job_relay(self, job_id: str, *, previews: bool) -> JobRelay:
-        return JobRelay(self._bus, self._encoder, self._queue, job_id, visibility=self._visibility, previews=previews)
+    def _job_relay(self, job_id: str, *, previews: bool, first_types: bool = False) -> JobRelay:
+        return JobRelay(
+            self._bus,
+            self._encoder,
+            self._queue,
+            job_id,
+            visibility=self._visibility,
+            previews=previews,
+            first_types=first_types,
+        )
 
     def _follow(self, job_id: str, work: Coroutine[Any, Any, object]) -> None:
         self._following[job_id] = asyncio.create_task(self._report_errors(job_id, work), name="ws-follow")

@@ -20,6 +20,7 @@ from cryomamba.client import calls
 from cryomamba.errors import CryoMambaError, ErrorCode, NotFoundError
 from cryomamba.models.jobs import Artifact, JobId, JobRecord
 from cryomamba.volumes.allowed_paths import verify_opened
+from cryomamba_gateway.conditional import not_modified
 from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import BUS, errors, ok
 from cryomamba_gateway.routers.jobs import JOB
@@ -30,12 +31,9 @@ router = APIRouter(tags=["artifacts"])
 _RANGE: Final = re.compile(
     r"bytes=\s*(\d{1,19}-(\d{1,19})?|-\d{1,19})(\s*,\s*(\d{1,19}-(\d{1,19})?|-\d{1,19}))*\s*", re.IGNORECASE
 )
-_BYTES: Final[dict[str, Any]] = {
-    "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-    "application/gzip": {"schema": {"type": "string", "format": "binary"}},
-    "application/json": {"schema": {"type": ["object", "array"]}},
-    "*/*": {"schema": {"type": "string", "format": "binary"}},
-}
+OCTETS: Final[dict[str, Any]] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+# What it is: in the job's record, and in the header Content-Type. Generators take the first.
+_BYTES: Final[dict[str, Any]] = {**OCTETS, "*/*": {"schema": {"type": "string", "format": "binary"}}}
 _HEADERS: Final[dict[str, Any]] = {
     "ETag": {"description": "The file's SHA-256.", "schema": {"type": "string"}},
     "Accept-Ranges": {"description": "'bytes' if Range is supported.", "schema": {"type": "string"}},
@@ -43,7 +41,8 @@ _HEADERS: Final[dict[str, Any]] = {
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: ok("The file", headers=_HEADERS, content=_BYTES),
     206: ok("The requested range of the file", headers=_HEADERS, content=_BYTES),
-    **errors(ErrorCode.RANGE_NOT_SATISFIABLE, *JOB, *BUS),
+    304: ok("It has not changed since the one in If-None-Match", headers=_HEADERS),
+    **errors(ErrorCode.RANGE_NOT_SATISFIABLE, ErrorCode.PRECONDITION_FAILED, *JOB, *BUS),
 }
 
 
@@ -79,11 +78,8 @@ class LocalFile(FileResponse):
 
 
 @router.get("/jobs/{job_id}/artifacts/{name}", operation_id="getArtifact", response_class=Response, responses=RESPONSES)
-@router.head(
-    "/jobs/{job_id}/artifacts/{name}", operation_id="headArtifact", response_class=Response, responses=RESPONSES
-)
 async def get_artifact(gateway: Context, caller: Caller, request: Request, job_id: JobId, name: str) -> Response:
-    """Download an output file; Range and If-Range resume an interrupted download."""
+    """Download an output file; Range and If-Range resume an interrupted download, If-None-Match and If-Match hold."""
     return await send_artifact(gateway, request, job_id, name, caller.visibility)
 
 
@@ -91,6 +87,9 @@ async def send_artifact(gateway: Gateway, request: Request, job_id: str, name: s
     """Send an output file of a visible job."""
     artifact = find_artifact(await gateway.bus.call(visibility, calls.get_job(job_id)), name)
     headers = {"ETag": f'"{artifact.sha256}"'} if artifact.sha256 else {}
+    unchanged = not_modified(request, headers)
+    if unchanged is not None:
+        return unchanged
     path = gateway.settings.artifacts / job_id / artifact.name
     if request.method == "GET" and request.headers.get("range", "bytes=0-").startswith("bytes=0-"):
         # A download that is resumed, or made in pieces, is one download.

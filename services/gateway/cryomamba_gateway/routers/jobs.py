@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Header, Query
 from pydantic import BaseModel
+from starlette.requests import Request
 from starlette.responses import Response
 
 from cryomamba.client import calls
 from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobId, SubmitRequest
 from cryomamba_gateway.access.principal import Principal
+from cryomamba_gateway.conditional import not_modified
 from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import BUS, CHANGE, FOCUS, JOB_LINKS, SUBMIT, THRESHOLD, errors, ok
+from cryomamba_gateway.media_types import JSON_BODY
 from cryomamba_gateway.models import (
+    CancelledJob,
     ClientKey,
     CreatedJob,
     FocusBody,
@@ -25,6 +28,7 @@ from cryomamba_gateway.models import (
     JobQuery,
     JobRequest,
     ThresholdBody,
+    cancelled_job,
     created_job,
     job_out,
 )
@@ -48,6 +52,7 @@ _SUBMIT_ERRORS: Final = (
     ErrorCode.NOT_FOUND,
     ErrorCode.NO_WORKER,
     ErrorCode.INSUFFICIENT_STORAGE,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE,
     *CHANGE,
     *BUS,
 )
@@ -63,6 +68,7 @@ def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = N
     "/jobs",
     operation_id="createJob",
     status_code=201,
+    dependencies=JSON_BODY,
     response_model=CreatedJob,
     responses={201: ok("The job is queued", headers=_LOCATION, links=JOB_LINKS), **errors(*_SUBMIT_ERRORS)},
 )
@@ -92,8 +98,11 @@ async def _submit(gateway: Gateway, caller: Principal, request: SubmitRequest) -
     responses={200: ok("A page of jobs"), **errors(ErrorCode.BAD_REQUEST, *BUS)},
 )
 async def list_jobs(gateway: Context, caller: Caller, query: Annotated[JobQuery, Query()]) -> Response:
-    """List jobs, newest first; pass `cursor` to get the next page."""
-    call = calls.list_jobs(state=query.state, limit=query.limit, cursor=query.cursor)
+    """List jobs, newest first, those that meet every condition; pass `cursor` to get the next page.
+
+    A page may end before `limit`, when its jobs are long; there are more as long as `cursor` is not null.
+    """
+    call = calls.list_jobs(query.wanted(), limit=query.limit, cursor=query.cursor)
     page = await gateway.bus.call(caller.visibility, call)
     jobs = tuple(job_out(record) for record in page.jobs)
     return _json(JobPageOut.model_construct(jobs=jobs, cursor=page.cursor))
@@ -106,33 +115,29 @@ async def list_jobs(gateway: Context, caller: Caller, query: Annotated[JobQuery,
     responses={
         200: ok("The present record of the job", headers=_ETAG, links=JOB_LINKS),
         304: ok("The record has not changed since the one in If-None-Match", headers=_ETAG),
-        **errors(*JOB),
+        **errors(ErrorCode.PRECONDITION_FAILED, *JOB),
     },
 )
 async def get_job(
     gateway: Context,
     caller: Caller,
+    request: Request,
     job_id: JobId,
     if_none_match: Annotated[str | None, Header(description="ETags of known records.")] = None,
 ) -> Response:
     """Return the present record of a job."""
+    del if_none_match
+    # It is declared for the description; all conditions are looked at together.
     body = job_out(await gateway.bus.call(caller.visibility, calls.get_job(job_id))).model_dump_json().encode()
     etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
     headers = {"ETag": etag}
-    if if_none_match is not None and _names(if_none_match, etag):
-        return Response(status_code=304, headers=headers)
-    return Response(body, headers=headers, media_type="application/json")
-
-
-def _names(if_none_match: str, etag: str) -> bool:
-    listed: Sequence[str] = [part.strip().removeprefix("W/") for part in if_none_match.split(",")]
-    return "*" in listed or etag in listed
+    return not_modified(request, headers) or Response(body, headers=headers, media_type="application/json")
 
 
 @router.delete(
     "/jobs/{job_id}",
     operation_id="cancelJob",
-    response_model=JobOut,
+    response_model=CancelledJob,
     responses={
         200: ok("The job is cancelled, or will be after the present tile"),
         **errors(ErrorCode.JOB_FINAL, *CHANGE, *JOB),
@@ -140,7 +145,7 @@ def _names(if_none_match: str, etag: str) -> bool:
 )
 async def cancel_job(gateway: Context, caller: Caller, job_id: JobId) -> Response:
     """Cancel a pending or running job."""
-    return _json(job_out(await gateway.bus.call(caller.visibility, calls.cancel_job(job_id))))
+    return _json(cancelled_job(await gateway.bus.call(caller.visibility, calls.cancel_job(job_id))))
 
 
 @router.post(
@@ -169,6 +174,7 @@ async def delete_job(gateway: Context, caller: Caller, job_id: JobId) -> Respons
     "/jobs/{job_id}/threshold",
     operation_id="thresholdJob",
     status_code=201,
+    dependencies=JSON_BODY,
     response_model=CreatedJob,
     responses={201: ok("The job is queued", headers=_LOCATION), **errors(*_SUBMIT_ERRORS, ErrorCode.NOT_FOUND)},
 )
@@ -189,8 +195,12 @@ async def threshold_job(
     "/jobs/{job_id}/focus",
     operation_id="focusJob",
     status_code=204,
+    dependencies=JSON_BODY,
     response_class=Response,
-    responses={204: ok("The focus is set"), **errors(ErrorCode.BAD_REQUEST, ErrorCode.CONFLICT, *CHANGE, *JOB)},
+    responses={
+        204: ok("The focus is set"),
+        **errors(ErrorCode.BAD_REQUEST, ErrorCode.CONFLICT, ErrorCode.UNSUPPORTED_MEDIA_TYPE, *CHANGE, *JOB),
+    },
 )
 async def focus_job(
     gateway: Context, caller: Caller, job_id: JobId, body: Annotated[FocusBody, Body(openapi_examples=FOCUS)]

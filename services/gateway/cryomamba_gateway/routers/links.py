@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from cryomamba.access.visibility import Visibility
 from cryomamba.client import calls
 from cryomamba.errors import ErrorCode
+from cryomamba.models.base import Record
 from cryomamba.models.base import Request as Fields
 from cryomamba.models.jobs import JobId
 from cryomamba_gateway.context import Caller, Context
@@ -29,7 +30,7 @@ _DAY_S: Final = 24 * 3600
 _SIGNED: Final[dict[int | str, dict[str, Any]]] = {**RESPONSES, **errors(ErrorCode.FORBIDDEN)}
 
 
-class Link(BaseModel):
+class Link(Record):
     """A link that works without a token."""
 
     url: str = Field(description="Path on this gateway, with its signature; supports Range.")
@@ -65,7 +66,6 @@ async def link_artifact(
 
 
 @router.get("/files/{job_id}/{name}", operation_id="getSigned", response_class=Response, responses=_SIGNED)
-@router.head("/files/{job_id}/{name}", operation_id="headSigned", response_class=Response, responses=_SIGNED)
 async def get_signed(
     gateway: Context, request: Request, job_id: JobId, name: str, query: Annotated[Signature, Query()]
 ) -> Response:

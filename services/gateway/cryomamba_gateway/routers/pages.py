@@ -1,7 +1,8 @@
-"""Pages for a browser: the jobs with a live preview, and the interactive API reference.
+"""Pages for a browser: the jobs with a viewer, and the interactive API reference.
 
-The files are static and the same for everybody; the page gets jobs from the API with the user's token. A Content
-Security Policy (level 3) limits what it loads and runs: text of a job that became markup by mistake would not run.
+The files are static and the same for everybody; the page gets jobs from the API with the user's token. The
+first page is built from ``services/gateway/web`` by ``make web``. A Content Security Policy (level 3) limits what it
+loads and runs: text of a job that became markup by mistake would not run.
 """
 
 from __future__ import annotations
@@ -22,27 +23,26 @@ FILES: Final = {
     "/": "index.html",
     "/docs": "docs.html",
     "/web/page.css": "page.css",
-    "/web/viewer.js": "viewer.js",
+    "/web/main.js": "main.js",
+    "/web/surfaces.js": "surfaces.js",
+    "/web/notices.txt": "notices.txt",
     "/web/docs.js": "docs.js",
+    "/web/swagger.js": "swagger.js",
+    "/web/swagger.css": "swagger.css",
 }
 METHODS: Final = ("GET", "HEAD")
-_TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+_TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript", "txt": "text/plain"}
 _NOTHING_ELSE: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-_OWN: Final = (
-    "script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; require-trusted-types-for 'script'"
-)
-# Swagger UI uses inline styles. The page has checksums of its files.
-_SWAGGER: Final = (
-    "script-src 'self' https://cdn.jsdelivr.net/npm/swagger-ui-dist@5.35.0/; connect-src 'self'; img-src 'self' data:; "
-    "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net/npm/swagger-ui-dist@5.35.0/"
-)
+_OWN: Final = "script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'"
+# Swagger UI writes markup that it has cleaned itself, so its page is without this.
+_TRUSTED_TYPES: Final = "require-trusted-types-for 'script'"
 
 
 @cache
 def _page(path: str) -> CachedResponse:
     name = FILES[path]
     headers = {
-        "Content-Security-Policy": f"{_NOTHING_ELSE}; {_SWAGGER if path == '/docs' else _OWN}",
+        "Content-Security-Policy": "; ".join((_NOTHING_ELSE, _OWN, *(() if path == "/docs" else (_TRUSTED_TYPES,)))),
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
         "Referrer-Policy": "no-referrer",
@@ -62,6 +62,13 @@ async def get_description(request: Request) -> Response:
     return described.answer(request)
 
 
+async def get_websocket_description(request: Request) -> Response:
+    """Return the description of the WebSockets (AsyncAPI)."""
+    described: CachedResponse = request.app.state.websocket_description
+    return described.answer(request)
+
+
 router.add_api_route("/openapi.json", get_description, methods=list(METHODS))
+router.add_api_route("/asyncapi.json", get_websocket_description, methods=list(METHODS))
 for _path in FILES:
     router.add_api_route(_path, get_page, methods=list(METHODS))

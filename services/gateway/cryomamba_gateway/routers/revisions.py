@@ -13,6 +13,7 @@ from cryomamba.models.jobs import JobId
 from cryomamba.wire.requests import ReviseRequest
 from cryomamba_gateway.context import Caller, Context
 from cryomamba_gateway.examples import BUS, CHANGE, REVISION, errors, ok
+from cryomamba_gateway.media_types import JSON_BODY
 from cryomamba_gateway.models import JobOut, RevisionBody, job_out
 
 router = APIRouter(tags=["artifacts"])
@@ -26,6 +27,7 @@ _ERRORS: Final = (
     ErrorCode.VOLUME_UNREADABLE,
     ErrorCode.VOLUME_UNSUPPORTED,
     ErrorCode.INSUFFICIENT_STORAGE,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE,
     *CHANGE,
     *BUS,
 )
@@ -34,6 +36,7 @@ _ERRORS: Final = (
 @router.put(
     "/jobs/{job_id}/revisions",
     operation_id="reviseJob",
+    dependencies=JSON_BODY,
     response_model=JobOut,
     responses={200: ok("The job with its new file"), **errors(*_ERRORS)},
 )

@@ -19,12 +19,14 @@ from cryomamba.models.files import FileList, FileRecord, PartReceipt, Sha256, Up
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import FILE_LINKS, UPLOAD, UPLOAD_LINKS, errors, ok
+from cryomamba_gateway.media_types import JSON_BODY, RAW_BODY
 from cryomamba_server.audit import audit
 
 router = APIRouter(prefix="/v1", tags=["uploads"])
 
 _BEGIN: Final = (
     ErrorCode.BAD_REQUEST,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE,
     ErrorCode.FORBIDDEN,
     ErrorCode.TOO_LARGE,
     ErrorCode.RATE_LIMITED,
@@ -32,6 +34,7 @@ _BEGIN: Final = (
 )
 _PART: Final = (
     ErrorCode.BAD_REQUEST,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE,
     ErrorCode.NOT_FOUND,
     ErrorCode.CONFLICT,
     ErrorCode.FORBIDDEN,
@@ -90,6 +93,7 @@ FileName = Annotated[
 @router.post(
     "/uploads/init",
     operation_id="beginUpload",
+    dependencies=JSON_BODY,
     status_code=201,
     responses={201: ok("The upload is ready for its parts", links=UPLOAD_LINKS), **errors(*_BEGIN)},
 )
@@ -106,6 +110,7 @@ async def begin_upload(
     "/uploads/{upload_id}/part/{index}",
     operation_id="putPart",
     openapi_extra=_RAW,
+    dependencies=RAW_BODY,
     responses={200: ok("The part is stored"), **errors(*_PART)},
 )
 async def put_part(gateway: Context, caller: Caller, upload_id: str, index: int, request: Request) -> PartReceipt:
@@ -157,6 +162,7 @@ def _uploaded(record: FileRecord) -> FileRecord:
     operation_id="putFile",
     status_code=201,
     openapi_extra=_RAW,
+    dependencies=RAW_BODY,
     responses={201: ok("The file", links=FILE_LINKS), **errors(*_BEGIN, *_PART, *_COMPLETE)},
 )
 async def put_file(
@@ -171,6 +177,7 @@ async def put_file(
     operation_id="putNamedFile",
     status_code=201,
     openapi_extra=_RAW,
+    dependencies=RAW_BODY,
     responses={201: ok("The file"), **errors(*_BEGIN, *_PART, *_COMPLETE)},
 )
 async def put_named_file(

@@ -19,8 +19,8 @@ from cryomamba_gateway.conditional import not_modified
 from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import errors, ok
 from cryomamba_gateway.png import section_png
+from cryomamba_gateway.routers.artifacts import OCTETS, LocalFile, open_regular
 from cryomamba_gateway.routers.artifacts import RESPONSES as FILE_RESPONSES
-from cryomamba_gateway.routers.artifacts import LocalFile, open_regular
 from cryomamba_gateway.routers.zarr import GONE, IMMUTABLE, VOLUME, caller_name, is_gone
 from cryomamba_gateway.volumes.catalog import TOMOGRAM, Images, Kind, artifact_path
 from cryomamba_gateway.volumes.models import (
@@ -34,6 +34,7 @@ from cryomamba_gateway.volumes.models import (
 )
 from cryomamba_gateway.volumes.open_images import OpenImage
 from cryomamba_gateway.volumes.reader import ClientGoneError
+from cryomamba_gateway.volumes.row_cache import RowCache
 from cryomamba_gateway.volumes.sections import section_of
 from cryomamba_server.uploaded_files import no_such_file, uploaded_volume
 
@@ -56,7 +57,7 @@ _ETAG: Final[dict[str, Any]] = {
 _SLICE: Final[dict[int | str, dict[str, Any]]] = {
     200: ok("The slice", headers=_ETAG, content=_PNG),
     304: ok("It has not changed since the one in If-None-Match", headers=_ETAG),
-    **errors(ErrorCode.BAD_REQUEST, ErrorCode.INVALID_PARAMETERS, *VOLUME),
+    **errors(ErrorCode.BAD_REQUEST, ErrorCode.INVALID_PARAMETERS, ErrorCode.PRECONDITION_FAILED, *VOLUME),
 }
 
 
@@ -127,27 +128,30 @@ async def get_job_slice(
     return await _slice(gateway, caller, request, "jobs", job_id, path, query)
 
 
-for _method in ("GET", "HEAD"):
-    for _path, _endpoint, _id, _responses in (
-        ("/files/{file_id}", get_file, "File", {200: ok("The file"), **errors(*VOLUME)}),
-        (
-            "/files/{file_id}/content",
-            get_file_content,
-            "FileContent",
-            {**FILE_RESPONSES, 304: ok("The client has it"), **errors(ErrorCode.RANGE_NOT_SATISFIABLE, *VOLUME)},
-        ),
-        ("/files/{file_id}/slice", get_file_slice, "FileSlice", _SLICE),
-        ("/jobs/{job_id}/volumes", get_job_volumes, "JobVolumes", {200: ok("The volumes"), **errors(*VOLUME)}),
-        ("/jobs/{job_id}/volumes/{name}/slice", get_job_slice, "JobSlice", _SLICE),
-    ):
-        router.add_api_route(
-            _path,
-            _endpoint,
-            methods=[_method],
-            operation_id=f"{_method.lower()}{_id}",
-            responses=_responses,
-            response_class=JSONResponse if _endpoint in (get_file, get_job_volumes) else Response,
-        )
+for _path, _endpoint, _id, _responses in (
+    ("/files/{file_id}", get_file, "File", {200: ok("The file"), **errors(*VOLUME)}),
+    (
+        "/files/{file_id}/content",
+        get_file_content,
+        "FileContent",
+        {
+            **FILE_RESPONSES,
+            200: ok("The file", headers=_ETAG, content=OCTETS),
+            206: ok("The requested range of the file", headers=_ETAG, content=OCTETS),
+            **errors(ErrorCode.RANGE_NOT_SATISFIABLE, ErrorCode.PRECONDITION_FAILED, *VOLUME),
+        },
+    ),
+    ("/files/{file_id}/slice", get_file_slice, "FileSlice", _SLICE),
+    ("/jobs/{job_id}/volumes", get_job_volumes, "JobVolumes", {200: ok("The volumes"), **errors(*VOLUME)}),
+    ("/jobs/{job_id}/volumes/{name}/slice", get_job_slice, "JobSlice", _SLICE),
+):
+    router.add_api_route(
+        _path,
+        _endpoint,
+        operation_id=f"get{_id}",
+        responses=_responses,
+        response_class=JSONResponse if _endpoint in (get_file, get_job_volumes) else Response,
+    )
 
 
 def _name(path: str) -> str:
@@ -176,17 +180,28 @@ async def _slice(
     if unchanged is not None:
         return unchanged
     try:
-        image = await gateway.reader.read(
-            known, caller_name(caller, request), partial(is_gone, request), partial(_png_of, query=query)
+        image = await gateway.reader.picture(
+            asked,
+            known,
+            caller_name(caller, request),
+            partial(is_gone, request),
+            partial(_png_of, query=query, rows=gateway.reader.rows),
         )
     except ClientGoneError:
         return Response(status_code=GONE)
     return Response(image, headers=headers, media_type="image/png")
 
 
-def _png_of(opened: OpenImage, query: SliceQuery) -> bytes:
+def _png_of(opened: OpenImage, query: SliceQuery, rows: RowCache) -> bytes:
     limits = _limits(opened, query)
-    values = section_of(opened.content, query.axis, query.index, thickness=query.thickness, size=query.size)
+    values = section_of(
+        opened.content,
+        query.axis,
+        query.index,
+        thickness=query.thickness,
+        size=query.size,
+        read_rows=partial(rows.read, opened.content, opened.key),
+    )
     return section_png(values, limits)
 
 

@@ -96,10 +96,14 @@ async def _recheck_token(session: WebSocketSession, gateway: Gateway, token: str
 @router.websocket("/ws/jobs/{job_id}")
 @router.websocket("/v1/ws/jobs/{job_id}")
 async def follow_job(websocket: WebSocket, job_id: str) -> None:
-    """Follow one job to its end; ``?previews=false`` leaves the previews out."""
+    """Follow one job to its end; ``?previews=false`` leaves the previews out.
+
+    With ``?first_types=true``, ``completed`` or ``error`` follow ``job_completed`` or ``job_failed``.
+    """
     previews = websocket.query_params.get("previews") != "false"
+    first_types = websocket.query_params.get("first_types") == "true"
     with websocket.app.state.gateway.metrics.clients.track_inprogress():
-        await _serve(websocket, lambda session: session.run_job(job_id, previews=previews))
+        await _serve(websocket, lambda session: session.run_job(job_id, previews=previews, first_types=first_types))
 
 
 @router.websocket("/v1/ws")

@@ -67,7 +67,7 @@ _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: ok("A metadata document, or the bytes of a chunk", headers=_HEADERS, content=_CONTENT),
     206: ok("The requested range of it", headers=_HEADERS, content=_CONTENT),
     304: ok("It has not changed since the one in If-None-Match", headers=_HEADERS),
-    **errors(ErrorCode.RANGE_NOT_SATISFIABLE, *VOLUME),
+    **errors(ErrorCode.RANGE_NOT_SATISFIABLE, ErrorCode.PRECONDITION_FAILED, *VOLUME),
 }
 
 
@@ -97,19 +97,11 @@ async def get_shared_zarr(
     return await _send(gateway, caller, Visibility.everything(), request, version, kind, volume_id, key)
 
 
-for _method in ("GET", "HEAD"):
-    for _path, _endpoint, _name in (
-        ("/zarr/{version}/{kind}/{volume_id}.ome.zarr/{key:path}", get_zarr, "Zarr"),
-        ("/zarr/{version}/shared/{grant}/{kind}/{volume_id}.ome.zarr/{key:path}", get_shared_zarr, "SharedZarr"),
-    ):
-        router.add_api_route(
-            _path,
-            _endpoint,
-            methods=[_method],
-            operation_id=f"{_method.lower()}{_name}",
-            response_class=Response,
-            responses=_RESPONSES,
-        )
+for _path, _endpoint, _name in (
+    ("/zarr/{version}/{kind}/{volume_id}.ome.zarr/{key:path}", get_zarr, "Zarr"),
+    ("/zarr/{version}/shared/{grant}/{kind}/{volume_id}.ome.zarr/{key:path}", get_shared_zarr, "SharedZarr"),
+):
+    router.add_api_route(_path, _endpoint, operation_id=f"get{_name}", response_class=Response, responses=_RESPONSES)
 
 
 @router.post(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from cryomamba.geometry import Shape, Spacing
-from cryomamba.models.base import Request
+from cryomamba.models.base import Record, Request
 from cryomamba.models.files import FileRecord
 from cryomamba.volumes.grid import Triple
 from cryomamba_gateway.volumes.catalog import SCORES_PATH, TOMOGRAM, Kind
@@ -21,21 +21,21 @@ THICKNESS_MAX: Final = 512
 _DAY_S: Final = 24 * 3600
 
 
-class ZarrUrls(BaseModel):
+class ZarrUrls(Record):
     """Where the images are as OME-Zarr: paths on this gateway, for readers of each version."""
 
     v0_5: str = Field(description="OME-Zarr 0.5, which is Zarr version 3.")
     v0_4: str = Field(description="OME-Zarr 0.4, which is Zarr version 2.")
 
 
-class LevelOut(BaseModel):
+class LevelOut(Record):
     """A level of the multiscale image."""
 
     shape: Shape = Field(description="Voxels along z, y, x.")
     voxel_size_A: Spacing = Field(description="Ångström along z, y, x.")
 
 
-class VolumeOut(BaseModel):
+class VolumeOut(Record):
     """A volume that can be read over HTTP."""
 
     name: str
@@ -61,14 +61,14 @@ class FileOut(FileRecord):
     problem: str = ""
 
 
-class UnreadableVolume(BaseModel):
+class UnreadableVolume(Record):
     """A volume that cannot be read at present."""
 
     zarr_path: str
     problem: str
 
 
-class JobVolumes(BaseModel):
+class JobVolumes(Record):
     """The tomogram and the finished masks of a job."""
 
     job_id: str
@@ -78,7 +78,7 @@ class JobVolumes(BaseModel):
     hint: str = Field("", description="When more will be there.")
 
 
-class ZarrLink(BaseModel):
+class ZarrLink(Record):
     """A link to images as OME-Zarr that works without a token."""
 
     zarr: ZarrUrls

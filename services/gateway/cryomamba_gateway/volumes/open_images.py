@@ -27,7 +27,7 @@ from cryomamba_gateway.volumes.hierarchy import CHUNK, Image
 # Each holds a descriptor.
 OPEN_MAX: Final = 64
 # Part of every ETag: a new way to make chunks makes other chunks of the same file.
-_FORMAT: Final = f"1-{CHUNK}"
+_FORMAT: Final = f"2-{CHUNK}"
 
 
 @dataclass(frozen=True, slots=True)

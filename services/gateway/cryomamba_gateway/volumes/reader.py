@@ -18,6 +18,7 @@ from cryomamba_gateway.volumes.caller_turns import CallerTurns
 from cryomamba_gateway.volumes.chunks import encode_chunk, voxels_of
 from cryomamba_gateway.volumes.hierarchy import Image, Index, chunk_shape
 from cryomamba_gateway.volumes.open_images import ImageSource, OpenImage, OpenImages
+from cryomamba_gateway.volumes.row_cache import RowCache
 
 T = TypeVar("T")
 THREADS: Final = min(4, os.cpu_count() or 1)
@@ -53,13 +54,19 @@ class VolumeReader:
     Parameters
     ----------
     cache_nbytes : int
-        Bound on the memory for chunks of coarser levels. Those of the full resolution are not cached: they are cut out
-        of the file, which the operating system caches.
+        Bound on the memory for pictures, parts of rows, and chunks of coarser levels. Chunks of the full resolution
+        are not cached: they are cut out of the file, which the operating system caches.
+
+    Attributes
+    ----------
+    rows : RowCache
+        Reads sections across the rows of a file.
     """
 
     def __init__(self, cache_nbytes: int) -> None:
         self._images = OpenImages()
         self._cache = ByteCache(cache_nbytes)
+        self.rows = RowCache(self._cache)
         self._turns = CallerTurns(TURNS_PER_CALLER)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="volumes")
         self._groups: dict[tuple[str, int, Index], asyncio.Task[dict[Index, bytes]]] = {}
@@ -109,6 +116,21 @@ class VolumeReader:
             if await gone():
                 raise ClientGoneError
             return await self._use(known.source, lambda opened: read(_unchanged(opened, known)))
+
+    async def picture(
+        self,
+        name: str,
+        known: KnownImage,
+        caller: str,
+        gone: Callable[[], Awaitable[bool]],
+        make: Callable[[OpenImage], bytes],
+    ) -> bytes:
+        """Return what `make` makes of an open image, and keep it under `name`; otherwise like :meth:`read`."""
+        kept = self._cache.get(name)
+        if kept is None:
+            kept = await self.read(known, caller, gone, make)
+            self._cache.put(name, kept)
+        return kept
 
     async def chunk(
         self, known: KnownImage, level: int, index: Index, caller: str, gone: Callable[[], Awaitable[bool]]

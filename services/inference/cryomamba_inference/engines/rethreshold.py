@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from cryomamba.engines.api import Engine, EngineParameters, Labels, Tile, VolumeContext
+from cryomamba.engines.api import Engine, EngineParameters, Labels, Tile, VolumeContext, Voxels
 from cryomamba.engines.membrane_options import MembraneOptions
 from cryomamba.errors import ErrorCode, InvalidRequestError, VolumeError
 from cryomamba.masks.hysteresis import SCORE_MAX, SCORE_SLAB_VOXELS
@@ -17,6 +17,7 @@ from cryomamba.masks.slabs import slab_depth
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.models.jobs import RETHRESHOLD
 from cryomamba.volumes import result_kind
+from cryomamba.volumes.labels import IMOD_OFFSET
 
 # In a file that does not say what it is: a mask has one label, or a few that are counted from 1.
 _MASK_LABELS_MAX = 16
@@ -65,6 +66,7 @@ class RethresholdEngine(Engine[RethresholdParameters]):
         super().__init__(parameters)
         self.output = "scores"
         self._min_voxels = 0
+        self._offset = 0
         low = parameters.high if parameters.low is None else parameters.low
         if low > parameters.high:
             raise InvalidRequestError(
@@ -75,11 +77,12 @@ class RethresholdEngine(Engine[RethresholdParameters]):
         self._low = low
 
     def prepare(self, context: VolumeContext) -> None:
-        """Check that the volume is a score map."""
+        """Check that the volume is a score map, whatever program wrote it."""
+        self._offset = _offset(context)
         measured = context.statistics
-        if measured is not None and not (measured.minimum >= 0 and measured.maximum <= SCORE_MAX):
-            raise _refusal(f"its values are {measured.minimum:.4g} to {measured.maximum:.4g}")
-        _require_scores(context)
+        if measured is not None:
+            _require_range(measured.minimum + self._offset, measured.maximum + self._offset)
+        _require_scores(context, self._offset)
         self._min_voxels = math.ceil(self.parameters.min_volume_nm3 * 1000 / math.prod(context.voxel_size_A) - 1e-9)
 
     def thresholds(self) -> HysteresisThreshold:
@@ -88,10 +91,30 @@ class RethresholdEngine(Engine[RethresholdParameters]):
 
     def predict(self, tile: Tile) -> Labels:
         """Return the scores unchanged."""
-        return tile.data[tile.core].astype(np.uint8)
+        return (tile.data[tile.core] + np.float32(self._offset)).astype(np.uint8)
 
 
-def _require_scores(context: VolumeContext) -> None:
+def _slabs(context: VolumeContext) -> Iterator[Voxels]:
+    depth, height, width = context.shape
+    planes = slab_depth(context.shape, SCORE_SLAB_VOXELS)
+    for z in range(0, depth, planes):
+        yield context.read((slice(z, min(z + planes, depth)), slice(0, height), slice(0, width)))
+
+
+def _offset(context: VolumeContext) -> int:
+    """Return what is to be added to the voxels: of IMOD's signed bytes 128, by the same rule as for masks."""
+    if context.imod_signed and any(slab.min() < -1 for slab in _slabs(context)):
+        return IMOD_OFFSET
+    return 0
+
+
+def _require_range(lowest: float, highest: float) -> None:
+    if lowest >= 0 and highest <= SCORE_MAX:
+        return
+    raise _refusal(f"its values are {lowest:.4g} to {highest:.4g}")
+
+
+def _require_scores(context: VolumeContext, offset: int) -> None:
     """Refuse a mask: by its header if CryoMamba wrote it, else by its values."""
     written = result_kind(context.header_labels)
     if written == "scores":
@@ -99,18 +122,28 @@ def _require_scores(context: VolumeContext) -> None:
     if written == "mask":
         raise _refusal("its header says that it is a mask")
     found: set[int] = set()
-    depth, height, width = context.shape
-    planes = slab_depth(context.shape, SCORE_SLAB_VOXELS)
-    for z in range(0, depth, planes):
-        values = context.read((slice(z, min(z + planes, depth)), slice(0, height), slice(0, width)))
+    for stored in _slabs(context):
+        values = stored + np.float32(offset)
         if not (np.rint(values) == values).all():
-            raise _refusal("its values are not whole numbers")
+            raise _fractions(context)
         found.update(np.flatnonzero(np.bincount(values.astype(np.uint8).reshape(-1))).tolist())
         if len(found - {0}) > 1 and max(found) > _MASK_LABELS_MAX:
             return
     if found - {0}:
         listed = ", ".join(map(str, sorted(found)))
         raise _refusal(f"its only values are {listed}, as in a mask")
+
+
+def _fractions(context: VolumeContext) -> VolumeError:
+    measured = context.statistics
+    if measured is None or measured.maximum > 1:
+        return _refusal("its values are not whole numbers")
+    return VolumeError(
+        f"This is not a score map (0 to 255): its values are fractions from {measured.minimum:.4g} to "
+        f"{measured.maximum:.4g}, as in a map of probabilities.",
+        code=ErrorCode.VOLUME_UNSUPPORTED,
+        hint="Multiply it by 255 and round it to whole numbers. A probability of 0.75 is then a score of 191.",
+    )
 
 
 def _refusal(why: str) -> VolumeError:

@@ -270,6 +270,7 @@ class _Run:
             statistics,
             read=self._read,
             header_labels=self._header.labels,
+            imod_signed=self._header.imod_signed,
             scratch=self._folder,
             threads=self._threads,
             compute_slot=self._compute_slot,

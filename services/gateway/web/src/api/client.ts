@@ -1,0 +1,128 @@
+// Requests to the gateway that served this page. The browser sends the sign-in cookie by itself.
+
+import { ApiError, responseError, unavailable } from "./errors.ts";
+import type { FileRecord, Health, Job, JobPage, JobState, JobVolumes, ServerInfo, Triple } from "./types.ts";
+
+export interface RequestOptions {
+  method?: string;
+  /** Sent as JSON. */
+  json?: unknown;
+  body?: BodyInit;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+/**
+ * Send a request and return the response.
+ *
+ * @throws {ApiError} The server refused, or could not be reached; a request that was aborted throws what the browser
+ * throws.
+ */
+export async function request(path: string, options: RequestOptions = {}): Promise<Response> {
+  const { json, ...rest } = options;
+  const headers = { ...options.headers, ...(json === undefined ? {} : { "Content-Type": "application/json" }) };
+  const body = json === undefined ? options.body : JSON.stringify(json);
+  let response: Response;
+  try {
+    response = await fetch(path, { ...rest, headers, body: body ?? null, signal: options.signal ?? null });
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw unavailable();
+  }
+  if (!response.ok) throw await responseError(response);
+  return response;
+}
+
+async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
+  return (await (await request(path, signal ? { signal } : {})).json()) as T;
+}
+
+const jobPath = (id: string) => `/v1/jobs/${encodeURIComponent(id)}`;
+
+/** Where an output file of a job is. */
+export function artifactPath(jobId: string, name: string): string {
+  return `${jobPath(jobId)}/artifacts/${encodeURIComponent(name)}`;
+}
+
+export interface JobsQuery {
+  limit?: number;
+  state?: JobState;
+  cursor?: string;
+}
+
+export interface ListedJobs extends JobPage {
+  /** Whether the server requires tokens: only such a server limits requests. */
+  locked: boolean;
+}
+
+export async function listJobs(query: JobsQuery = {}, signal?: AbortSignal): Promise<ListedJobs> {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined);
+  const search = new URLSearchParams(given.map(([name, value]) => [name, String(value)]));
+  const response = await request(`/v1/jobs?${search}`, signal ? { signal } : {});
+  const page = (await response.json()) as JobPage;
+  return { ...page, locked: response.headers.has("X-RateLimit-Limit") };
+}
+
+export const getJob = (id: string, signal?: AbortSignal) => getJson<Job>(jobPath(id), signal);
+
+export const jobVolumes = (id: string, signal?: AbortSignal) => getJson<JobVolumes>(`${jobPath(id)}/volumes`, signal);
+
+/** The newest preview of a job as a binary frame; null if it has none. */
+export async function newestFrame(id: string, signal?: AbortSignal): Promise<ArrayBuffer | null> {
+  try {
+    return await (await request(`${jobPath(id)}/preview`, signal ? { signal } : {})).arrayBuffer();
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return null;
+    throw error;
+  }
+}
+
+/** Re-threshold the score map of a finished job in a new job. */
+export async function thresholdJob(id: string, high: number, low?: number): Promise<Job> {
+  const body = low === undefined ? { high } : { high, low };
+  return (await (await request(`${jobPath(id)}/threshold`, { method: "POST", json: body })).json()) as Job;
+}
+
+/** Submit a job; the same key makes one job of any number of tries. */
+export async function submitJob(body: object, key: string): Promise<Job> {
+  const headers = { "Idempotency-Key": key };
+  return (await (await request("/v1/jobs", { method: "POST", json: body, headers })).json()) as Job;
+}
+
+export async function cancelJob(id: string): Promise<Job> {
+  return (await (await request(jobPath(id), { method: "DELETE" })).json()) as Job;
+}
+
+/** Queue a failed or cancelled job again. */
+export async function retryJob(id: string): Promise<Job> {
+  return (await (await request(`${jobPath(id)}/retry`, { method: "POST" })).json()) as Job;
+}
+
+/** Delete a job that has ended, with its files. */
+export async function deleteJob(id: string): Promise<void> {
+  await request(`${jobPath(id)}/delete`, { method: "POST" });
+}
+
+export const serverInfo = (signal?: AbortSignal) => getJson<ServerInfo>("/v1/server/info", signal);
+
+/** The uploaded files, newest first. */
+export async function listFiles(signal?: AbortSignal): Promise<FileRecord[]> {
+  return (await getJson<{ files: FileRecord[] }>("/v1/files", signal)).files;
+}
+
+export const health = (signal?: AbortSignal) => getJson<Health>("/v1/healthz", signal);
+export const readiness = (signal?: AbortSignal) => getJson<{ workers: number }>("/v1/readyz", signal);
+
+/** Sign in: the token goes into a cookie that no script can read. */
+export async function signIn(token: string): Promise<void> {
+  await request("/v1/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
+}
+
+export async function signOut(): Promise<void> {
+  await request("/v1/session", { method: "DELETE" });
+}
+
+/** State which voxel (z, y, x) the visitor looks at: a running job computes tiles near to it first. */
+export async function setFocus(id: string, position: Triple): Promise<void> {
+  await request(`${jobPath(id)}/focus`, { method: "PUT", json: { position } });
+}

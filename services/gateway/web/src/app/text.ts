@@ -1,0 +1,20 @@
+// Texts of other people as this page shows them. Pure.
+
+// Control characters, and marks that reverse a line or have no width, are shown by their number.
+const UNSAFE =
+  /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+
+const UNITS: Record<string, string> = { deg: "°", A: "Å", nm: "nm", nm3: "nm³" };
+
+/** Return a text without characters that could mislead its reader. */
+export function printable(text: unknown): string {
+  return String(text).replace(UNSAFE, (found) => `\\u{${found.codePointAt(0)!.toString(16)}}`);
+}
+
+/** Return what an engine has estimated; the last part of a name is its unit, as in tilt_range_deg. */
+export function estimateText(name: string, value: number | string): string {
+  const words = name.split("_");
+  const unit = words.length > 1 ? UNITS[words.at(-1)!] : undefined;
+  const text = typeof value === "number" ? `${Number(value.toPrecision(3))}` : value;
+  return unit ? `${words.slice(0, -1).join(" ")} ${text} ${unit}` : `${words.join(" ")} ${text}`;
+}

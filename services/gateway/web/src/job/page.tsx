@@ -1,0 +1,144 @@
+import { signal } from "@preact/signals";
+import { useEffect, useState } from "preact/hooks";
+import { ApiError, errorText } from "../api/errors.ts";
+import type { Job } from "../api/types.ts";
+import { jobHref, listHref } from "../app/route.ts";
+import { jobList, jobs, loadJob } from "../app/store.ts";
+import { estimateText, printable } from "../app/text.ts";
+import { moment, shapeText, voxelSizeText } from "../format/numbers.ts";
+import { jobTitle } from "../jobs/filters.ts";
+import { refreshQueue, server } from "../server/info.ts";
+import { Viewer } from "../viewer/viewer.tsx";
+import { Actions } from "./actions.tsx";
+import { Downloads } from "./downloads.tsx";
+import { Errors, Warnings } from "./messages.tsx";
+import { Results } from "./results.tsx";
+import { Settings } from "./settings.tsx";
+import { jobsAhead, situation } from "./states.ts";
+
+const NOT_FOUND = 404;
+
+export function JobPage({ jobId }: { jobId: string }) {
+  const job = jobs.value.get(jobId);
+  const [problem, setProblem] = useState<unknown>(null);
+  // A job of the list comes without its history.
+  useEffect(() => {
+    scrollTo(0, 0);
+    loadJob(jobId).catch(setProblem);
+  }, [jobId]);
+  if (!job) return problem === null ? <p class="secondary">Loading the job …</p> : <Missing problem={problem} />;
+  return (
+    <article id="job">
+      <Head job={job} />
+      <div class="job-columns">
+        <div class="job-viewer">
+          <Viewer jobId={jobId} />
+        </div>
+        <div class="job-details">
+          <Errors job={job} />
+          <Warnings job={job} />
+          <Estimates job={job} />
+          <Results job={job} />
+          <Downloads job={job} />
+          <Settings job={job} />
+        </div>
+      </div>
+    </article>
+  );
+}
+
+function Missing({ problem }: { problem: unknown }) {
+  const gone = problem instanceof ApiError && problem.status === NOT_FOUND;
+  return (
+    <div class="card empty">
+      <h2>{gone ? "There is no such job" : "The job could not be loaded"}</h2>
+      <p>{gone ? "It was deleted, or it belongs to somebody else." : printable(errorText(problem))}</p>
+      <a class="button" href={listHref()}>
+        Show all jobs
+      </a>
+    </div>
+  );
+}
+
+function Head({ job }: { job: Job }) {
+  return (
+    <header class="job-head">
+      <Neighbours job={job} />
+      <h2 id="job-name">{printable(jobTitle(job))}</h2>
+      <p class="secondary" id="job-facts">
+        {printable(facts(job).join(" · "))}
+      </p>
+      <Status job={job} />
+      <Actions job={job} />
+    </header>
+  );
+}
+
+function facts(job: Job): string[] {
+  const named = job.name !== "" && job.name !== job.volume.name && job.volume.name !== job.engine;
+  return [
+    ...(named ? [job.volume.name] : []),
+    job.engine,
+    `${shapeText(job.volume.shape)} voxels of ${voxelSizeText(job.volume.voxel_size_A)}`,
+    ...(job.within ? [`within ${job.within.name}`] : []),
+    ...(job.owner ? [job.owner] : []),
+    moment(new Date(job.created_at)),
+  ];
+}
+
+/** The way back, and to the jobs before and after this one. */
+function Neighbours({ job }: { job: Job }) {
+  const all = jobList.value;
+  const index = all.findIndex(({ job_id: id }) => id === job.job_id);
+  const newer = all[index - 1];
+  const older = all[index + 1];
+  return (
+    <nav class="neighbours" aria-label="Jobs">
+      <a href={listHref()}>‹ All jobs</a>
+      {index > 0 && newer && <a href={jobHref(newer.job_id)}>Newer</a>}
+      {index >= 0 && older && <a href={jobHref(older.job_id)}>Older</a>}
+    </nav>
+  );
+}
+
+const asked = signal("");
+
+function Status({ job }: { job: Job }) {
+  useEffect(() => {
+    // How many are before it: the list of the newest jobs may not hold them all.
+    if (job.state !== "pending" || asked.value === job.job_id) return;
+    asked.value = job.job_id;
+    void refreshQueue();
+  }, [job.state, job.job_id]);
+  const workers = server.value?.workers.length ?? null;
+  const queue = { ahead: job.state === "pending" ? jobsAhead(job, jobs.value.values()) : null, workers };
+  const { word, sentence, fraction } = situation(job, queue);
+  const active = job.state === "running";
+  return (
+    <div id="job-status" class="job-status" role="status">
+      <span class="state" data-state={job.state}>
+        {word}
+      </span>
+      {job.state !== "failed" && <span>{printable(sentence)}</span>}
+      {active && <progress value={fraction ?? undefined} aria-label="Progress of this job" />}
+      {active && fraction !== null && <span class="secondary">{Math.floor(100 * fraction)} %</span>}
+    </div>
+  );
+}
+
+function Estimates({ job }: { job: Job }) {
+  const texts = Object.entries(job.estimates).map(([name, value]) => estimateText(name, value));
+  if (texts.length === 0) return null;
+  return (
+    <section aria-labelledby="estimates-title">
+      <h3 id="estimates-title">Determined from the tomogram</h3>
+      <p id="job-estimates" class="secondary">
+        {printable(sentence(texts.join(", ")))}
+      </p>
+    </section>
+  );
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}

@@ -1,0 +1,37 @@
+import { effect } from "@preact/signals";
+import { render } from "preact";
+import { App } from "./app/app.tsx";
+import { followAddress } from "./app/route.ts";
+import { access, load, onSignedOut, start } from "./app/store.ts";
+import { addUploaded, clearDraft, keepDraft } from "./new/draft.ts";
+import { followServer } from "./server/info.ts";
+import { dropUploads, isUploading, restore } from "./upload/queue.ts";
+import { forgetAllUploads } from "./upload/saved.ts";
+
+followAddress();
+keepDraft(sessionStorage);
+onSignedOut((ending) => {
+  clearDraft();
+  dropUploads();
+  if (ending === "signed out") forgetAllUploads(localStorage);
+});
+start();
+followServer();
+effect(() => {
+  if (access.value !== "allowed") return;
+  void restore().then((found) => {
+    for (const queued of found) addUploaded(queued, "");
+  });
+});
+// Other tabs and programs may have deleted jobs meanwhile.
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible" && access.value === "allowed") void load();
+});
+// The browser asks before it closes a page whose files are still being sent.
+addEventListener("beforeunload", (event) => {
+  if (isUploading.value) event.preventDefault();
+});
+
+const root = document.getElementById("app")!;
+root.replaceChildren();
+render(<App />, root);

@@ -1,0 +1,201 @@
+import { useState } from "preact/hooks";
+import { listFiles } from "../api/client.ts";
+import type { FileRecord, Job } from "../api/types.ts";
+import { now } from "../app/clock.ts";
+import { jobList } from "../app/store.ts";
+import { printable } from "../app/text.ts";
+import { ago } from "../format/numbers.ts";
+import { jobTitle } from "../jobs/filters.ts";
+import {
+  type Region,
+  attempted,
+  engine,
+  jobName,
+  parsedVoxelSize,
+  refused,
+  region,
+  volumes,
+  voxelSize,
+} from "./draft.ts";
+import { NAME_MAX } from "./request.ts";
+
+const JOBS_OFFERED = 100;
+
+/** What every engine has: voxel size, region and name. */
+export function Options() {
+  const rethreshold = volumes.value.some(({ source }) => source !== null && "job_id" in source);
+  const reads = (engine.value?.needs_volume !== false || volumes.value.length > 0) && !rethreshold;
+  return (
+    <section class="step" aria-labelledby="options-title">
+      <h3 id="options-title">Options</h3>
+      <div class="fields">
+        {reads && <VoxelSize />}
+        {reads && <Within />}
+        <Name />
+      </div>
+    </section>
+  );
+}
+
+function VoxelSize() {
+  const parsed = parsedVoxelSize.value;
+  const problem = "problem" in parsed ? parsed.problem : (refused.value?.voxelSize ?? "");
+  return (
+    <div class="field">
+      <label for="voxel-size">Voxel size</label>
+      <div class="row">
+        <input
+          id="voxel-size"
+          type="text"
+          inputMode="decimal"
+          autocomplete="off"
+          placeholder="From the file"
+          value={voxelSize.value}
+          aria-describedby="voxel-size-help"
+          aria-invalid={problem !== ""}
+          onInput={({ currentTarget }) => {
+            voxelSize.value = currentTarget.value;
+          }}
+        />
+        <span class="unit">Å</span>
+      </div>
+      {problem && <p class="problem">{printable(problem)}</p>}
+      <p class="secondary help" id="voxel-size-help">
+        Only if the file has none or a wrong one. One number, or three in the order z y x.
+      </p>
+    </div>
+  );
+}
+
+function Name() {
+  const several = volumes.value.length > 1;
+  return (
+    <div class="field">
+      <label for="job-label">{several ? "Name of the jobs" : "Name"}</label>
+      <input
+        id="job-label"
+        type="text"
+        autocomplete="off"
+        maxLength={NAME_MAX}
+        placeholder={volumes.value[0]?.label ?? ""}
+        value={jobName.value}
+        aria-describedby="job-label-help"
+        onInput={({ currentTarget }) => {
+          jobName.value = currentTarget.value;
+        }}
+      />
+      {refused.value?.name && <p class="problem">{printable(refused.value.name)}</p>}
+      <p class="secondary help" id="job-label-help">
+        {several ? "The name of each file is added." : "For you and others to find it by. The file’s name if left out."}
+      </p>
+    </div>
+  );
+}
+
+function Within() {
+  const chosen = region.value;
+  const empty = chosen.kind !== "everywhere" && chosen.value.trim() === "";
+  const problem = attempted.value && empty ? "Choose the mask." : (refused.value?.within ?? "");
+  const set = (changed: Region) => {
+    region.value = changed;
+    if (refused.value) refused.value = { ...refused.value, within: "" };
+  };
+  return (
+    <div class="field">
+      <label for="within">Search within</label>
+      <select
+        id="within"
+        value={chosen.kind}
+        aria-describedby="within-help"
+        onChange={({ currentTarget }) => {
+          const kind = currentTarget.value as Region["kind"];
+          set(kind === "everywhere" ? { kind } : { kind, value: "" });
+        }}
+      >
+        <option value="everywhere">The whole tomogram</option>
+        <option value="job">The mask of a job</option>
+        <option value="file">An uploaded mask</option>
+        <option value="path">A mask on the server</option>
+      </select>
+      {chosen.kind === "job" && (
+        <JobChoice value={chosen.value} invalid={problem !== ""} onValue={(value) => set({ kind: "job", value })} />
+      )}
+      {chosen.kind === "file" && (
+        <FileChoice value={chosen.value} invalid={problem !== ""} onValue={(value) => set({ kind: "file", value })} />
+      )}
+      {chosen.kind === "path" && (
+        <input
+          type="text"
+          aria-label="Path of the mask"
+          placeholder="/data/2026-11/t1_lamella.mrc"
+          spellcheck={false}
+          autocomplete="off"
+          value={chosen.value}
+          aria-invalid={problem !== ""}
+          onInput={({ currentTarget }) => set({ kind: "path", value: currentTarget.value })}
+        />
+      )}
+      {problem && <p class="problem">{printable(problem)}</p>}
+      <p class="secondary help" id="within-help">
+        A mask of the same shape, such as that of a lamella. Only where it is not 0 is anything searched and measured.
+      </p>
+    </div>
+  );
+}
+
+interface ChoiceProps {
+  value: string;
+  invalid: boolean;
+  onValue: (value: string) => void;
+}
+
+function JobChoice({ value, invalid, onValue }: ChoiceProps) {
+  const usable = jobList.value.filter(hasMask).slice(0, JOBS_OFFERED);
+  const known = usable.some(({ job_id: id }) => id === value);
+  return (
+    <select
+      aria-label="Job whose mask is used"
+      value={value}
+      aria-invalid={invalid}
+      onChange={({ currentTarget }) => onValue(currentTarget.value)}
+    >
+      <option value="">{usable.length ? "Choose a job" : "No job has a mask yet"}</option>
+      {value && !known && <option value={value}>{printable(value)}</option>}
+      {usable.map((job) => (
+        <option key={job.job_id} value={job.job_id}>
+          {printable(`${jobTitle(job)}, ${job.engine}, ${ago(new Date(job.created_at), new Date(now.value))}`)}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+function hasMask(job: Job): boolean {
+  return job.state === "completed" && job.artifacts.some(({ name }) => name === "mask.mrc");
+}
+
+function FileChoice({ value, invalid, onValue }: ChoiceProps) {
+  const [files, setFiles] = useState<readonly FileRecord[] | null>(null);
+  if (files === null) {
+    setFiles([]);
+    // Without the list there is nothing to choose, which the control shows.
+    listFiles().then(setFiles, () => undefined);
+  }
+  const known = files?.some(({ file_id: id }) => id === value);
+  return (
+    <select
+      aria-label="Uploaded mask"
+      value={value}
+      aria-invalid={invalid}
+      onChange={({ currentTarget }) => onValue(currentTarget.value)}
+    >
+      <option value="">{files?.length ? "Choose a file" : "No file was uploaded yet"}</option>
+      {value && !known && <option value={value}>{printable(value)}</option>}
+      {files?.map(({ file_id: id, filename }) => (
+        <option key={id} value={id}>
+          {printable(filename)}
+        </option>
+      ))}
+    </select>
+  );
+}

@@ -1,0 +1,242 @@
+import { useState } from "preact/hooks";
+import { listFiles } from "../api/client.ts";
+import { errorText } from "../api/errors.ts";
+import type { FileRecord } from "../api/types.ts";
+import { jobList } from "../app/store.ts";
+import { printable } from "../app/text.ts";
+import { bytes, day, shapeText, voxelSizeText } from "../format/numbers.ts";
+import { addUpload, interrupted, resume, uploads } from "../upload/queue.ts";
+import { addUploaded, addVolume, attempted, engine, volumes } from "./draft.ts";
+import { HEADER_BYTES, glance } from "./mrc-header.ts";
+import { VolumeRow } from "./volume-row.tsx";
+
+type Place = "none" | "path" | "files";
+
+export function VolumePicker() {
+  const [place, setPlace] = useState<Place>("none");
+  const [problems, setProblems] = useState<readonly string[]>([]);
+  const needed = engine.value?.needs_volume ?? true;
+  const missing = attempted.value && needed && volumes.value.length === 0;
+  const add = async (files: readonly File[]) => setProblems(await addFiles(files));
+  return (
+    <section class="step" aria-labelledby="volumes-title">
+      <h3 id="volumes-title">Tomograms</h3>
+      <DropZone onFiles={(files) => void add(files)} invalid={missing} empty={volumes.value.length === 0}>
+        <button
+          type="button"
+          class="link"
+          aria-expanded={place === "path"}
+          onClick={() => setPlace(place === "path" ? "none" : "path")}
+        >
+          Path on the server
+        </button>
+        <button
+          id="show-files"
+          type="button"
+          class="link"
+          aria-expanded={place === "files"}
+          onClick={() => setPlace(place === "files" ? "none" : "files")}
+        >
+          Already uploaded
+        </button>
+      </DropZone>
+      {place === "path" && <PathEntry onDone={() => setPlace("none")} />}
+      {place === "files" && <UploadedFiles />}
+      {problems.length > 0 && (
+        <ul class="message danger" role="alert" id="file-problems">
+          {problems.map((text) => (
+            <li key={text}>{printable(text)}</li>
+          ))}
+        </ul>
+      )}
+      {volumes.value.length > 0 && (
+        <ul class="volumes" id="volumes">
+          {volumes.value.map((volume) => (
+            <VolumeRow key={volume.key} volume={volume} />
+          ))}
+        </ul>
+      )}
+      {!needed && volumes.value.length === 0 && <p class="secondary">This engine also runs without a tomogram.</p>}
+    </section>
+  );
+}
+
+/** Add files to the job and begin their uploads; returns why some cannot be used. */
+async function addFiles(files: readonly File[]): Promise<string[]> {
+  const problems: string[] = [];
+  for (const file of files) {
+    const waiting = interrupted(file);
+    if (waiting) {
+      resume(waiting.key, file);
+      if (!volumes.value.some(({ uploadKey }) => uploadKey === waiting.key)) addUploaded(waiting, "");
+      continue;
+    }
+    const found = await look(file);
+    if ("problem" in found) problems.push(`${file.name}: ${found.problem}`);
+    else addUploaded(addUpload(file), found.details);
+  }
+  return problems;
+}
+
+async function look(file: File): Promise<{ problem: string } | { details: string }> {
+  let start: ArrayBuffer;
+  try {
+    start = await file.slice(0, HEADER_BYTES).arrayBuffer();
+  } catch {
+    // A folder is dropped like a file, and cannot be read like one.
+    return { problem: "This is a folder, or a file that cannot be read. Add the files in it." };
+  }
+  const found = glance(start, file.size);
+  if (found.kind === "refused") return { problem: found.problem };
+  if (found.kind === "compressed") return { details: "compressed" };
+  const size = found.voxelSize ? ` of ${voxelSizeText(found.voxelSize)}` : "";
+  return { details: `${shapeText(found.shape)} voxels${size}` };
+}
+
+interface DropZoneProps {
+  onFiles: (files: readonly File[]) => void;
+  invalid: boolean;
+  empty: boolean;
+  children: preact.ComponentChildren;
+}
+
+function DropZone({ onFiles, invalid, empty, children }: DropZoneProps) {
+  const [over, setOver] = useState(false);
+  const drop = (event: DragEvent) => {
+    event.preventDefault();
+    setOver(false);
+    onFiles([...(event.dataTransfer?.files ?? [])]);
+  };
+  return (
+    <div
+      class="drop-zone"
+      id="drop-zone"
+      data-over={over}
+      data-empty={empty}
+      data-invalid={invalid}
+      onDragOver={(event) => {
+        event.preventDefault();
+        setOver(true);
+      }}
+      onDragLeave={() => setOver(false)}
+      onDrop={drop}
+    >
+      <p>{empty ? "Drop tomograms here" : "Drop more tomograms here"}</p>
+      <p class="choices">
+        <label class="button file-button">
+          Choose files
+          <input
+            id="files-input"
+            type="file"
+            multiple
+            aria-invalid={invalid}
+            onChange={({ currentTarget }) => {
+              onFiles([...(currentTarget.files ?? [])]);
+              currentTarget.value = "";
+            }}
+          />
+        </label>
+        {children}
+      </p>
+      <p class="secondary">MRC files (.mrc, .rec, .map, .st, .ali), also as .gz or .bz2</p>
+    </div>
+  );
+}
+
+function PathEntry({ onDone }: { onDone: () => void }) {
+  const [path, setPath] = useState("");
+  const known = [...new Set(jobList.value.map(({ volume }) => volume.path).filter((one) => one !== null))];
+  const add = () => {
+    const trimmed = path.trim();
+    if (!trimmed) return;
+    addVolume({
+      label: trimmed.split(/[/\\]/).at(-1) || trimmed,
+      details: trimmed,
+      source: { path: trimmed },
+      uploadKey: null,
+    });
+    setPath("");
+    onDone();
+  };
+  return (
+    <div class="path-entry">
+      <label for="path">Path on the server</label>
+      <div class="row">
+        <input
+          id="path"
+          type="text"
+          list="known-paths"
+          placeholder="/data/2026-11/t1.mrc"
+          spellcheck={false}
+          autocomplete="off"
+          autocapitalize="off"
+          value={path}
+          onInput={({ currentTarget }) => setPath(currentTarget.value)}
+          onKeyDown={(event) => {
+            if (event.key !== "Enter") return;
+            event.preventDefault();
+            add();
+          }}
+        />
+        <button id="add-path" type="button" onClick={add}>
+          Add
+        </button>
+      </div>
+      <datalist id="known-paths">
+        {known.map((one) => (
+          <option key={one} value={one} />
+        ))}
+      </datalist>
+      <p class="secondary">A file in a folder that the server can read. It is not copied.</p>
+    </div>
+  );
+}
+
+function UploadedFiles() {
+  const [files, setFiles] = useState<readonly FileRecord[] | null>(null);
+  const [problem, setProblem] = useState("");
+  if (files === null && problem === "") {
+    setProblem("Loading …");
+    listFiles()
+      .then((found) => {
+        setFiles(found);
+        setProblem("");
+      })
+      .catch((error: unknown) => setProblem(errorText(error)));
+  }
+  const chosen = (file: FileRecord) =>
+    volumes.value.some(({ source }) => source !== null && "file_id" in source && source.file_id === file.file_id);
+  const finished = new Set(uploads.value.map(({ snapshot }) => snapshot.record?.file_id));
+  return (
+    <div class="uploaded" id="uploaded">
+      {problem && <p class="secondary">{printable(problem)}</p>}
+      {files?.length === 0 && <p class="secondary">No file was uploaded yet.</p>}
+      <ul>
+        {files?.map((file) => (
+          <li key={file.file_id} data-new={finished.has(file.file_id)}>
+            <button
+              type="button"
+              disabled={chosen(file)}
+              onClick={() =>
+                addVolume({
+                  label: file.filename,
+                  details: fileDetails(file),
+                  source: { file_id: file.file_id },
+                  uploadKey: null,
+                })
+              }
+            >
+              <span>{printable(file.filename)}</span>
+              <span class="secondary">{fileDetails(file)}</span>
+            </button>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
+function fileDetails({ metadata, size_bytes: size, created_at: at }: FileRecord): string {
+  const voxels = `${shapeText(metadata.shape)} voxels of ${voxelSizeText(metadata.voxel_size_A)}`;
+  return `${voxels} · ${bytes(size)} · ${day(new Date(at), new Date())}`;
+}

@@ -1,0 +1,26 @@
+import { printable } from "../app/text.ts";
+import { UploadProgress } from "../upload/progress.tsx";
+import { uploads } from "../upload/queue.ts";
+import { type Volume, removeVolume } from "./draft.ts";
+
+export function VolumeRow({ volume }: { volume: Volume }) {
+  const queued = volume.uploadKey === null ? undefined : uploads.value.find(({ key }) => key === volume.uploadKey);
+  return (
+    <li class="volume" aria-invalid={volume.problem !== ""} tabIndex={volume.problem ? -1 : undefined}>
+      <div class="volume-head">
+        <span class="volume-name">{printable(volume.label)}</span>
+        <span class="secondary">{printable(volume.details)}</span>
+        <button
+          type="button"
+          class="quiet"
+          aria-label={`Remove ${printable(volume.label)}`}
+          onClick={() => removeVolume(volume.key)}
+        >
+          Remove
+        </button>
+      </div>
+      {queued && <UploadProgress queued={queued} />}
+      {volume.problem && <p class="problem">{printable(volume.problem)}</p>}
+    </li>
+  );
+}

@@ -1,0 +1,19 @@
+// The colours of labels, the same as in the images from the server: hues a golden ratio apart. Pure.
+
+export type Rgb = readonly [number, number, number];
+
+/** Return the colour of a label, counted from 1. */
+export function labelColour(label: number): Rgb {
+  return COLOURS[(label - 1) % COLOURS.length]!;
+}
+
+const COLOURS: readonly Rgb[] = Array.from({ length: 255 }, (_, label): Rgb => {
+  const lightness = [0.55, 0.68, 0.45][label % 3]!;
+  const hue = (0.08 + label * 0.618033988749895) % 1;
+  const channel = (offset: number): number => {
+    const sector = (offset + 12 * hue) % 12;
+    const chroma = 0.85 * Math.min(lightness, 1 - lightness);
+    return Math.round(255 * (lightness - chroma * Math.max(-1, Math.min(sector - 3, 9 - sector, 1))));
+  };
+  return [channel(0), channel(8), channel(4)];
+});

@@ -1,0 +1,54 @@
+// What is under the pointer, or else at the crosshair.
+
+import type { Triple } from "../api/types.ts";
+import { labelAt } from "../api/frames.ts";
+import { printable } from "../app/text.ts";
+import { PREVIEW, type ViewerModel } from "./model.ts";
+import { valueAt } from "./section.ts";
+import type { ZarrImage } from "./zarr.ts";
+
+export function Readout({ model }: { model: ViewerModel }) {
+  void model.arrivals.value;
+  const voxel = model.pointer.value?.voxel ?? model.position.value;
+  const [z, y, x] = voxel;
+  const nm = voxel.map((n, axis) => ((n * model.grid.voxelSize[axis]!) / 10).toFixed(1));
+  const density = finestValue(model, model.tomogram.value, voxel);
+  const score = finestValue(model, model.scores.value, voxel);
+  return (
+    <dl class="readout">
+      <Entry name="Voxel" value={`x ${x + 1}  y ${y + 1}  z ${z + 1}`} />
+      <Entry name="Position" value={`${nm[2]}, ${nm[1]}, ${nm[0]} nm`} />
+      {density !== undefined && <Entry name="Density" value={String(Number(density.toPrecision(4)))} />}
+      <Entry name="Mask" value={labelText(model, voxel)} />
+      {score !== undefined && <Entry name="Score" value={String(Math.round(score))} />}
+    </dl>
+  );
+}
+
+function Entry({ name, value }: { name: string; value: string }) {
+  return <div><dt>{name}</dt><dd>{value}</dd></div>;
+}
+
+/** The value at the finest level that is in memory. */
+function finestValue(model: ViewerModel, image: ZarrImage | null, voxel: Triple): number | undefined {
+  for (const level of image?.levels ?? []) {
+    const found = valueAt(level, voxel, (key) => model.store.get(key));
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function labelText(model: ViewerModel, voxel: Triple): string {
+  const label = labelUnder(model, voxel);
+  return label ? printable(model.names.value.get(label) ?? `label ${label}`) : "–";
+}
+
+function labelUnder(model: ViewerModel, voxel: Triple): number | undefined {
+  const image = model.images.value.get(model.layer.value);
+  if (image) return finestValue(model, image, voxel);
+  const frame = model.frame.value;
+  if (!frame || model.layer.value !== PREVIEW) return undefined;
+  const [z, y, x] = voxel.map((n, axis) => Math.floor(n / frame.scale[axis]!)) as unknown as Triple;
+  const { shape, bits } = frame.buffer;
+  return labelAt(frame.packed, (z * shape[1] + y) * shape[2] + x, bits);
+}

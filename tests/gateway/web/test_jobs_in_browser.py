@@ -1,0 +1,343 @@
+"""The job pages in a real browser: the list, the form, the keyboard, and what a visitor is told."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from tests.gateway.chromium import Tab, tab
+from websockets.asyncio.client import connect
+
+from cryomamba.errors import ErrorCode
+from cryomamba.models.jobs import JobError
+from cryomamba.volumes import write_volume
+from cryomamba_server.tokens import Scope, TokenStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.gateway.conftest import Services
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
+
+AXE = Path(__file__).parents[3] / "services" / "gateway" / "web" / "node_modules" / "axe-core" / "axe.min.js"
+KEYS = {"Tab": 9, "Enter": 13, " ": 32, "ArrowDown": 40}
+SERIOUS = """axe.run().then(({violations}) => violations.filter(({impact}) => ["serious", "critical"].includes(impact))
+    .map(({id, nodes}) => `${id}: ${nodes.map(({html}) => html).join(" ")}`))"""
+
+
+async def press(page: Tab, key: str) -> None:
+    """Press a key and let it go."""
+    text = {"Enter": "\r", " ": " "}.get(key, "")
+    fields: dict[str, Any] = {"key": key, "windowsVirtualKeyCode": KEYS[key], "code": "Space" if key == " " else key}
+    await page.call("Input.dispatchKeyEvent", type="keyDown", text=text, **fields)
+    await page.call("Input.dispatchKeyEvent", type="keyUp", **fields)
+
+
+async def tab_to(page: Tab, selector: str) -> None:
+    """Press Tab until an element has the keyboard."""
+    reached = f"document.activeElement.matches({json.dumps(selector)})"
+    for _ in range(80):
+        if await page.value(reached):
+            return
+        await press(page, "Tab")
+    raise AssertionError(f"{selector} cannot be reached with Tab")
+
+
+async def show(page: Tab, fragment: str) -> None:
+    """Go to a page of the address."""
+    await page.value(f"location.hash = {json.dumps(fragment)}")
+
+
+def tomogram(folder: Path, name: str = "t1.mrc") -> Path:
+    """A small MRC file."""
+    path = folder / name
+    write_volume(path, np.random.default_rng(5).normal(size=(8, 16, 16)).astype(np.float32), 10.0)
+    return path
+
+
+async def drop(page: Tab, files: Sequence[Path]) -> None:
+    """Drop files on the form, as the mouse does."""
+    contents = {path.name: base64.b64encode(path.read_bytes()).decode() for path in files}
+    await page.value(
+        f"""{{const dropped = new DataTransfer();
+        for (const [name, content] of Object.entries({json.dumps(contents)}))
+          dropped.items.add(new File([Uint8Array.from(atob(content), (one) => one.charCodeAt(0))], name));
+        document.getElementById("drop-zone")
+          .dispatchEvent(new DragEvent("drop", {{dataTransfer: dropped, bubbles: true, cancelable: true}}))}}"""
+    )
+
+
+async def enter(page: Tab, selector: str, text: str) -> None:
+    """Enter a text in a field, or choose it in a list."""
+    await page.value(
+        f"""{{const field = document.querySelector({json.dumps(selector)}); field.value = {json.dumps(text)};
+        for (const type of ["input", "change"]) field.dispatchEvent(new Event(type, {{bubbles: true}}))}}"""
+    )
+
+
+async def click(page: Tab, selector: str) -> None:
+    """Click an element as soon as it is there."""
+    await page.until(f"document.querySelector({json.dumps(selector)}) !== null")
+    await page.value(f"document.querySelector({json.dumps(selector)}).click()")
+
+
+async def test_two_hundred_jobs_are_listed_searched_and_returned_to(idle_services: Services, tmp_path: Path) -> None:
+    """Only rows near the window are drawn, all can be reached and found, and the list opens at the job chosen last."""
+    services = idle_services
+    await services.start_broker()
+    await services.start_worker()
+    url = await services.start_gateway()
+    ids = [(await services.submit(volume={"shape": [8, 8, 8]}, name=f"sample{n:03}")).job_id for n in range(200)]
+    await services.http.delete(f"/v1/jobs/{ids[7]}")
+    async with tab(url, tmp_path / "profile") as page:
+        await page.until("document.querySelectorAll('#jobs li').length > 5")
+        assert await page.value("document.querySelectorAll('#jobs li').length") < 60
+        # The end is at the bottom, once the older jobs are loaded, too.
+        await page.until(
+            "scrollTo(0, document.body.scrollHeight), document.querySelector('#jobs li:last-child a')"
+            ".textContent === 'sample000'"
+        )
+        assert await page.value("document.querySelector('#jobs li:last-child').ariaPosInSet") == "200"
+        assert await page.text(".filters .summary") == "200 jobs"
+
+        await click(page, f"[data-job='{ids[3]}'] a")
+        await page.until("document.getElementById('job-name')?.textContent === 'sample003'")
+        assert await page.value("location.hash") == f"#/jobs/{ids[3]}"
+        await click(page, ".neighbours a")
+        row = f"document.querySelector('[data-job=\"{ids[3]}\"]')"
+        await page.until(
+            f"{row}?.getBoundingClientRect().bottom <= innerHeight && {row}.contains(document.activeElement)"
+        )
+
+        await enter(page, "#search", "SAMPLE01")
+        await page.until("document.querySelectorAll('#jobs li').length === 10")
+        await enter(page, "#search", "")
+        await enter(page, "#filter-state", "cancelled")
+        await page.until("document.querySelectorAll('#jobs li').length === 1")
+        assert await page.text("#jobs a") == "sample007"
+        assert await page.value("location.hash") == "#/jobs?state=cancelled"
+        await click(page, ".filters .summary button")
+        await page.until("document.querySelectorAll('#jobs li').length > 5")
+
+
+async def test_a_tab_beyond_the_limit_is_told_why(idle_services: Services, tmp_path: Path) -> None:
+    """The 33rd tab of a token lists the jobs, says why it gets no updates, and gets them once another is closed."""
+    services = idle_services
+    token, _ = TokenStore(services.settings.keys).create("ada", [Scope.WRITE], days=1)
+    await services.start_broker()
+    await services.start_worker()
+    url = await services.start_gateway()
+    services.http.headers["Authorization"] = f"Bearer {token}"
+    await services.submit(volume={"shape": [8, 8, 8]}, name="first")
+    address, headers = f"{url.replace('http', 'ws', 1)}/v1/ws", {"Authorization": f"Bearer {token}"}
+    limit = services.settings.sockets_per_token
+    tabs = [await connect(address, additional_headers=headers, proxy=None) for _ in range(limit)]
+    for one in tabs:
+        # An answer shows that the connection is counted.
+        await one.send('{"type": "ping"}')
+        await one.recv()
+    try:
+        async with tab(url, tmp_path / "profile") as page:
+            await page.until("!!document.getElementById('token')")
+            await enter(page, "#token", token)
+            await click(page, "#sign-in button")
+            await page.until("document.getElementById('notice').textContent.includes('already has')")
+            notice = await page.text("#notice")
+            assert notice.startswith(
+                f"This page gets no live updates: this token already has {limit} connections open."
+            )
+            assert "Close another tab" in notice
+            await page.until("document.querySelector('#jobs a')?.textContent === 'first'")
+            await tabs.pop().close()
+            await page.until("document.getElementById('notice').textContent === ''")
+    finally:
+        for one in tabs:
+            await one.close()
+
+
+async def test_a_job_is_run_and_deleted_with_the_keyboard_alone(idle_services: Services, tmp_path: Path) -> None:
+    """From the empty list to the form, to the running job, to its end, and back."""
+    services = idle_services
+    await services.start_broker()
+    worker = await services.start_worker()
+    url = await services.start_gateway()
+    async with tab(url, tmp_path / "profile") as page:
+        await page.until("!!document.getElementById('no-jobs')")
+        await tab_to(page, "#no-jobs a")
+        await press(page, "Enter")
+        await page.until("document.querySelector('#engines input:checked')?.value === 'demo'")
+        await tab_to(page, "#engines input")
+        await tab_to(page, "#start")
+        await press(page, "Enter")
+        await page.until("!!document.getElementById('job-name')")
+        job = await worker.claim()
+        await worker.progress(job, 0.5)
+        await page.until("document.getElementById('job-status').textContent.includes('50 %')")
+        await tab_to(page, "#cancel")
+        await press(page, "Enter")
+        await page.until("document.getElementById('job-status').textContent.includes('Stopping')")
+        await worker.fail(job, JobError(code=ErrorCode.CANCELLED, message="The job was cancelled."))
+        await page.until("!!document.getElementById('delete')")
+        await tab_to(page, "#delete")
+        await press(page, "Enter")
+        await page.until("!!document.querySelector('dialog[open]')")
+        await tab_to(page, "#confirm-delete")
+        await press(page, "Enter")
+        await page.until("!!document.getElementById('no-jobs')")
+    assert (await services.http.get("/v1/jobs")).json()["jobs"] == []
+
+
+async def test_files_are_dropped_and_what_is_wrong_is_said_in_place(idle_services: Services, tmp_path: Path) -> None:
+    """Two files become two jobs; a wrong file, a wrong number and a refused path are marked, and nothing is lost."""
+    services = idle_services
+    await services.start_broker()
+    await services.start_worker()
+    url = await services.start_gateway()
+    wrong = tmp_path / "notes.mrc"
+    wrong.write_text("not a tomogram " * 100)
+    async with tab(f"{url}/#/new", tmp_path / "profile") as page:
+        await page.until("!!document.querySelector('#engines input:checked')")
+        await drop(page, [wrong])
+        await page.until("document.getElementById('file-problems')?.textContent.includes('not an MRC file')")
+        await enter(page, "#param-seconds", "-1")
+        await click(page, "#start")
+        await page.until("document.activeElement.id === 'param-seconds'")
+        assert "Must be at least 0." in await page.text("#parameters-form")
+        await enter(page, "#param-seconds", "2")
+
+        await drop(page, [tomogram(tmp_path), tomogram(tmp_path, "<b>t2.mrc")])
+        await page.until("document.querySelectorAll('#volumes [data-phase=done]').length === 2")
+        assert "8 × 16 × 16 voxels of 10 Å" in await page.text("#volumes")
+        assert await page.value("document.querySelectorAll('main b').length") == 0
+        await click(page, ".choices button")
+        await enter(page, "#path", "/elsewhere/t3.mrc")
+        await click(page, "#add-path")
+        await enter(page, "#job-label", "night")
+        await click(page, "#start")
+        # The jobs of the files run; what was refused stays, with the reason and what was entered.
+        await page.until("document.querySelectorAll('#volumes > li').length === 1")
+        assert "not in an allowed input directory" in await page.text("#volumes")
+        assert await page.value("document.getElementById('param-seconds').value") == "2"
+    jobs = (await services.http.get("/v1/jobs")).json()["jobs"]
+    assert sorted(job["name"] for job in jobs) == ["night · <b>t2.mrc", "night · t1.mrc"]
+    assert all(job["params"] == {"seconds": 2} for job in jobs)
+
+
+async def test_a_form_survives_a_lost_connection(idle_services: Services, tmp_path: Path) -> None:
+    """The visitor is told, the job is submitted once when the server is back, and what was entered is still there."""
+    services = idle_services
+    await services.start_broker()
+    await services.start_worker()
+    url = await services.start_gateway()
+    async with tab(f"{url}/#/new", tmp_path / "profile") as page:
+        await page.until("document.querySelector('#engines input:checked')?.value === 'demo'")
+        await enter(page, "#param-seconds", "7")
+        await page.call("Network.enable")
+        await connected(page, online=False)
+        await click(page, "#start")
+        await page.until("document.getElementById('form-problem').textContent.includes('Trying again')")
+        assert await page.value("document.getElementById('param-seconds').value") == "7"
+        await connected(page, online=True)
+        await page.until("!!document.getElementById('job-name')")
+    (job,) = (await services.http.get("/v1/jobs")).json()["jobs"]
+    assert job["params"] == {"seconds": 7}
+
+
+async def test_a_job_is_run_again_with_changes(idle_services: Services, tmp_path: Path) -> None:
+    """The form opens with all that a failed job was run with, and only what is changed differs."""
+    services = idle_services
+    await services.start_broker()
+    worker = await services.start_worker()
+    url = await services.start_gateway()
+    source = tomogram(tmp_path)
+    first = await services.submit(
+        volume={"path": str(source), "voxel_size_A": [12, 11, 10]}, engine="demo", params={"seconds": 5}, name="night"
+    )
+    error = JobError(code=ErrorCode.OUT_OF_MEMORY, message="The engine needed too much memory.", hint="Buy more.")
+    await worker.fail(await worker.claim(), error)
+    async with tab(f"{url}/#/jobs/{first.job_id}", tmp_path / "profile") as page:
+        await page.until("document.getElementById('job-errors')?.textContent.includes('Try a binned tomogram')")
+        await click(page, "#change")
+        await page.until("document.getElementById('param-seconds')?.value === '5'")
+        assert await page.value("document.getElementById('voxel-size').value") == "12 11 10"
+        assert "t1.mrc" in await page.text("#volumes")
+        await enter(page, "#param-seconds", "6")
+        await click(page, "#start")
+        await page.until(f"!!document.getElementById('job-name') && !location.hash.includes('{first.job_id}')")
+    second, again = (await services.http.get("/v1/jobs")).json()["jobs"]
+    assert again["job_id"] == first.job_id
+    assert (second["name"], second["params"], second["volume"]["path"]) == ("night", {"seconds": 6}, str(source))
+    assert second["volume"]["voxel_size_A"] == [12, 11, 10]
+
+
+async def connected(page: Tab, *, online: bool) -> None:
+    """Cut or restore the browser's connection."""
+    await page.call(
+        "Network.emulateNetworkConditions", offline=not online, latency=0, downloadThroughput=-1, uploadThroughput=-1
+    )
+
+
+async def test_no_page_has_a_serious_accessibility_problem(idle_services: Services, tmp_path: Path) -> None:
+    """axe finds none at three widths, light and dark, on the pages for jobs in every state, the form and the server."""
+    if not AXE.exists():
+        pytest.skip("The page's packages are not installed ('make web' installs them)")
+    services = idle_services
+    await services.start_broker()
+    worker = await services.start_worker()
+    url = await services.start_gateway()
+    done = await services.submit(volume={"shape": [8, 8, 8]}, name="done")
+    failing = await services.submit(volume={"shape": [8, 8, 8]}, name="failed")
+    await worker.finish(await worker.claim(), {"mask.mrc": b"", "stats.json": STATISTICS}, estimates={"noise": 0.4})
+    await worker.fail(await worker.claim(), JobError(code=ErrorCode.ENGINE_FAILED, message="The engine failed."))
+    running = await services.submit(volume={"shape": [8, 8, 8]}, name="running")
+    await worker.progress(await worker.claim(), 0.4)
+    await services.submit(volume={"shape": [8, 8, 8]}, name="pending")
+    fragments = ["#/jobs", *(f"#/jobs/{one.job_id}" for one in (done, failing, running)), "#/new", "#/server"]
+    async with tab(url, tmp_path / "profile") as page:
+        await page.until("document.querySelectorAll('#jobs li').length === 4")
+        await page.value(f"{AXE.read_text(encoding='utf-8')}; 0")
+        for width, theme in ((360, "light"), (1280, "dark"), (2560, "light"), (360, "dark")):
+            await page.call(
+                "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+            )
+            await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+            for fragment in fragments:
+                await show(page, fragment)
+                await page.until("!!document.querySelector('#jobs, #job-status, #engines input, #workers li')")
+                assert await page.value(SERIOUS) == [], (width, theme, fragment)
+                assert await page.value("document.documentElement.scrollWidth <= innerWidth"), (width, fragment)
+
+
+STATISTICS = json.dumps(
+    {
+        "labels": [
+            {
+                "label": 1,
+                "name": "ball",
+                "voxels": 1000,
+                "volume_nm3": 1000.0,
+                "surface_nm2": 500.0,
+                "medial_surface_nm2": None,
+                "thickness_A": 40.0,
+                "thickness_sd_A": 3.0,
+                "fraction": 0.1,
+                "fraction_within": None,
+                "instances": 3,
+            }
+        ],
+        "instances": [
+            {"instance": n, "label": 1, "name": "ball", "volume_nm3": 100.0 * n, "thickness_A": 30.0 + n}
+            for n in (1, 2, 3)
+        ],
+        "instance_count": 3,
+        "parameters": {},
+        "threshold": None,
+        "picks": None,
+        "within": None,
+    }
+).encode()
