@@ -52,7 +52,7 @@ class PeakConstants:
     shell_weight: float = 1.2
     window: float = 0.6
     separation: float = 0.6
-    typical: float = 0.7
+    typical: float = 0.6
     threshold: float = 0.6
     min_response: float = 0.15
     max_diameter_nodes: float = 24.0
