@@ -159,7 +159,10 @@ class NetworkEngine(Engine[P], Generic[P]):
         remove_gradients(nodes.array, padding.array, team, inside)
         inputs = Inputs(grid, nodes, padding, sheets, node_scale(nodes.array, padding.array, inside))
         tasks = sheet_tasks(
-            inputs.density, grid.node_shape, sheets.array, lambda box: region is None or region.touches(box, 2 * self.halo_nodes)
+            inputs.density,
+            grid.node_shape,
+            sheets.array,
+            lambda box: region is None or region.touches(box, 2 * self.halo_nodes),
         )
         team.run(tasks, lambda count: context.report_progress(0.2 + 0.6 * count / len(tasks)))
         return replace(inputs, sheet_scales=map_scales(sheets.array, padding.array, inside))
