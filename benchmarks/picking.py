@@ -51,7 +51,7 @@ from cryomamba_inference.engines.particles import ParticlesEngine, ParticlesPara
 
 SHAPE = (64, 160, 160)
 VOXEL_A = 14.0
-SEEDS = (5101, 5102, 5103)
+SEEDS = (5201, 5202, 5203)
 NOISES = (1.0, 2.5, 4.0)
 CLEAN: dict[str, Any] = {"vesicles": 0, "sheets": 0, "fiducials": 0, "crowding": 0.0}
 PARTICLE_SCENES: dict[str, dict[str, Any]] = {

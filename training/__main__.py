@@ -19,10 +19,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     parser.add_argument("--out", type=Path, default=SHIPPED, help="the ONNX file (default: %(default)s)")
     parser.add_argument("--checkpoint", type=Path, default=Path("training.pt"), help="goes on from it if it is there")
+    parser.add_argument("--start", type=Path, help="an ONNX file of an earlier fit, from whose weights this one starts")
     parser.add_argument("--steps", type=int, default=Schedule().steps)
+    parser.add_argument(
+        "--rate", type=float, default=Schedule().rate, help="highest learning rate (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    fit = Fit(Schedule(steps=arguments.steps, seed=arguments.seed))
+    fit = Fit(Schedule(steps=arguments.steps, rate=arguments.rate, seed=arguments.seed))
     if arguments.checkpoint.exists():
         fit.load(arguments.checkpoint)
         print(f"going on from step {fit.step} of {arguments.checkpoint}")
@@ -31,7 +35,7 @@ def main() -> None:
         command = [sys.executable, "-m", "training.boxes", folder, "--first-seed", str(first)]
         with subprocess.Popen(command) as boxes:
             try:
-                run(fit, Path(folder), arguments.checkpoint)
+                run(fit, Path(folder), arguments.checkpoint, arguments.start)
             finally:
                 boxes.terminate()
     write_onnx(fit.average, arguments.out)

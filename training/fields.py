@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
+from scipy import fft, ndimage
 
 Field = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -45,6 +45,29 @@ def level_distance(field: Field, level: float) -> Field:
     again = _slope(distance)
     bent = (norm < 0.4 * usual) | (again < 0.55)
     return np.where(bent, np.float32(FAR), distance / np.clip(again, 0.5, 1.4)).astype(np.float32)
+
+
+def surface_distance(field: Field, level: float) -> Field:
+    """Return the signed distance in nodes from a level set, also where it is far from flat.
+
+    Of each node next to the surface the nearest point of the surface is known to first order. Other nodes have the
+    distance from that of the nearest of these nodes: within three nodes from the plane there, else from the point.
+    """
+    value = field - np.float32(level)
+    gradient = np.stack(np.gradient(value))
+    square = np.maximum((gradient * gradient).sum(0), np.float32(1e-12))
+    beside = np.abs(value) < np.float32(0.9) * np.sqrt(square)
+    if not beside.any():
+        return np.full(field.shape, FAR, np.float32)
+    nearest = ndimage.distance_transform_edt(~beside, return_distances=False, return_indices=True)
+    gradient /= np.sqrt(square)
+    nodes = np.indices(field.shape, np.float32)
+    points = nodes - gradient * (value / np.sqrt(square))
+    z, y, x = nearest
+    apart = nodes - points[:, z, y, x]
+    distance = np.copysign(np.sqrt((apart * apart).sum(0)), value)
+    plane = (apart * gradient[:, z, y, x]).sum(0)
+    return np.where(np.abs(distance) < 3, plane, distance).astype(np.float32)
 
 
 def _slope(field: Field) -> Field:

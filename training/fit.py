@@ -15,10 +15,12 @@ from torch.nn import functional
 
 from training.boxes import CROP, Box
 from training.network import Network
+from training.start import load_onnx, settle
 
 PRIOR_LOGITS = (2.0, 0.0, -1.5, -2.0, -3.0)  # about the shares of the classes in the boxes
 DICE_WEIGHTS = {1: 0.4, 2: 0.1, 3: 0.15}  # of membranes, particles, filaments
 FIRST_STEPS = 60  # whose boxes are waited for at the start, so that the first crops differ
+SETTLING_CROPS = 24  # on which the normalizations of a network from a file are measured
 DICE_NODES = 300  # of a structure in a crop, from which its Dice coefficient says something
 
 
@@ -43,7 +45,7 @@ class Schedule:
     batch: int = 4
     crop: int = 64
     kept: int = 1500
-    uses: int = 16
+    uses: int = 12
     seed: int = 0
     threads: int = 2
 
@@ -72,9 +74,9 @@ class Buffer:
             self.boxes.popleft()
         return self.read >= wanted
 
-    def draw(self, rng: np.random.Generator, schedule: Schedule) -> tuple[Tensor, Tensor, Tensor]:
+    def draw(self, rng: np.random.Generator, batch: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return densities (b, 1, z, y, x), classes (b, z, y, x) and plate maps of random crops."""
-        crops = [_crop(rng, self.boxes[rng.integers(len(self.boxes))], schedule.crop) for _ in range(schedule.batch)]
+        crops = [_crop(rng, self.boxes[rng.integers(len(self.boxes))], side) for _ in range(batch)]
         density, classes, sheets = (torch.from_numpy(np.stack(parts)) for parts in zip(*crops, strict=True))
         return density[:, None], classes, sheets
 
@@ -126,6 +128,13 @@ class Fit:
         self.average = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.step = 0
 
+    def start_from(self, path: Path, buffer: Buffer, rng: np.random.Generator) -> None:
+        """Begin with the weights of an ONNX file instead of random ones."""
+        load_onnx(self.network, path)
+        density, _, sheets = buffer.draw(rng, SETTLING_CROPS, self.schedule.crop)
+        settle(self.network, density, sheets)
+        self.average = {name: value.clone() for name, value in self.network.state_dict().items()}
+
     def save(self, path: Path) -> None:
         """Write a checkpoint."""
         part = path.with_suffix(".part")
@@ -144,7 +153,7 @@ class Fit:
         """Take one step; return the loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = float(self.schedule.rate_at(self.step))
-        density, classes, sheets = buffer.draw(rng, self.schedule)
+        density, classes, sheets = buffer.draw(rng, self.schedule.batch, self.schedule.crop)
         self.network.train()
         loss = loss_of(self.network(density.contiguous(memory_format=torch.channels_last_3d), sheets), classes)
         self.optimizer.zero_grad()
@@ -165,8 +174,8 @@ class Fit:
                 self.average[name].copy_(value)
 
 
-def run(fit: Fit, folder: Path, checkpoint: Path) -> None:
-    """Fit to the end of the schedule; writes a checkpoint every two minutes."""
+def run(fit: Fit, folder: Path, checkpoint: Path, start: Path | None = None) -> None:
+    """Fit to the end of the schedule, from the weights in `start` if given; writes a checkpoint every two minutes."""
     schedule = fit.schedule
     rng = np.random.default_rng([schedule.seed, fit.step])
     buffer = Buffer(folder, schedule.kept)
@@ -177,6 +186,9 @@ def run(fit: Fit, folder: Path, checkpoint: Path) -> None:
         if not buffer.refresh((fit.step - first + FIRST_STEPS) * schedule.batch / schedule.uses):
             time.sleep(0.5)
             continue
+        if start is not None and fit.step == 0:
+            fit.start_from(start, buffer, rng)
+            start = None
         losses.append(fit.advance(buffer, rng))
         if fit.step % 50 == 0:
             spent = time.monotonic() - begun

@@ -28,11 +28,12 @@ class Camera:
     def image(
         self, rng: np.random.Generator, density: Field, step_A: float
     ) -> tuple[Field, npt.NDArray[np.bool_] | None]:
-        """Return a normalized tomogram, dense matter positive, and the padded nodes, if any."""
+        """Return a normalized tomogram, dense matter positive and padding 0, and the padding, if any."""
+        padding = self.padding(rng)
         spectrum = fft.rfftn(density)
         before = self.band_power(spectrum)
-        if rng.random() < 0.65:
-            spectrum *= self.transfer(rng, step_A)
+        transfer = self.transfer(rng, step_A) if rng.random() < 0.65 else np.float32(1)
+        spectrum *= transfer
         if rng.random() < 0.6:
             spectrum *= np.exp(-self.square / np.float32(2 * rng.uniform(0.25, 0.7) ** 2))
         # Noise is relative to the contrast in the image.
@@ -41,7 +42,9 @@ class Camera:
         level = np.exp(rng.uniform(np.log(low), np.log(high)))
         level *= (12.0 / step_A) ** 1.5
         noise = fft.rfftn(rng.standard_normal(density.shape, np.float32)) * np.float32(level)
-        spectrum += noise * self.noise_shape(rng)
+        spectrum += noise * (self.noise_shape(rng) if rng.random() < 0.85 else 0.2 + 0.8 * np.abs(transfer))
+        if padding is not None and rng.random() < 0.7:
+            spectrum = self.cut(rng, spectrum, padding)
         wedge = self.wedge(rng)
         if wedge is not None:
             spectrum *= wedge
@@ -51,7 +54,28 @@ class Camera:
         image = np.asarray(fft.irfftn(spectrum, density.shape), np.float32)
         if rng.random() < 0.05:
             image = ndimage.median_filter(image, 3)
-        return self.finish(rng, image)
+        return self.finish(rng, image, padding), padding
+
+    def padding(self, rng: np.random.Generator) -> npt.NDArray[np.bool_] | None:
+        """Return the nodes on some sides that are not measured, or None."""
+        if rng.random() > 0.2:
+            return None
+        padding = np.zeros((self.side,) * 3, bool)
+        for axis in rng.choice(3, rng.integers(1, 3), replace=False):
+            width = int(rng.uniform(0.15, 0.45) * self.side)
+            part = [slice(None)] * 3
+            part[axis] = slice(0, width) if rng.random() < 0.5 else slice(self.side - width, None)
+            padding[tuple(part)] = True
+        return padding
+
+    def cut(
+        self, rng: np.random.Generator, spectrum: npt.NDArray[np.complexfloating], padding: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.complexfloating]:
+        """Return the spectrum with a step at the borders, as in reconstructions; filters turn it into lines."""
+        image = np.asarray(fft.irfftn(spectrum, padding.shape), np.float32)
+        image += np.float32(rng.normal(0, 1.5) * image.std())
+        image[padding] = 0
+        return np.asarray(fft.rfftn(image), np.complex64)
 
     def band_power(self, spectrum: npt.NDArray[np.complexfloating]) -> float:
         """Return the power at the frequencies that membranes have."""
@@ -73,7 +97,7 @@ class Camera:
     def noise_shape(self, rng: np.random.Generator) -> Field | np.float32:
         """Return the amplitude of the noise by frequency, about 1 where membranes are."""
         kind = rng.random()
-        if kind < 0.5:
+        if kind < 0.45:
             return np.float32(1)
         if kind < 0.7:  # as weighted back-projection leaves it
             ramp = np.sqrt(self.kx**2 + self.kz**2 + np.float32(1e-4))
@@ -103,8 +127,8 @@ class Camera:
         result = None
         if rng.random() < 0.5:
             result = (self.k < rng.uniform(0.25, 0.5)).astype(np.float32)
-        if rng.random() < 0.35:
-            low = np.exp(-self.square / np.float32(2 * rng.uniform(0.16, 0.4) ** 2))
+        if rng.random() < 0.4:
+            low = np.exp(-self.square / np.float32(2 * rng.uniform(0.12, 0.5) ** 2))
             result = low if result is None else result * low
         kind = rng.random()
         if kind < 0.12:  # as a Wiener filter weights frequencies
@@ -119,7 +143,7 @@ class Camera:
             result = high if result is None else result * high
         return result
 
-    def finish(self, rng: np.random.Generator, image: Field) -> tuple[Field, npt.NDArray[np.bool_] | None]:
+    def finish(self, rng: np.random.Generator, image: Field, padding: npt.NDArray[np.bool_] | None) -> Field:
         """Return the image with slopes, rounding and padding, normalized."""
         if rng.random() < 0.25:
             a, b, c = rng.uniform(-4, 4, 3) * image.std() / self.side
@@ -127,14 +151,6 @@ class Camera:
             image = image + np.float32(a) * axis[:, None, None] + np.float32(b) * axis[:, None] + np.float32(c) * axis
         if rng.random() < 0.1:
             image = image + smooth_field(rng, self.side, self.side / 5) * np.float32(rng.uniform(0, 0.6) * image.std())
-        padding = None
-        if rng.random() < 0.08:
-            padding = np.zeros(image.shape, bool)
-            for axis in rng.choice(3, rng.integers(1, 3), replace=False):
-                width = int(rng.uniform(0.15, 0.45) * self.side)
-                part = [slice(None)] * 3
-                part[axis] = slice(0, width) if rng.random() < 0.5 else slice(self.side - width, None)
-                padding[tuple(part)] = True
         remove_gradients(image, np.zeros(image.shape, np.bool_) if padding is None else padding)
         seen = image if padding is None else image[~padding]
         middle = np.median(seen[::3])
@@ -144,5 +160,5 @@ class Camera:
             grain = rng.uniform(0.02, 0.3)
             image = np.round(image / grain) * grain
         if padding is not None:
-            image[padding] = 0.0 if rng.random() < 0.6 else rng.uniform(-LIMIT, LIMIT)
-        return np.clip(image, -LIMIT, LIMIT).astype(np.float32), padding
+            image[padding] = 0
+        return np.clip(image, -LIMIT, LIMIT).astype(np.float32)

@@ -21,14 +21,14 @@ def make_scene(rng: np.random.Generator, side: int) -> Scene:
             kind = rng.choice(len(SURFACES), p=SURFACE_SHARES)
             draw_membranes(scene, list(SURFACES[kind](scene)))
     lamella = slab(scene) if scene.chance(0.3) else None
-    if scene.chance(0.5):
+    if scene.chance(0.55):
         for _ in range(rng.integers(1, 7)):
             draw_filament(scene)
     draw_particles(scene)
     draw_crowding(scene)
     if lamella is not None:
         cut_to_slab(scene, lamella)
-    if scene.chance(0.12):
+    if scene.chance(0.18):
         draw_contamination(scene)
     if scene.chance(0.06):
         draw_carbon(scene)

@@ -53,8 +53,8 @@ class Scene:
         return bool(self.rng.random() < probability)
 
 
-def axis_distance(scene: Scene, bend: float) -> tuple[Field, Field]:
-    """Return the distance in nodes from a bent line, and the position along it."""
+def axis_distance(scene: Scene, bend: float) -> tuple[Field, Field, Field]:
+    """Return the distance in nodes from a bent line, the position along it, and the angle around it."""
     rng = scene.rng
     way = unit_vector(rng)
     side = np.cross(way, unit_vector(rng))
@@ -63,5 +63,5 @@ def axis_distance(scene: Scene, bend: float) -> tuple[Field, Field]:
     offsets = [scene.z - start[0], scene.y - start[1], scene.x - start[2]]
     along = sum(o * w for o, w in zip(offsets, way, strict=True))
     across = sum(o * s for o, s in zip(offsets, side, strict=True)) - np.float32(bend) * along * along
-    square = sum(o * o for o in offsets) - along * along - (across + np.float32(bend) * along * along) ** 2
-    return np.sqrt(np.maximum(square + across * across, 0), dtype=np.float32), along
+    third = sum(o * t for o, t in zip(offsets, np.cross(way, side), strict=True))
+    return np.hypot(third, across), along, np.arctan2(third, across)

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from training.fields import FAR, Field, level_distance, unit_vector
+from training.fields import FAR, Field, level_distance, surface_distance, unit_vector
 from training.specimen import Scene, axis_distance
 
 
 def cells(scene: Scene) -> Iterator[Field]:
     """Yield a level set of a random field, sometimes with a second membrane inside it."""
     distance = (
-        level_distance(scene.field(max(scene.rng.uniform(130, 330), 6 * scene.step_A)), scene.rng.uniform(-1.3, 1.3))
+        surface_distance(scene.field(max(scene.rng.uniform(110, 330), 6 * scene.step_A)), scene.rng.uniform(-1.3, 1.3))
         * scene.step_A
     )
     yield distance
@@ -51,19 +51,19 @@ def sheets(scene: Scene) -> Iterator[Field]:
     distance = (scene.z - middle) * normal[0] + (scene.y - middle) * normal[1] + (scene.x - middle) * normal[2]
     waves = scene.field(rng.uniform(180, 450)) * np.float32(rng.uniform(0, 9))
     first = np.float32(rng.uniform(-0.45, 0.45) * scene.side)
-    distance = level_distance(distance + waves, first) * np.float32(scene.step_A)
+    distance = surface_distance(distance + waves, first) * np.float32(scene.step_A)
     spacing = rng.uniform(95, 300)
     for level in range(rng.integers(1, 7)):
         yield distance - np.float32(level * spacing * rng.uniform(0.95, 1.05))
 
 
 def tubes(scene: Scene) -> Iterator[Field]:
-    """Yield bent tubes."""
+    """Yield bent tubes, wider than microtubules."""
     rng = scene.rng
     for _ in range(rng.integers(1, 4)):
         q = axis_distance(scene, bend=rng.uniform(0, 0.004))[0]
         q = q + scene.field(150) * np.float32(rng.uniform(0, 25) / scene.step_A)
-        yield level_distance(q, rng.uniform(max(90, 4 * scene.step_A), 350) / scene.step_A) * np.float32(scene.step_A)
+        yield level_distance(q, rng.uniform(max(140, 4 * scene.step_A), 350) / scene.step_A) * np.float32(scene.step_A)
 
 
 def cristae(scene: Scene) -> Iterator[Field]:

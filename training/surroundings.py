@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cryomamba_inference.network.model import Structure
-from training.fields import Field, gauss
+from training.fields import FAR, Field, gauss, unit_vector
 from training.specimen import Scene
 
 
@@ -33,13 +33,29 @@ def cut_to_slab(scene: Scene, lamella: tuple[Field, float]) -> None:
 
 
 def draw_contamination(scene: Scene) -> None:
-    """Draw ice crystals: large dense pieces with sharp or soft edges."""
+    """Draw ice crystals: large dense pieces, rounded or with facets, with sharp or soft edges."""
     rng = scene.rng
-    blob = scene.field(rng.uniform(150, 350)) + np.float32(0.15) * scene.field(40)
-    soft = np.float32(rng.uniform(0.02, 0.3))
-    piece = np.clip((blob - np.float32(rng.uniform(1.5, 2.4))) / soft, 0, 1)
-    scene.density += np.float32(rng.uniform(-1.0, 3.0)) * piece
+    if scene.chance(0.5):
+        blob = scene.field(rng.uniform(150, 350)) + np.float32(0.15) * scene.field(40)
+        soft = np.float32(rng.uniform(0.02, 0.3))
+        piece = np.clip((blob - np.float32(rng.uniform(1.5, 2.4))) / soft, 0, 1)
+    else:
+        piece = np.clip(_facets(scene) / np.float32(rng.uniform(1, 4)) + 0.5, 0, 1)
+    scene.density += np.float32(rng.uniform(-1.0, 6.0)) * piece
     scene.classes[piece > 0.5] = Structure.BACKGROUND
+
+
+def _facets(scene: Scene) -> Field:
+    """Return the depth in nodes below the nearest facet of a random convex body."""
+    rng = scene.rng
+    centre = rng.uniform(0, scene.side, 3).astype(np.float32)
+    offsets = [scene.z - centre[0], scene.y - centre[1], scene.x - centre[2]]
+    depth = np.full((scene.side,) * 3, FAR, np.float32)
+    for _ in range(rng.integers(5, 12)):
+        normal = unit_vector(rng)
+        height = np.float32(rng.uniform(0.08, 0.3) * scene.side)
+        np.minimum(depth, height - sum(o * n for o, n in zip(offsets, normal, strict=True)), out=depth)
+    return depth
 
 
 def draw_carbon(scene: Scene) -> None:

@@ -87,8 +87,8 @@ def test_tiles_are_of_one_size_for_the_network(engine: NetworkEngine[Any], size_
     nodes = engine.max_tile_bytes(size_A) / 4 * np.prod(size_A) / step_A**3
     assert 100**3 < nodes < 160**3
     halo = np.array(engine.halo(size_A)) * size_A / step_A
-    assert (halo >= 24).all()
-    assert (halo < 30 + 2 * np.array(size_A) / step_A).all()
+    assert (halo >= engine.halo_nodes).all()
+    assert (halo < engine.halo_nodes + 6 + 2 * np.array(size_A) / step_A).all()
 
 
 def test_a_preview_has_no_more_nodes_than_voxels() -> None:

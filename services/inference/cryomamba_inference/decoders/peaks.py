@@ -52,9 +52,9 @@ class PeakConstants:
     shell_weight: float = 1.2
     window: float = 0.6
     separation: float = 0.6
-    typical: float = 0.5
-    threshold: float = 0.25
-    min_response: float = 0.05
+    typical: float = 0.6
+    threshold: float = 0.6
+    min_response: float = 0.15
     max_diameter_nodes: float = 24.0
     seam_nodes: float = 1.0
 

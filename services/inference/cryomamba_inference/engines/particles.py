@@ -71,6 +71,7 @@ class ParticlesEngine(NetworkEngine[ParticlesParameters]):
     labels: ClassVar[Mapping[int, str]] = {1: "particle"}
     picks: ClassVar[Kind | None] = "particles"
     structure: ClassVar[Structure] = Structure.PARTICLE
+    halo_nodes: ClassVar[int] = math.ceil(CONSTANTS.max_diameter_nodes)
 
     def __init__(self, parameters: ParticlesParameters) -> None:
         super().__init__(parameters)

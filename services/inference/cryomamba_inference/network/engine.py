@@ -89,6 +89,8 @@ class NetworkEngine(Engine[P], Generic[P]):
     needs_tile_data: ClassVar[bool] = False
     structure: ClassVar[Structure]
     """What the engine segments."""
+    halo_nodes: ClassVar[int] = HALO
+    """Nodes around a tile that influence its result."""
     output: Literal["labels", "scores"] = "scores"
 
     def __init__(self, parameters: P) -> None:
@@ -109,7 +111,7 @@ class NetworkEngine(Engine[P], Generic[P]):
 
     def halo(self, voxel_size_A: Spacing) -> Shape:
         """Return how many voxels away the density influences the result."""
-        z, y, x = (math.ceil(HALO * self.step_A(voxel_size_A) / size) for size in voxel_size_A)
+        z, y, x = (math.ceil(self.halo_nodes * self.step_A(voxel_size_A) / size) for size in voxel_size_A)
         return z, y, x
 
     def max_tile_bytes(self, voxel_size_A: Spacing) -> int:
@@ -157,7 +159,10 @@ class NetworkEngine(Engine[P], Generic[P]):
         remove_gradients(nodes.array, padding.array, team, inside)
         inputs = Inputs(grid, nodes, padding, sheets, node_scale(nodes.array, padding.array, inside))
         tasks = sheet_tasks(
-            inputs.density, grid.node_shape, sheets.array, lambda box: region is None or region.touches(box, 2 * HALO)
+            inputs.density,
+            grid.node_shape,
+            sheets.array,
+            lambda box: region is None or region.touches(box, 2 * self.halo_nodes),
         )
         team.run(tasks, lambda count: context.report_progress(0.2 + 0.6 * count / len(tasks)))
         return replace(inputs, sheet_scales=map_scales(sheets.array, padding.array, inside))
@@ -198,7 +203,7 @@ class NetworkEngine(Engine[P], Generic[P]):
     def box_probabilities(self, tile: Tile) -> Box:
         """Return the probability of the structure in a tile and its halo, 0 in padding."""
         inputs, sign = self._prepared
-        first, last = inputs.grid.nodes_around(tile.start, tile.shape, HALO)
+        first, last = inputs.grid.nodes_around(tile.start, tile.shape, self.halo_nodes)
         # Of the coarsest level of the network, so that all tiles have the same blocks of nodes.
         z, y, x = (slice(a // MULTIPLE * MULTIPLE, b) for a, b in zip(first, last, strict=True))
         found = probability(*inputs.view(sign, (z, y, x)), self.structure)

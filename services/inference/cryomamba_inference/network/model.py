@@ -15,7 +15,7 @@ from cryomamba_inference.volume_preparation.grid import Field
 
 STEP_A = 12.5
 """Distance between nodes that the network was trained for, in Å; it takes from 11 to 36."""
-HALO = 24
+HALO = 12
 """Nodes around a box that influence its probabilities noticeably."""
 MULTIPLE = 16
 """Nodes of a block on the network's coarsest level: it halves its grid four times."""

@@ -115,8 +115,6 @@ class Outcome:
         The picks that another threshold on the kept scores may choose from.
     region : RegionSize or None
         The region to which the segmentation was limited.
-    region : RegionSize or None
-        The region to which the segmentation was limited.
     warnings : tuple of VolumeWarning
         About the volume: those of its header, of its voxel size, and the engine's.
     estimates : dict of str to float or str
