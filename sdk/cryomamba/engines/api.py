@@ -46,7 +46,8 @@ CONTRAST_MARGIN: Final = "contrast_margin"
 class EngineParameters(BaseModel):
     """Base class of an engine's parameters; forms are generated from its JSON schema.
 
-    Give each field a ``title``, a ``description``, bounds, and its unit as ``json_schema_extra={"unit": "Å"}``.
+    Give each field a ``title``, a ``description``, bounds, and its unit as ``json_schema_extra={"unit": "Å"}``. Where
+    None does not mean that the value is determined automatically, add in a word what it means: ``"unset": "none"``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

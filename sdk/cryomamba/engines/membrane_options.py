@@ -39,7 +39,7 @@ class MembraneOptions(EngineParameters):
         title="Point spacing",
         description="Also write tables of points at this spacing on the medial surface, with normals and Euler "
         "angles, for subtomogram averaging. Leave it out for none.",
-        json_schema_extra={"unit": "Å", PRODUCES: "csv"},
+        json_schema_extra={"unit": "Å", "unset": "none", PRODUCES: "csv"},
     )
 
     @property

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import numpy as np
 import pytest
 
 from cryomamba.testing import DEADLINE_S
+from cryomamba.volumes import write_volume
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import Services, Worker
@@ -31,7 +34,31 @@ async def test_a_whole_file_has_its_checksum(services: Services, worker: Worker)
     assert (reply.status_code, reply.content) == (200, CONTENT)
     assert reply.headers["ETag"] == f'"{hashlib.sha256(CONTENT).hexdigest()}"'
     assert reply.headers["Accept-Ranges"] == "bytes"
-    assert 'filename="mask.mrc"' in reply.headers["Content-Disposition"]
+    assert reply.headers["Content-Disposition"] == 'attachment; filename="mask.mrc"'
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_a_file_is_saved_under_the_name_of_its_tomogram(
+    services: Services, worker: Worker, tmp_path: Path, elsewhere: bool
+) -> None:
+    """As the command line names it, also in other scripts, and by a gateway that has to fetch the file."""
+    write_volume(tmp_path / "Zelle ä.rec", np.zeros((4, 8, 8), np.float32), 10.0)
+    content = (tmp_path / "Zelle ä.rec").read_bytes()
+    uploaded = await services.http.put("/v1/files", params={"filename": "Zelle ä.rec"}, content=content)
+    job = await services.submit(volume={"file_id": uploaded.json()["file_id"]}, engine="demo")
+    files = {"mask.mrc": "", "mask.nii.gz": "", "scores.mrc": "_scores", "stats.json": "_stats", "picks.star": ""}
+    await worker.finish(await worker.claim(), dict.fromkeys(files, CONTENT))
+    async with AsyncExitStack() as stack:
+        http = services.http
+        if elsewhere:
+            url = await stack.enter_async_context(services.other_gateway(tmp_path / "elsewhere"))
+            http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_S))
+        for name, feature in files.items():
+            reply = await http.get(f"/v1/jobs/{job.job_id}/artifacts/{name}")
+            ending = name.partition(".")[2]
+            assert reply.headers["Content-Disposition"] == (
+                f"attachment; filename*=utf-8''Zelle%20%C3%A4__demo{feature}.{ending}"
+            )
 
 
 @pytest.mark.parametrize(

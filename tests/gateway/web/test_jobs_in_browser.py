@@ -181,6 +181,7 @@ async def test_a_job_is_run_and_deleted_with_the_keyboard_alone(idle_services: S
         await tab_to(page, "#cancel")
         await press(page, "Enter")
         await page.until("document.getElementById('job-status').textContent.includes('Stopping')")
+        await page.until("document.activeElement.matches('.actions')")
         await worker.fail(job, JobError(code=ErrorCode.CANCELLED, message="The job was cancelled."))
         await page.until("!!document.getElementById('delete')")
         await tab_to(page, "#delete")
@@ -189,6 +190,7 @@ async def test_a_job_is_run_and_deleted_with_the_keyboard_alone(idle_services: S
         await tab_to(page, "#confirm-delete")
         await press(page, "Enter")
         await page.until("!!document.getElementById('no-jobs')")
+        await page.until("document.activeElement.id === 'content'")
     assert (await services.http.get("/v1/jobs")).json()["jobs"] == []
 
 

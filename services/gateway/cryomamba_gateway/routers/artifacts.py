@@ -22,6 +22,7 @@ from cryomamba.models.jobs import Artifact, JobId, JobRecord
 from cryomamba.volumes.allowed_paths import verify_opened
 from cryomamba_gateway.conditional import not_modified
 from cryomamba_gateway.context import Caller, Context, Gateway
+from cryomamba_gateway.download_names import attachment, download_name
 from cryomamba_gateway.examples import BUS, errors, ok
 from cryomamba_gateway.routers.jobs import JOB
 from cryomamba_server.audit import audit
@@ -85,22 +86,24 @@ async def get_artifact(gateway: Context, caller: Caller, request: Request, job_i
 
 async def send_artifact(gateway: Gateway, request: Request, job_id: str, name: str, visibility: Visibility) -> Response:
     """Send an output file of a visible job."""
-    artifact = find_artifact(await gateway.bus.call(visibility, calls.get_job(job_id)), name)
+    record = await gateway.bus.call(visibility, calls.get_job(job_id))
+    artifact = find_artifact(record, name)
     headers = {"ETag": f'"{artifact.sha256}"'} if artifact.sha256 else {}
     unchanged = not_modified(request, headers)
     if unchanged is not None:
         return unchanged
+    saved_as = download_name(record, artifact.name)
     path = gateway.settings.artifacts / job_id / artifact.name
     if request.method == "GET" and request.headers.get("range", "bytes=0-").startswith("bytes=0-"):
         # A download that is resumed, or made in pieces, is one download.
         audit("artifact.download", job_id=job_id, artifact=artifact.name, bytes=artifact.size_bytes)
     opened = await asyncio.to_thread(open_regular, path, artifact.size_bytes, gateway.settings.artifacts)
     if opened is not None:
-        return LocalFile(opened, path, headers=headers, media_type=artifact.media_type, filename=artifact.name)
+        return LocalFile(opened, path, headers=headers, media_type=artifact.media_type, filename=saved_as)
     if request.method == "HEAD":
-        return Response(headers=_bus_headers(artifact, headers), media_type=artifact.media_type)
+        return Response(headers=_bus_headers(artifact, saved_as, headers), media_type=artifact.media_type)
     chunks = gateway.bus.transport(visibility).artifact(job_id, artifact.name)
-    return await _send_from_bus(chunks, artifact, _bus_headers(artifact, headers))
+    return await _send_from_bus(chunks, artifact, _bus_headers(artifact, saved_as, headers))
 
 
 def find_artifact(record: JobRecord, name: str) -> Artifact:
@@ -135,11 +138,11 @@ def open_regular(path: Path, size: int, folder: Path) -> int | None:
     return None
 
 
-def _bus_headers(artifact: Artifact, headers: dict[str, str]) -> dict[str, str]:
+def _bus_headers(artifact: Artifact, saved_as: str, headers: dict[str, str]) -> dict[str, str]:
     return headers | {
         "Accept-Ranges": "none",
         "Content-Length": str(artifact.size_bytes),
-        "Content-Disposition": f'attachment; filename="{artifact.name}"',
+        "Content-Disposition": attachment(saved_as),
     }
 
 

@@ -25,7 +25,7 @@ test("printable", () => {
 
 // Numbers are shown as people read them.
 test("numbers", () => {
-  assert.equal(estimateText("tilt_range_deg", 60), "tilt range 60 °");
+  assert.equal(estimateText("tilt_range_deg", 60), "tilt range 60°");
   assert.equal(estimateText("contrast_margin", 0.12345), "contrast margin 0.123");
 });
 

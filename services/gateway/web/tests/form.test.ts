@@ -20,6 +20,7 @@ const SCHEMA: Schema = {
       default: null,
       title: "Threshold",
     },
+    points_A: { anyOf: [{ type: "number" }, { type: "null" }], default: null, unset: "none" },
     spacing_A: { anyOf: [{ type: "number", exclusiveMinimum: 0, maximum: 10000 }, { type: "null" }], default: null },
     instances: { type: "boolean", default: false },
     mode: { $ref: "#/$defs/Mode", default: "fast" },
@@ -42,6 +43,7 @@ test("each property becomes a control of its kind, with title, unit and bounds",
       ["diameter_A", "number"],
       ["contrast", "choice"],
       ["high", "integer"],
+      ["points_A", "number"],
       ["spacing_A", "number"],
       ["instances", "boolean"],
       ["mode", "choice"],
@@ -55,6 +57,7 @@ test("each property becomes a control of its kind, with title, unit and bounds",
   assert.deepEqual([named("diameter_A").title, named("diameter_A").unit], ["Diameter", "Å"]);
   assert.deepEqual([named("high").optional, named("contrast").optional], [true, false]);
   assert.equal(named("mode").title, "Mode");
+  assert.deepEqual([named("high").unset, named("points_A").unset], ["automatic", "none"]);
 });
 
 test("an engine without parameters has no fields", () => {

@@ -180,7 +180,7 @@ test("statistics become a table with one column for each label", () => {
   const component = { ...label, instance: 1 };
   assert.deepEqual(componentValues({ instances: [component, { ...component, thickness_A: null }] }), {
     volumes_nm3: [125966, 125966],
-    thicknesses_nm: [4.86032],
+    thicknesses_A: [48.6032],
   });
   assert.equal(picksText({ picks: { kind: "filaments", points: 1, objects: 2 } }), "2 filaments, 1 point");
   assert.equal(picksText({ picks: null }), "");
@@ -212,6 +212,7 @@ test("a histogram counts every value, and its bars and ticks lie within the axes
     histogram(spread)!.xTicks.map(({ text }) => text),
     ["10", "100", "1000", "10⁴"],
   );
+  assert.equal(histogram([10_000, 40_000])!.xTicks.at(-1)!.text, "50\u2009000");
   assert.equal(histogram([]), null);
   assert.equal(histogram([0, Number.NaN]), null);
   assert.deepEqual([median([3, 1, 2]), median([1, 2]), median([])], [2, 1.5, null]);

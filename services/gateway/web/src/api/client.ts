@@ -77,9 +77,14 @@ export async function newestFrame(id: string, signal?: AbortSignal): Promise<Arr
   }
 }
 
+export interface ThresholdRequest {
+  high: number;
+  min_volume_nm3: number;
+  name: string;
+}
+
 /** Re-threshold the score map of a finished job in a new job. */
-export async function thresholdJob(id: string, high: number, low?: number): Promise<Job> {
-  const body = low === undefined ? { high } : { high, low };
+export async function thresholdJob(id: string, body: ThresholdRequest): Promise<Job> {
   return (await (await request(`${jobPath(id)}/threshold`, { method: "POST", json: body })).json()) as Job;
 }
 

@@ -1,3 +1,4 @@
+import { useEffect, useRef } from "preact/hooks";
 import { JobPage } from "../job/page.tsx";
 import { JobList } from "../jobs/list.tsx";
 import { NewJob } from "../new/page.tsx";
@@ -29,8 +30,13 @@ export function App() {
 
 function Content() {
   const shown = route.value;
+  const content = useRef<HTMLDivElement>(null);
+  // What had the keyboard is often gone with its page; the new one may already have given it to something else.
+  useEffect(() => {
+    if (document.activeElement === document.body) content.current?.focus({ preventScroll: true });
+  }, [shown.page]);
   return (
-    <div id="content" tabIndex={-1}>
+    <div id="content" ref={content} tabIndex={-1}>
       {shown.page !== "new" && <UploadTray />}
       {shown.page === "new" && <NewJob />}
       {shown.page === "server" && <ServerPage />}

@@ -16,5 +16,5 @@ export function estimateText(name: string, value: number | string): string {
   const words = name.split("_");
   const unit = words.length > 1 ? UNITS[words.at(-1)!] : undefined;
   const text = typeof value === "number" ? `${Number(value.toPrecision(3))}` : value;
-  return unit ? `${words.slice(0, -1).join(" ")} ${text} ${unit}` : `${words.join(" ")} ${text}`;
+  return unit ? `${words.slice(0, -1).join(" ")} ${text}${unit === "°" ? "" : " "}${unit}` : `${words.join(" ")} ${text}`;
 }

@@ -15,6 +15,7 @@ import { inOrder } from "./artifacts.ts";
 export function Actions({ job }: { job: Job }) {
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState("");
+  const actions = useRef<HTMLDivElement>(null);
   const act = async (action: () => Promise<void>) => {
     setBusy(true);
     setProblem("");
@@ -24,11 +25,15 @@ export function Actions({ job }: { job: Job }) {
       setProblem(error instanceof ApiError ? [error.message, advice(error)].filter(Boolean).join(" ") : String(error));
     } finally {
       setBusy(false);
+      // A button that can no longer be pressed loses the keyboard.
+      requestAnimationFrame(() => {
+        if (document.activeElement === document.body) actions.current?.focus({ preventScroll: true });
+      });
     }
   };
   return (
     <>
-      <div class="actions" role="group" aria-label="Actions">
+      <div ref={actions} class="actions" role="group" aria-label="Actions" tabIndex={-1}>
         <DownloadMask job={job} />
         {!isFinal(job.state) && (
           <button
@@ -70,7 +75,7 @@ function DownloadMask({ job }: { job: Job }) {
   const mask = inOrder(job.artifacts).find(({ name }) => /^mask(_r\d+)?\.mrc$/.test(name));
   if (!mask) return null;
   return (
-    <a id="download-mask" class="button primary" href={artifactPath(job.job_id, mask.name)} download={mask.name}>
+    <a id="download-mask" class="button primary" href={artifactPath(job.job_id, mask.name)} download>
       Download mask <span class="size">{bytes(mask.size_bytes)}</span>
     </a>
   );

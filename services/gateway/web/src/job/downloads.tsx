@@ -14,7 +14,7 @@ export function Downloads({ job }: { job: Job }) {
           const { title, purpose } = filePurpose(name);
           return (
             <li key={name}>
-              <a href={artifactPath(job.job_id, name)} download={name}>
+              <a href={artifactPath(job.job_id, name)} download>
                 {printable(title)}
               </a>
               <span class="size">{bytes(size)}</span>

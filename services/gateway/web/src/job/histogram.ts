@@ -1,5 +1,7 @@
 // The geometry of a histogram: bins, bars and the ticks of its axes. Pure; the component draws it.
 
+import { count } from "../format/numbers.ts";
+
 export interface Bin {
   start: number;
   end: number;
@@ -118,11 +120,12 @@ function countTicks(top: number): Tick[] {
   const step = Math.max(1, niceStep(top / 4));
   return Array.from({ length: Math.floor(top / step + 1e-9) + 1 }, (_, n) => ({
     at: (n * step) / top,
-    text: String(n * step),
+    text: count(n * step),
   }));
 }
 
 function tickText(value: number, step: number): string {
+  if (step >= 1 && value >= 1000) return count(value);
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
   return value
     .toFixed(digits)

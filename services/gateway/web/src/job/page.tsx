@@ -75,7 +75,7 @@ function Head({ job }: { job: Job }) {
 }
 
 function facts(job: Job): string[] {
-  const named = job.name !== "" && job.name !== job.volume.name && job.volume.name !== job.engine;
+  const named = job.name !== "" && job.name !== job.volume.name && job.volume.name !== job.engine && !job.volume.job_id;
   return [
     ...(named ? [job.volume.name] : []),
     job.engine,

@@ -37,7 +37,7 @@ export function Results({ job }: { job: Job }) {
 
 function Numbers({ statistics }: { statistics: Statistics }) {
   const { labels, instance_count: components, instances } = statistics;
-  const { volumes_nm3: volumes, thicknesses_nm: thicknesses } = componentValues(statistics);
+  const { volumes_nm3: volumes, thicknesses_A: thicknesses } = componentValues(statistics);
   const picks = picksText(statistics);
   const listed =
     components > instances.length ? `the ${count(instances.length)} largest of ${count(components)} components` : "";
@@ -57,8 +57,8 @@ function Numbers({ statistics }: { statistics: Statistics }) {
         id="thicknesses"
         title="Thickness of the components"
         values={thicknesses}
-        axis="Thickness (nm)"
-        summary={summary(thicknesses, "nm", listed)}
+        axis="Thickness (Å)"
+        summary={summary(thicknesses, "Å", listed)}
       />
     </>
   );

@@ -20,26 +20,27 @@ function Parameters({ job }: { job: Job }) {
   const fields = engine ? fieldsOf(engine.parameters) : [];
   const known = new Set(fields.map(({ name }) => name));
   const rows = [
-    ...fields.map(({ name, title, unit, default: preset }) => ({
+    ...fields.map(({ name, title, unit, unset, default: preset }) => ({
       name,
       title,
       unit,
+      unset,
       value: Object.hasOwn(job.params, name) ? job.params[name] : preset,
       changed: Object.hasOwn(job.params, name) && JSON.stringify(job.params[name]) !== JSON.stringify(preset),
     })),
     ...Object.entries(job.params)
       .filter(([name]) => !known.has(name))
-      .map(([name, value]) => ({ name, title: name, unit: "", value, changed: true })),
+      .map(([name, value]) => ({ name, title: name, unit: "", unset: "automatic", value, changed: true })),
   ];
   if (rows.length === 0) return null;
   return (
     <section aria-labelledby="parameters-title">
       <h3 id="parameters-title">Settings</h3>
       <dl id="parameters" class="facts">
-        {rows.map(({ name, title, unit, value, changed }) => (
+        {rows.map(({ name, title, unit, unset, value, changed }) => (
           <div key={name} data-changed={changed}>
             <dt>{printable(title)}</dt>
-            <dd>{printable(valueText(value as Json, unit))}</dd>
+            <dd>{printable(value === null ? unset : valueText(value as Json, unit))}</dd>
           </div>
         ))}
       </dl>
@@ -47,8 +48,15 @@ function Parameters({ job }: { job: Job }) {
   );
 }
 
+/** The volume in nm³ below which a job leaves components out. */
+export function minimumVolume(job: Job): number {
+  const engine = server.value?.engines.find(({ name }) => name === job.engine);
+  const preset = fieldsOf(engine?.parameters ?? {}).find(({ name }) => name === "min_volume_nm3")?.default;
+  const value = job.params.min_volume_nm3 ?? preset;
+  return typeof value === "number" ? value : 0;
+}
+
 function valueText(value: Json, unit: string): string {
-  if (value === null) return "automatic";
   if (typeof value === "boolean") return value ? "yes" : "no";
   const text = typeof value === "string" ? value : JSON.stringify(value);
   return unit && typeof value === "number" ? `${text} ${unit}` : text;

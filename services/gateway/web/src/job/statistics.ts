@@ -86,14 +86,11 @@ export function picksText({ picks }: Pick<Statistics, "picks">): string {
 /** The sizes and thicknesses of the components that are listed, for the plots. */
 export function componentValues({ instances }: Pick<Statistics, "instances">): {
   volumes_nm3: number[];
-  thicknesses_nm: number[];
+  thicknesses_A: number[];
 } {
   const positive = (found: number | null): found is number => found !== null && found > 0;
   return {
     volumes_nm3: instances.map((row) => row.volume_nm3).filter(positive),
-    thicknesses_nm: instances
-      .map((row) => row.thickness_A)
-      .filter(positive)
-      .map((ångström) => ångström / 10),
+    thicknesses_A: instances.map((row) => row.thickness_A).filter(positive),
   };
 }

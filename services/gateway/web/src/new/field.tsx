@@ -41,7 +41,11 @@ export function Control({ field, text, problem, onText }: Props) {
 
 function help(field: Field): string {
   const range = field.kind === "number" || field.kind === "integer" ? rangeText(field, field.unit) : "";
-  return [field.description, range && `${range.charAt(0).toUpperCase()}${range.slice(1)}.`].filter(Boolean).join(" ");
+  return [field.description, range && `${capitalized(range)}.`].filter(Boolean).join(" ");
+}
+
+function capitalized(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 }
 
 interface Entry {
@@ -96,7 +100,7 @@ function TextEntry({ id, text, onText, described, invalid, field }: Entry & { fi
       inputMode={numeric ? "decimal" : "text"}
       autocomplete="off"
       spellcheck={false}
-      placeholder={field.optional ? "Automatic" : textOf(field, field.default)}
+      placeholder={field.optional ? capitalized(field.unset) : textOf(field, field.default)}
       value={text}
       aria-describedby={described}
       aria-invalid={invalid}

@@ -17,6 +17,8 @@ interface Described {
   title: string;
   description: string;
   unit: string;
+  /** What is used where nothing is entered. */
+  unset: string;
   default: Json;
   optional: boolean;
   required: boolean;
@@ -56,6 +58,7 @@ function field(name: string, property: Schema, root: Schema, required: boolean):
     title: text(property.title) || text(schema.title) || name.replaceAll("_", " "),
     description: text(property.description) || text(schema.description),
     unit: text(property.unit) || text(schema.unit),
+    unset: text(property.unset) || text(schema.unset) || "automatic",
     default: property.default ?? schema.default ?? null,
     optional,
     required,

@@ -110,7 +110,7 @@ function Engines() {
   return (
     <section class="card" aria-labelledby="offered-title">
       <h3 id="offered-title">Engines</h3>
-      <ul class="plain">
+      <ul class="plain offered">
         {engines.map(({ name, summary: text, available, reason }) => (
           <li key={name}>
             <strong>{printable(name)}</strong>

@@ -6,6 +6,9 @@ import { thresholdJob } from "../api/client.ts";
 import { errorText } from "../api/errors.ts";
 import { jobHref } from "../app/route.ts";
 import { printable } from "../app/text.ts";
+import { measured } from "../format/numbers.ts";
+import { minimumVolume } from "../job/settings.tsx";
+import { jobTitle } from "../jobs/filters.ts";
 import { ContrastControl } from "./contrast.tsx";
 import { lengthText } from "./geometry.ts";
 import { LabelList } from "./labels.tsx";
@@ -13,6 +16,9 @@ import { NOTHING, PREVIEW, type ViewerModel } from "./model.ts";
 import type { MaskStyle } from "./overlay.ts";
 import { countText } from "./picks.ts";
 import { layerName } from "./status.ts";
+
+/** Characters that the server takes in the name of a job. */
+const NAME_LONGEST = 200;
 
 const STYLES: readonly [MaskStyle, string][] = [["both", "Fill and outline"], ["fill", "Fill"], ["outline", "Outline"]];
 
@@ -157,10 +163,12 @@ function ThresholdControls({ model }: { model: ViewerModel }) {
   const [message, setMessage] = useState("");
   const [busy, setBusy] = useState(false);
   const estimate = Number(model.job.value.estimates.threshold);
+  const job = model.job.value;
+  const leastVolume = minimumVolume(job);
   const keep = async () => {
     setBusy(true);
     try {
-      const made = await thresholdJob(model.job.value.job_id, threshold.value!);
+      const made = await thresholdJob(job.job_id, { high: threshold.value!, min_volume_nm3: leastVolume, name: jobTitle(job).slice(0, NAME_LONGEST) });
       location.hash = jobHref(made.job_id);
     } catch (error) {
       setMessage(errorText(error));
@@ -191,8 +199,9 @@ function ThresholdControls({ model }: { model: ViewerModel }) {
           <p class="hint">
             Shows all voxels whose score reaches the threshold. The job's own mask may also keep weaker voxels that are
             connected to strong ones.
+            {leastVolume > 0 && ` A job with it also removes components below ${measured(leastVolume)} nm³, as this job did.`}
           </p>
-          <button type="button" disabled={busy || model.job.value.state !== "completed"} onClick={() => void keep()}>
+          <button type="button" disabled={busy || job.state !== "completed"} onClick={() => void keep()}>
             Make a job with this threshold
           </button>
         </>

@@ -139,7 +139,7 @@ export class ViewerModel {
     if (state === this.loaded) return;
     this.loaded = state;
     try {
-      await Promise.all([this.loadVolumes(), this.loadPicks(job.artifacts), this.loadPreview(job)]);
+      await Promise.all([this.loadVolumes(state), this.loadPicks(job.artifacts), this.loadPreview(job)]);
     } catch (error) {
       if (this.abort.signal.aborted) return;
       this.loaded = "";
@@ -149,13 +149,15 @@ export class ViewerModel {
     }
   }
 
-  private async loadVolumes(): Promise<void> {
+  private async loadVolumes(state: string): Promise<void> {
     const volumes = await jobVolumes(this.job.peek().job_id, this.abort.signal);
     let images: ReadonlyMap<string, ZarrImage> = new Map();
     if (volumes.volumes.length > 0) {
       const response = await request(`${volumes.zarr.v0_5}/zarr.json`, { signal: this.abort.signal });
       images = parseHierarchy((await response.json()) as RootDocument);
     }
+    // The answer for an earlier state may come after that for a later one.
+    if (state !== this.loaded) return;
     this.prefix = volumes.zarr.v0_5;
     batch(() => {
       this.volumes.value = volumes;
