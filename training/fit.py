@@ -19,7 +19,7 @@ from training.start import load_onnx, settle
 
 PRIOR_LOGITS = (2.0, 0.0, -1.5, -2.0, -3.0)  # about the shares of the classes in the boxes
 DICE_WEIGHTS = {1: 0.4, 2: 0.1, 3: 0.15}  # of membranes, particles, filaments
-FIRST_STEPS = 60  # whose boxes are waited for at the start, so that the first crops differ
+FIRST_STEPS = 240  # whose boxes are waited for at the start, so that the first crops differ
 SETTLING_CROPS = 24  # on which the normalizations of a network from a file are measured
 DICE_NODES = 300  # of a structure in a crop, from which its Dice coefficient says something
 

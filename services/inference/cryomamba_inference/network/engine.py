@@ -42,7 +42,7 @@ from cryomamba_inference.volume_preparation.padding import counted_nodes, find_p
 from cryomamba_inference.volume_preparation.region import NodeRegion
 from cryomamba_inference.volume_preparation.scale import raw_scale
 
-_TILE_NODES = 144  # side of the largest tile with its halo
+_TILE_NODES = 128  # side of the largest tile with its halo
 _COARSEST_STEP_A = 26.0
 """Voxels up to this size are interpolated onto the usual grid, so that the mask is as fine as it can be."""
 _PREVIEW_VOXELS = 2_500_000  # of the binned copy
