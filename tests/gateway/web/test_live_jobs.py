@@ -73,9 +73,12 @@ async def test_the_mask_grows_over_the_density_while_a_job_runs(tmp_path: Path) 
             async with httpx.AsyncClient(base_url=stack.http_url, trust_env=False) as http:
                 image = Image.open(io.BytesIO((await http.get(path)).content)).convert("RGBA")
             expected = int(np.count_nonzero(np.asarray(image)[..., 3]))
-            # Where mask and density are equally bright, a colour is hard to tell from a grey.
-            await until_more(page, int(0.8 * expected))
-            assert await coloured(page) <= expected
+
+            async def drawn() -> bool:
+                # Where mask and density are equally bright, a colour is hard to tell from a grey.
+                return 0.8 * expected < await coloured(page) <= expected
+
+            await wait_until_async(drawn, what="the mask of the file in place of the preview")
 
 
 async def until_dense(page: Tab) -> None:

@@ -120,7 +120,7 @@ async def until_smoother(page: Tab, before: Pixels) -> None:
 
 
 async def test_a_mask_is_drawn_as_by_the_server(services: Services, worker: Worker, tmp_path: Path) -> None:
-    """Filled and opaque it has the server's colours; a hidden label and another colour show at once."""
+    """Filled and opaque it has the colours that the server draws."""
     job = await finished_job(services, worker, tmp_path)
     reply = await services.http.get(f"/v1/jobs/{job.job_id}/volumes/mask.mrc/slice?axis=z&index=35&size=512")
     rgba = np.asarray(Image.open(io.BytesIO(reply.content)).convert("RGBA"))
