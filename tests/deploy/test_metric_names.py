@@ -43,7 +43,7 @@ def scrape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with Stack(home, env={"CRYOMAMBA_LEASE_S": "5"}) as stack:
         stack.start().wait_ready()
         with cryomamba.connect(stack.http_url) as client:
-            job = client.submit(shape=(24, 32, 40), engine="demo", params={"seconds": 1})
+            job = client.submit(shape=(24, 32, 40), engine="demo", params={"seconds": 4})
             assert any(isinstance(event, PreviewEvent) for event in job.watch())
             stack.stop("inference")
             failing = client.submit(gone, engine="threshold")

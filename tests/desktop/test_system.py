@@ -359,6 +359,8 @@ def test_crashes_are_notified_and_the_job_continues(driver: Driver, stack: Stack
     driver.until(lambda: driver.shown(job_id) >= 1)
     services: list[Service] = ["gateway", "broker"] if transport == "http" else ["broker"]
     for service in services:
+        # The end of an old connection may be noticed late, and is then a loss of its own.
+        driver.until(lambda: driver.controller.server.state.phase.usable)
         driver.controller.notifications.history.clear()
         stack.kill(service)
         driver.until(lambda: driver.controller.server.state.phase is Phase.WAITING)
