@@ -54,10 +54,12 @@ async def test_no_path_parameter_leads_to_a_file(secured: SecuredServices, upwar
         for place in re.findall(r"{\w+}", path):
             address = re.sub(r"{\w+}", "0", path.replace(place, upwards))
             for method in operations:
-                reply = await secured.admin.request(method, httpx.URL(f"{secured.services.url}{address}"))
-                # Where ".." is taken away by the client itself, another route may answer.
-                if ".." in upwards.split("/"):
-                    continue
+                url = httpx.URL(f"{secured.services.url}{address}")
+                async with secured.admin.stream(method, url) as reply:
+                    # Where ".." is taken away by the client itself, another route may answer, also without an end.
+                    if ".." in upwards.split("/"):
+                        continue
+                    await reply.aread()
                 assert 400 <= reply.status_code < 500, (method, address, reply.text)
                 assert str(secured.services.settings.home) not in reply.text
                 assert b"root:" not in reply.content
@@ -173,7 +175,7 @@ async def test_a_pickle_is_only_bytes(secured: SecuredServices, tmp_path: Path) 
     mark = tmp_path / "loaded"
     bomb = pickle.dumps(Bomb(mark))
     content = {"Content-Type": "application/python-pickle"}
-    assert (await secured.ada.post("/v1/jobs", content=bomb, headers=content)).status_code == 400
+    assert (await secured.ada.post("/v1/jobs", content=bomb, headers=content)).status_code == 415
     text = bomb.decode("latin-1")
     assert (await secured.ada.post("/v1/jobs", json={"params": {"seconds": text}})).status_code == 422
     assert (await secured.ada.put("/v1/files", content=bomb)).status_code == 422
