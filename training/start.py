@@ -1,4 +1,4 @@
-"""Goes on from a network that was written as ONNX: its weights, with normalizations that change nothing yet."""
+"""Starts a fit with the weights of an ONNX file, and with normalizations that change nothing yet."""
 
 from __future__ import annotations
 
