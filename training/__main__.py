@@ -18,7 +18,7 @@ def main() -> None:
     """Make boxes in a second process and fit to them; then write the network as ONNX."""
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     parser.add_argument("--out", type=Path, default=SHIPPED, help="the ONNX file (default: %(default)s)")
-    parser.add_argument("--checkpoint", type=Path, default=Path("training.pt"), help="goes on from it if it is there")
+    parser.add_argument("--checkpoint", type=Path, default=Path("training.pt"), help="continues from it if it is there")
     parser.add_argument("--start", type=Path, help="an ONNX file of an earlier fit, from whose weights this one starts")
     parser.add_argument("--steps", type=int, default=Schedule().steps)
     parser.add_argument(
@@ -29,7 +29,7 @@ def main() -> None:
     fit = Fit(Schedule(steps=arguments.steps, rate=arguments.rate, seed=arguments.seed))
     if arguments.checkpoint.exists():
         fit.load(arguments.checkpoint)
-        print(f"going on from step {fit.step} of {arguments.checkpoint}")
+        print(f"continuing from step {fit.step} of {arguments.checkpoint}")
     with tempfile.TemporaryDirectory() as folder:
         first = 10_000_000 * (arguments.seed + 1) + 1000 * fit.step
         command = [sys.executable, "-m", "training.boxes", folder, "--first-seed", str(first)]

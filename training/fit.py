@@ -15,12 +15,12 @@ from torch.nn import functional
 
 from training.boxes import CROP, Box
 from training.network import Network
-from training.start import load_onnx, settle
+from training.start import calibrate, load_onnx
 
 PRIOR_LOGITS = (2.0, 0.0, -1.5, -2.0, -3.0)  # about the shares of the classes in the boxes
 DICE_WEIGHTS = {1: 0.4, 2: 0.1, 3: 0.15}  # of membranes, particles, filaments
 FIRST_STEPS = 240  # whose boxes are waited for at the start, so that the first crops differ
-SETTLING_CROPS = 24  # on which the normalizations of a network from a file are measured
+CALIBRATION_CROPS = 24  # on which the normalizations of a network from a file are measured
 DICE_NODES = 300  # of a structure in a crop, from which its Dice coefficient says something
 
 
@@ -131,8 +131,8 @@ class Fit:
     def start_from(self, path: Path, buffer: Buffer, rng: np.random.Generator) -> None:
         """Begin with the weights of an ONNX file instead of random ones."""
         load_onnx(self.network, path)
-        density, _, sheets = buffer.draw(rng, SETTLING_CROPS, self.schedule.crop)
-        settle(self.network, density, sheets)
+        density, _, sheets = buffer.draw(rng, CALIBRATION_CROPS, self.schedule.crop)
+        calibrate(self.network, density, sheets)
         self.average = {name: value.clone() for name, value in self.network.state_dict().items()}
 
     def save(self, path: Path) -> None:
@@ -143,7 +143,7 @@ class Fit:
         part.rename(path)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         state = torch.load(path, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])

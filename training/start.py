@@ -1,4 +1,4 @@
-"""Goes on from a network that was written as ONNX: its weights, with normalizations that change nothing yet."""
+"""Starts a fit with the weights of an ONNX file, and with normalizations that change nothing yet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def load_onnx(network: Network, path: Path) -> None:
     """Give a network the weights of a file that :func:`training.export.write_onnx` wrote.
 
     The file has no normalizations, since they are folded into the convolutions. Those of the network get the bias of
-    their convolution; :func:`settle` finds out what they have to scale.
+    their convolution; :func:`calibrate` measures what they have to scale.
     """
     stored: Weights = {}
     for weight in onnx.load(path).graph.initializer:
@@ -35,7 +35,7 @@ def load_onnx(network: Network, path: Path) -> None:
                 module.bias.copy_(stored[f"{convolution}.bias"])
 
 
-def settle(network: Network, density: Tensor, sheets: Tensor) -> None:
+def calibrate(network: Network, density: Tensor, sheets: Tensor) -> None:
     """Set mean and variance of every normalization to those of its input, such that its output stays what it was."""
 
     def measure(module: nn.BatchNorm3d, inputs: tuple[Tensor, ...]) -> None:

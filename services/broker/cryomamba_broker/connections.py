@@ -5,7 +5,7 @@ accepted descriptor and each closed one; in between, TCP's own counters tell whe
 long ago the peer sent something. For one more connection than allowed, those are shut down that have sent nothing for
 `SILENT_S`, as an unfinished handshake is after `HANDSHAKE_MS` anyway. A peer whose handshake is under way is not among
 them: when the broker starts again, thousands may connect at once from one address, on a machine that is slow to answer
-them all. Only beyond `UNFINISHED_MAX` is the one that was heard of longest ago shut down all the same.
+them all. Only beyond `UNFINISHED_MAX` is the one counted longest ago closed all the same.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What can be told of a volume from samples: how noisy it is, and how far the series was tilted."""
+"""Estimates from samples of a volume: how noisy it is, and how far the series was tilted."""
 
 from __future__ import annotations
 
