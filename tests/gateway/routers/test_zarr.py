@@ -14,7 +14,6 @@ import pytest
 import yaozarrs
 import zarr
 
-from cryomamba.testing import wait_until_async
 from cryomamba.volumes import MaskWriter, open_volume, write_volume
 from cryomamba.volumes.binning import read_level
 from cryomamba.volumes.multiscale import levels_of
@@ -118,11 +117,7 @@ async def test_a_job_has_its_masks_as_labels(services: Services, worker: Worker,
     assert (await services.http.get(f"{base}/{metadata}")).status_code == 200
     claimed = await worker.claim()
     await worker.finish(claimed, masks)
-
-    async def finished() -> bool:
-        return (await services.http.get(f"{base}/labels/mask/{metadata}")).status_code == 200
-
-    await wait_until_async(finished, what="the mask to be served")
+    assert (await services.http.get(f"{base}/labels/mask/{metadata}")).status_code == 200
 
     group = await opened(services.url + base, version)
     read = await values(group, "labels/mask/0")

@@ -173,7 +173,8 @@ async def _describe(gateway: Gateway, found: Images, path: str, slice_url: str) 
 async def _slice(
     gateway: Gateway, caller: Principal, request: Request, kind: Kind, id_: str, path: str, query: SliceQuery
 ) -> Response:
-    known = (await gateway.volumes.images(kind, id_, caller.visibility)).image(path)
+    found = await gateway.volumes.images(kind, id_, caller.visibility, suffices=lambda recent: path in recent.known)
+    known = found.image(path)
     asked = hashlib.blake2b(f"{known.key} {query!r}".encode(), digest_size=12).hexdigest()
     headers = {"Cache-Control": IMMUTABLE, "ETag": f'"{asked}"'}
     unchanged = not_modified(request, headers)

@@ -145,11 +145,16 @@ async def _send(
     id_: str,
     key: str,
 ) -> Response:
+    def address_in(found: Images) -> ChunkAddress | None:
+        return chunk_address(key, found.images, version)
+
     try:
-        found = await gateway.volumes.images(kind, id_, visibility)
+        found = await gateway.volumes.images(
+            kind, id_, visibility, suffices=lambda known: address_in(known) is not None
+        )
     except NotFoundError as error:
         raise _not_missing(error, key) from None
-    address = chunk_address(key, found.images, version)
+    address = address_in(found)
     if address is None:
         return _document(request, found, version, key)
     return await _chunk(gateway, caller, request, found, address)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -22,10 +22,11 @@ from cryomamba_gateway.volumes.reader import KnownImage, VolumeReader
 from cryomamba_server.uploaded_files import uploaded_volume
 
 Kind = Literal["files", "jobs"]
+_Key = tuple[Kind, str, Visibility]
 
 TOMOGRAM: Final = ""
 SCORES_PATH: Final = "scores"
-# A viewer asks for many chunks a second; what it may see is looked up again after this time.
+# A viewer asks for many chunks a second; whether it may see them is looked up again after this time.
 REMEMBERED_S: Final = 5.0
 _REMEMBERED_MAX: Final = 256
 # Jobs of jobs of jobs; no real chain is as long.
@@ -97,10 +98,21 @@ class VolumeCatalog:
         self._bus = bus
         self._uploads = uploads
         self._reader = reader
-        self._remembered: dict[tuple[Kind, str, Visibility], tuple[float, asyncio.Task[Images]]] = {}
+        self._remembered: dict[_Key, tuple[float, asyncio.Task[Images]]] = {}
 
-    async def images(self, kind: Kind, id_: str, visibility: Visibility) -> Images:
+    async def images(
+        self, kind: Kind, id_: str, visibility: Visibility, *, suffices: Callable[[Images], bool] | None = None
+    ) -> Images:
         """Return the images of a file or job.
+
+        Parameters
+        ----------
+        kind : {'files', 'jobs'}
+        id_ : str
+        visibility : Visibility
+        suffices : callable, optional
+            Whether images that were looked up in the last seconds will do, for what is asked for many times a second.
+            Without it they are looked up now, because a job gets more of them when it ends or is revised.
 
         Raises
         ------
@@ -109,19 +121,31 @@ class VolumeCatalog:
         CryoMambaError
             The broker cannot be reached.
         """
-        find = self._of_file if kind == "files" else self._of_job
-        return await self._remember((kind, id_, visibility), lambda: find(id_, visibility))
+        key = (kind, id_, visibility)
+        recent = self._recent(key) if suffices is not None else None
+        if suffices is not None and recent is not None:
+            found = await asyncio.shield(recent)
+            if suffices(found):
+                return found
+        return await asyncio.shield(self._look_up(key))
 
-    async def _remember(self, key: tuple[Kind, str, Visibility], find: Callable[[], Awaitable[Images]]) -> Images:
-        now = asyncio.get_running_loop().time()
+    def _recent(self, key: _Key) -> asyncio.Task[Images] | None:
+        """Return a lookup of the last seconds that has not failed; it may still be under way."""
         until, task = self._remembered.get(key, (0.0, None))
-        if task is None or until < now or (task.done() and (task.cancelled() or task.exception() is not None)):
-            self._forget_old(now)
-            task = asyncio.create_task(_awaited(find), name="volumes-images")
-            # Whoever asked may have gone; an error that nobody retrieves would be logged as a defect.
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
-            self._remembered[key] = now + REMEMBERED_S, task
-        return await asyncio.shield(task)
+        if task is None or until < asyncio.get_running_loop().time():
+            return None
+        return None if task.done() and (task.cancelled() or task.exception() is not None) else task
+
+    def _look_up(self, key: _Key) -> asyncio.Task[Images]:
+        kind, id_, visibility = key
+        now = asyncio.get_running_loop().time()
+        self._forget_old(now)
+        find = self._of_file if kind == "files" else self._of_job
+        task = asyncio.create_task(find(id_, visibility), name="volumes-images")
+        # Whoever asked may have gone; an error that nobody retrieves would be logged as a defect.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._remembered[key] = now + REMEMBERED_S, task
+        return task
 
     def _forget_old(self, now: float) -> None:
         if len(self._remembered) >= _REMEMBERED_MAX:
@@ -174,10 +198,6 @@ class VolumeCatalog:
             found.known[path] = await self._reader.describe(source)
         except CryoMambaError as error:
             found.problems[path] = error
-
-
-async def _awaited(find: Callable[[], Awaitable[Images]]) -> Images:
-    return await find()
 
 
 def artifact_path(name: str) -> str:

@@ -22,7 +22,6 @@ export const NOTHING = "none";
 const RETRY_MS = 2000;
 const PARALLEL = 8;
 const FOCUS_DELAY_MS = 400;
-const VOLUMES_REMEMBERED_MS = 5500;
 // A phone gives a tab a few hundred megabytes; what is not kept is fetched again, mostly from the browser's own cache.
 const MEMORY_MB = 64 * Math.min((navigator as { deviceMemory?: number }).deviceMemory ?? 4, 8);
 
@@ -105,7 +104,6 @@ export class ViewerModel {
   private readonly abort = new AbortController();
   private prefix = "";
   private loaded = "";
-  private askedAgain = false;
   private focusTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(readonly job: ReadonlySignal<Job>) {
@@ -142,7 +140,6 @@ export class ViewerModel {
     this.loaded = state;
     try {
       await Promise.all([this.loadVolumes(state), this.loadPicks(job.artifacts), this.loadPreview(job)]);
-      this.awaitMask(job);
     } catch (error) {
       if (this.abort.signal.aborted) return;
       this.loaded = "";
@@ -150,17 +147,6 @@ export class ViewerModel {
       const wait = retryMs(error);
       if (wait !== null) setTimeout(() => void this.load(), wait);
     }
-  }
-
-  /** The server remembers for some seconds which volumes a job has; ask once more for a mask that is newer. */
-  private awaitMask(job: Job): void {
-    const missing = job.artifacts.some(({ name }) => name === "mask.mrc") && !this.images.peek().has("labels/mask");
-    if (!missing || this.askedAgain) return;
-    this.askedAgain = true;
-    setTimeout(() => {
-      this.loaded = "";
-      if (!this.abort.signal.aborted) void this.load();
-    }, VOLUMES_REMEMBERED_MS);
   }
 
   private async loadVolumes(state: string): Promise<void> {
