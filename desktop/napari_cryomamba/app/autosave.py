@@ -37,7 +37,7 @@ NBYTES_MAX = 4_000_000_000
 class _Kept:
     key: str
     state: State | None = None
-    told: bool = False
+    warned: bool = False
 
 
 class Autosave(QObject):
@@ -88,8 +88,8 @@ class Autosave(QObject):
     def _is_small(self, mask: Mask, kept: _Kept) -> bool:
         if self._edits.array(mask.layer).nbytes <= NBYTES_MAX:
             return True
-        if not kept.told:
-            kept.told = True
+        if not kept.warned:
+            kept.warned = True
             text = f"Edits of '{mask.layer.name}' are not saved automatically: the mask is larger than 4 GB."
             hint = "Save a new version from time to time."
             self._notifications.notify(Notification(Level.WARNING, text, hint, "Autosave"))

@@ -25,6 +25,7 @@ from napari_cryomamba.widgets.menu import CryoMambaMenu, add_menu, remove_menu
 from napari_cryomamba.widgets.messages import MessagesPanel
 from napari_cryomamba.widgets.offer_bar import OfferBar
 from napari_cryomamba.widgets.picks import PicksPanel
+from napari_cryomamba.widgets.position import PositionBar
 from napari_cryomamba.widgets.segment import SegmentPanel
 from napari_cryomamba.widgets.statistics import StatisticsPanel
 from napari_cryomamba.widgets.threshold import ThresholdPanel
@@ -88,6 +89,7 @@ class CryoMambaWidget(QWidget):
         self.messages = MessagesPanel(app.notifications, app.server)
         self.recovery = OfferBar(self)
         self.closing = ClosingQuestion(app, self, self._close_window)
+        self.position = PositionBar(app.sections)
 
     def _arrange_panels(self) -> None:
         work = QSplitter(Qt.Orientation.Vertical, self)
@@ -109,6 +111,7 @@ class CryoMambaWidget(QWidget):
         layout.addWidget(self.connection)
         layout.addWidget(self.recovery)
         layout.addWidget(self.tabs, 1)
+        layout.addWidget(self.position)
         self.setMinimumWidth(380)
 
     def _connect(self) -> None:
@@ -119,6 +122,7 @@ class CryoMambaWidget(QWidget):
         app.preview.frame_drawn.connect(self._refresh_orthogonal)
         self.tomogram.open_requested.connect(self.menu.open_dialog)
         self.menu.orthogonal_toggled.connect(self.show_orthogonal)
+        self.menu.step_requested.connect(app.sections.step)
         self.menu.keep_component_requested.connect(self.edit.keep_component)
         self.menu.save_version_requested.connect(self.export.save_version)
         self.menu.check_requested.connect(self.check_installation)
@@ -248,6 +252,7 @@ class CryoMambaWidget(QWidget):
         if hasattr(self.viewer, "window"):
             remove_menu(self.menu, self.viewer)
             self._hide_orthogonal()
+        self.position.stop()
         self.controller.close(discard_edits=discard_edits)
 
     def closeEvent(self, event: QCloseEvent) -> None:
