@@ -25,6 +25,8 @@ from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.app.results import Results
 from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.layers.masks import Mask, mask_of
+from napari_cryomamba.layers.overlay import ABOUT_KEY
+from napari_cryomamba.models.job_details import as_lines
 from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.export import ExportPanel
@@ -75,6 +77,7 @@ class MaskPanel(QScrollArea):
         self.labels = QTableWidget(0, 3, body)
         self.version = QComboBox(body)
         self.version.setToolTip("The engine's result and the corrected versions that were saved with the job")
+        self.made = text_label()
         self._build(body)
         self._connect()
         self.refresh()
@@ -97,6 +100,7 @@ class MaskPanel(QScrollArea):
             ("Measure", self._statistics, True),
             ("Edit", self._edit, False),
             ("Save && export", self._export, True),
+            ("How it was made", self.made, False),
         ):
             section = QCollapsible(title, body)
             section.setDuration(0)
@@ -155,6 +159,8 @@ class MaskPanel(QScrollArea):
         self._export.show_mask(mask, overlay)
         self._threshold.show_overlay(overlay)
         self._list_versions()
+        rows = layer.metadata.get(ABOUT_KEY, {}) if mask is not None else {}
+        self.made.setText(as_lines(list(rows.items())) or "No job of this program made this mask.")
 
     def _record(self) -> JobRecord | None:
         layer = self.current.layer if self.current is not None else None
