@@ -11,6 +11,7 @@ from napari_cryomamba.app.large_volumes import LargeVolumePolicy
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.app.results import Results
+from napari_cryomamba.app.sections import Sections
 from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.app.settings import Preferences, SettingsFile
 from napari_cryomamba.app.task_runner import TaskRunner
@@ -45,6 +46,7 @@ class AppController(QObject):
         self.tomograms = TomogramController(
             viewer, self.preview, self.tasks, self.notifications, self.preferences, self
         )
+        self.sections = Sections(viewer, self)
         bridge = self.server.bridge
         self.downloads = Downloads(self.jobs, bridge, self.notifications, folder / "masks", self)
         self.results = Results(
@@ -87,6 +89,7 @@ class AppController(QObject):
             return
         self._closed = True
         self.focus.close()
+        self.sections.close()
         self.large_volumes.close()
         self.tomograms.close()
         self.preview.close()

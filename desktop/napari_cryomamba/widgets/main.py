@@ -23,6 +23,7 @@ from napari_cryomamba.widgets.mask import MaskPanel
 from napari_cryomamba.widgets.menu import CryoMambaMenu, add_menu, remove_menu
 from napari_cryomamba.widgets.messages import MessagesPanel
 from napari_cryomamba.widgets.picks import PicksPanel
+from napari_cryomamba.widgets.position import PositionBar
 from napari_cryomamba.widgets.segment import SegmentPanel
 from napari_cryomamba.widgets.statistics import StatisticsPanel
 from napari_cryomamba.widgets.threshold import ThresholdPanel
@@ -83,6 +84,7 @@ class CryoMambaWidget(QWidget):
         )
         self.picks = PicksPanel(viewer, app.notifications)
         self.messages = MessagesPanel(app.notifications, app.server)
+        self.position = PositionBar(app.sections)
 
     def _arrange_panels(self) -> None:
         work = QSplitter(Qt.Orientation.Vertical, self)
@@ -103,6 +105,7 @@ class CryoMambaWidget(QWidget):
         layout.setContentsMargins(2, 2, 2, 2)
         layout.addWidget(self.connection)
         layout.addWidget(self.tabs, 1)
+        layout.addWidget(self.position)
         self.setMinimumWidth(380)
 
     def _connect(self) -> None:
@@ -113,6 +116,7 @@ class CryoMambaWidget(QWidget):
         app.preview.frame_drawn.connect(self._refresh_orthogonal)
         self.tomogram.open_requested.connect(self.menu.open_dialog)
         self.menu.orthogonal_toggled.connect(self.show_orthogonal)
+        self.menu.step_requested.connect(app.sections.step)
         self.menu.keep_component_requested.connect(self.edit.keep_component)
         self.menu.save_version_requested.connect(self.export.save_version)
         self.menu.check_requested.connect(self.check_installation)
@@ -215,6 +219,7 @@ class CryoMambaWidget(QWidget):
         if hasattr(self.viewer, "window"):
             remove_menu(self.menu, self.viewer)
             self._hide_orthogonal()
+        self.position.stop()
         self.controller.close()
 
     def closeEvent(self, event: QCloseEvent) -> None:
