@@ -15,6 +15,7 @@ from napari_cryomamba.app.diagnostics import diagnose
 from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.layers.overlay import warm_up
 from napari_cryomamba.napari_types import Viewer
+from napari_cryomamba.widgets.component_link import ComponentLink
 from napari_cryomamba.widgets.connect import ConnectPanel
 from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.export import ExportPanel
@@ -82,6 +83,7 @@ class CryoMambaWidget(QWidget):
             edit=self.edit,
             export=self.export,
         )
+        self.component_link = ComponentLink(viewer, self.edit, self.statistics, app.tasks)
         self.picks = PicksPanel(viewer, app.notifications)
         self.messages = MessagesPanel(app.notifications, app.server)
         self.position = PositionBar(app.sections)
