@@ -9,7 +9,7 @@ from napari_cryomamba.layers.masks import AUXILIARY_KEY
 from napari_cryomamba.napari_types import Layer, Viewer
 
 _NAME = "selected component"
-_WIDTH = 2
+_WIDTH = 1
 _COLOR = "#ffffff"
 
 

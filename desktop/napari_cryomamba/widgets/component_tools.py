@@ -26,6 +26,7 @@ from napari_cryomamba.widgets.layout import text_label, vbox
 
 _CLICK_PX = 4.0
 _LINE_SAMPLES = 200
+_HINT_LINES = 2
 
 
 class Tool(StrEnum):
@@ -69,6 +70,8 @@ class ComponentTools(QWidget):
         self._layer: Layer = None
         self.buttons: dict[Tool, QPushButton] = {}
         self.hint = text_label("Choose what a click on a component does.")
+        # A section that folds gives a text that wraps the height of one line.
+        self.hint.setMinimumHeight(_HINT_LINES * self.hint.fontMetrics().lineSpacing())
         grid = QGridLayout()
         for number, tool in enumerate(Tool):
             self.buttons[tool] = self._make_button(tool)
