@@ -3,10 +3,11 @@ import { useEffect, useState } from "preact/hooks";
 import { ApiError, errorText } from "../api/errors.ts";
 import type { Job } from "../api/types.ts";
 import { jobHref, listHref } from "../app/route.ts";
-import { jobList, jobs, loadJob } from "../app/store.ts";
+import { jobs, loadJob } from "../app/store.ts";
 import { estimateText, printable } from "../app/text.ts";
 import { moment, shapeText, voxelSizeText } from "../format/numbers.ts";
-import { jobTitle } from "../jobs/filters.ts";
+import { filterQuery, isFiltering, jobTitle } from "../jobs/filters.ts";
+import { filter, listed } from "../jobs/listing.ts";
 import { refreshQueue, server } from "../server/info.ts";
 import { Viewer } from "../viewer/viewer.tsx";
 import { Actions } from "./actions.tsx";
@@ -88,13 +89,13 @@ function facts(job: Job): string[] {
 
 /** The way back, and to the jobs before and after this one. */
 function Neighbours({ job }: { job: Job }) {
-  const all = jobList.value;
+  const all = listed.value;
   const index = all.findIndex(({ job_id: id }) => id === job.job_id);
   const newer = all[index - 1];
   const older = all[index + 1];
   return (
     <nav class="neighbours" aria-label="Jobs">
-      <a href={listHref()}>‹ All jobs</a>
+      <a href={listHref(filterQuery(filter.value))}>{isFiltering(filter.value) ? "‹ Jobs found" : "‹ All jobs"}</a>
       {index > 0 && newer && <a href={jobHref(newer.job_id)}>Newer</a>}
       {index >= 0 && older && <a href={jobHref(older.job_id)}>Older</a>}
     </nav>
