@@ -125,14 +125,19 @@ class MaskPanel(QScrollArea):
         overlay = self._preview.overlays.get(job_id)
         if self.current is None and overlay is not None and overlay.in_viewer:
             self.show_layer(overlay.layer)
-        else:
+        elif overlay is None or (self.current is not None and overlay.layer is self.current.layer):
+            # Another job's mask must not take the panel, nor end what is typed in it.
             self.refresh()
 
     def _on_edited(self, edit: Edit) -> None:
-        overlay = self._preview.overlay_of_layer(self.current.layer) if self.current is not None else None
-        if overlay is not None and edit.added:
+        if self.current is None or not edit.added:
+            return
+        overlay = self._preview.overlay_of_layer(self.current.layer)
+        if overlay is not None:
             overlay.add_labels(edit.added)
-            self._fill()
+        else:
+            self.current.palette.add_names({label: f"label {label}" for label in edit.added})
+        self._fill()
 
     def refresh(self, _event: object = None) -> None:
         """Show the selected mask; if none is selected, the one that was shown before."""

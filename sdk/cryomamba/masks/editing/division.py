@@ -70,11 +70,11 @@ def divide_along_line(component: Component, begin: Spacing, end: Spacing, axis: 
             "The line does not cross the component.", hint="Draw it from one side of the component to the other."
         )
     rest = component.member & ~wall
-    pieces = import_optional("cc3d").connected_components(rest.view(np.uint8), connectivity=26)
-    sides = _sides(pieces, distance, wall)
+    regions = import_optional("cc3d").connected_components(rest.view(np.uint8), connectivity=26)
+    sides = _sides(regions, distance, wall)
     numbers = np.where(sides > 0, 1, 2).astype(np.uint16)
     numbers[0] = 0
-    parts = numbers[pieces]
+    parts = numbers[regions]
     nearest = import_optional("scipy.ndimage").distance_transform_edt(
         parts == 0, return_distances=False, return_indices=True
     )
@@ -106,13 +106,13 @@ def _wall(
     return distance, wall
 
 
-def _sides(pieces: npt.NDArray[Any], distance: npt.NDArray[Any], wall: Member) -> npt.NDArray[np.int8]:
-    """Return on which side of the wall each piece is (1 or -1), by the voxels that touch the wall."""
+def _sides(regions: npt.NDArray[Any], distance: npt.NDArray[Any], wall: Member) -> npt.NDArray[np.int8]:
+    """Return on which side of the wall each region is (1 or -1), by the voxels that touch the wall."""
     ndimage = import_optional("scipy.ndimage")
-    touching = ndimage.binary_dilation(wall, np.ones((3, 3, 3)), iterations=_CONTACT_REACH) & (pieces > 0)
-    count = int(pieces.max()) + 1
-    above = np.bincount(pieces[touching & (distance > 1)], minlength=count)
-    below = np.bincount(pieces[touching & (distance < -1)], minlength=count)
+    touching = ndimage.binary_dilation(wall, np.ones((3, 3, 3)), iterations=_CONTACT_REACH) & (regions > 0)
+    count = int(regions.max()) + 1
+    above = np.bincount(regions[touching & (distance > 1)], minlength=count)
+    below = np.bincount(regions[touching & (distance < -1)], minlength=count)
     around = (above > 0) & (below > 0)
     if around.any() or not above.any() or not below.any():
         raise InvalidRequestError(
