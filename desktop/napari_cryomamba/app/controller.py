@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import QObject
 
+from napari_cryomamba.app.display import DisplayController
 from napari_cryomamba.app.downloads import Downloads
 from napari_cryomamba.app.focus import Focus
 from napari_cryomamba.app.jobs import JobController
@@ -47,6 +48,7 @@ class AppController(QObject):
             viewer, self.preview, self.tasks, self.notifications, self.preferences, self
         )
         self.sections = Sections(viewer, self)
+        self.display = DisplayController(viewer, self.sections, self.tasks, self)
         bridge = self.server.bridge
         self.downloads = Downloads(self.jobs, bridge, self.notifications, folder / "masks", self)
         self.results = Results(
@@ -89,6 +91,7 @@ class AppController(QObject):
             return
         self._closed = True
         self.focus.close()
+        self.display.close()
         self.sections.close()
         self.large_volumes.close()
         self.tomograms.close()
