@@ -12,7 +12,7 @@ from cryomamba.volumes import HeaderFields
 from napari_cryomamba.layers.overlay import Overlay
 from napari_cryomamba.layers.tomogram import Array, source_of
 from napari_cryomamba.models.components import Edit
-from napari_cryomamba.models.palette import Palette
+from napari_cryomamba.models.palette import PALETTE_KEY, Palette
 from napari_cryomamba.models.world_coordinates import NM_PER_A
 from napari_cryomamba.napari_types import Layer
 
@@ -102,8 +102,15 @@ def mask_of(layer: Layer, overlay: Overlay | None) -> Mask | None:
         )
     if source is not None:
         tomogram_name, feature = split_result_name(source.path)
-        return Mask(layer, source.header, f"{tomogram_name}.mrc", source.path.parent, feature or "mask", Palette())
-    return Mask(layer, None, f"{layer.name}.mrc", None, "mask", Palette())
+        palette = palette_of(layer)
+        return Mask(layer, source.header, f"{tomogram_name}.mrc", source.path.parent, feature or "mask", palette)
+    return Mask(layer, None, f"{layer.name}.mrc", None, "mask", palette_of(layer))
+
+
+def palette_of(layer: Layer) -> Palette:
+    """Return the names and colours of a layer that no job made; they stay with the layer."""
+    palette: Palette = layer.metadata.setdefault(PALETTE_KEY, Palette())
+    return palette
 
 
 def apply_edit(layer: Layer, edit: Edit) -> None:

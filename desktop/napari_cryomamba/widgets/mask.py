@@ -123,7 +123,8 @@ class MaskPanel(QScrollArea):
         overlay = self._preview.overlays.get(job_id)
         if self.current is None and overlay is not None and overlay.in_viewer:
             self.show_layer(overlay.layer)
-        else:
+        elif overlay is None or (self.current is not None and overlay.layer is self.current.layer):
+            # Another job's mask must not take the panel, nor end what is typed in it.
             self.refresh()
 
     def refresh(self, _event: object = None) -> None:
