@@ -52,8 +52,6 @@ THIRD_PARTY = (
     "ignore::DeprecationWarning:napari",
     "ignore::FutureWarning:napari",
     "ignore::DeprecationWarning:vispy",
-    # Silenced where it arises, but silencing is not for one thread alone.
-    "ignore:out_of_slice_display:FutureWarning",
     "ignore:Conversion from CIE-LAB:UserWarning",
     "ignore::pydantic.warnings.PydanticDeprecatedSince20",
 )

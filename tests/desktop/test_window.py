@@ -14,6 +14,7 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QMenu
+from scipy import ndimage
 
 from cryomamba.models.jobs import JobState
 from cryomamba.picks import Picks
@@ -22,11 +23,12 @@ from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.layers.filaments import path_segments
 from napari_cryomamba.layers.picks import show_picks
 from napari_cryomamba.layers.tomogram import source_of
+from napari_cryomamba.models.world_coordinates import Placement
 from napari_cryomamba.widgets import CryoMambaWidget
 from napari_cryomamba.window import open_window
 
 if TYPE_CHECKING:
-    from tests.desktop.conftest import WaitFor
+    from tests.desktop.conftest import RecordMaker, WaitFor
 
 pytestmark = pytest.mark.desktop
 
@@ -124,6 +126,34 @@ def test_orthogonal_slices_show_the_same_point(opened: tuple[Any, CryoMambaWidge
     assert panel.orthogonal is None
     assert len(viewer.window.dock_widgets) == docks - 1
     viewer.dims.set_current_step(0, 3)
+
+
+def test_the_display_changes_what_is_drawn(opened: tuple[Any, CryoMambaWidget]) -> None:
+    """Pixels of the canvas lose their noise with a filter, exchange black and white, and are as before after reset."""
+    viewer, panel = opened
+    menu = actions(panel.menu)
+
+    def canvas() -> Any:
+        settle()
+        return np.asarray(viewer.screenshot(canvas_only=True, flash=False))[..., 0].astype(float)
+
+    def noise(pixels: Any) -> float:
+        middle = pixels[pixels.shape[0] // 3 : -pixels.shape[0] // 3, pixels.shape[1] // 3 : -pixels.shape[1] // 3]
+        return float(np.abs(np.diff(middle, axis=1)).mean())
+
+    before = canvas()
+    for name in ("Average more sections", "Low-pass"):
+        menu[name].trigger()
+    assert noise(canvas()) < noise(before) / 2
+    menu["Reset display"].trigger()
+    np.testing.assert_array_equal(canvas(), before)
+    menu["Invert"].trigger()
+    inverted = canvas()
+    inside = before != inverted
+    assert inside.mean() > 0.3
+    np.testing.assert_allclose((before + inverted)[inside], 255, atol=2)
+    menu["Reset display"].trigger()
+    np.testing.assert_array_equal(canvas(), before)
 
 
 def test_views_and_reset(opened: tuple[Any, CryoMambaWidget]) -> None:
@@ -266,3 +296,34 @@ def test_no_library_under_the_gpl_alone_is_loaded(opened: tuple[Any, CryoMambaWi
         "HttpServer",
     )
     assert not [name for name in loaded if any(part in name for part in alone)]
+
+
+@pytest.mark.parametrize(("order", "at"), [((0, 1, 2), 22), ((1, 0, 2), 30)])
+def test_picks_are_circles_of_their_cut_on_the_screen(
+    window: tuple[Any, CryoMambaWidget], make_record: RecordMaker, order: tuple[int, ...], at: int
+) -> None:
+    """In the pixels of the canvas there is one disc per pick that the section cuts, with the area of the cut."""
+    viewer, _ = window
+    size_A = (20.0, 10.0, 10.0)
+    centres = np.array(
+        [[22.0, 12, 12], [20, 30, 12], [25, 30, 52], [19, 48, 30], [22, 52, 52], [2, 4, 4], [30, 40, 20]]
+    )
+    viewer.add_image(np.zeros((40, 64, 64), np.uint8), **Placement.of_volume(size_A).layer_arguments())
+    picks = Picks(centres, np.full(7, 9.0), np.ones(7, np.int64))
+    layer = show_picks(viewer, make_record(state=JobState.COMPLETED), picks, size_A, 160.0)
+    layer.face_color, layer.border_width, layer.antialiasing = "red", 0, 0
+    layer.selected_data = set()
+    viewer.dims.order = order
+    viewer.dims.set_current_step(order[0], at)
+    viewer.reset_view()
+    settle()
+    pixels = viewer.screenshot(canvas_only=True, flash=False)
+    discs, count = ndimage.label((pixels[..., 0] > 150) & (pixels[..., 1] < 100))
+    areas = np.bincount(discs.reshape(-1))[1:]
+    distances = np.abs(centres[:, order[0]] - at) * size_A[order[0]] / 10
+    cuts = np.pi * (8.0**2 - distances[distances < 8] ** 2)
+    assert count == len(cuts)
+    scale = viewer.scene.camera.zoom * viewer.window._qt_window.devicePixelRatioF()
+    np.testing.assert_allclose(np.sort(areas), np.sort(cuts) * scale**2, rtol=0.03)
+    viewer.dims.order = (0, 1, 2)
+    viewer.layers.clear()

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from qtpy.QtCore import QObject
 
+from napari_cryomamba.app.autosave import Autosave
+from napari_cryomamba.app.display import DisplayController
 from napari_cryomamba.app.downloads import Downloads
+from napari_cryomamba.app.edits import Edits
 from napari_cryomamba.app.focus import Focus
 from napari_cryomamba.app.jobs import JobController
 from napari_cryomamba.app.large_volumes import LargeVolumePolicy
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.app.results import Results
+from napari_cryomamba.app.sections import Sections
 from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.app.settings import Preferences, SettingsFile
 from napari_cryomamba.app.task_runner import TaskRunner
@@ -45,6 +49,8 @@ class AppController(QObject):
         self.tomograms = TomogramController(
             viewer, self.preview, self.tasks, self.notifications, self.preferences, self
         )
+        self.sections = Sections(viewer, self)
+        self.display = DisplayController(viewer, self.sections, self.tasks, self)
         bridge = self.server.bridge
         self.downloads = Downloads(self.jobs, bridge, self.notifications, folder / "masks", self)
         self.results = Results(
@@ -52,6 +58,8 @@ class AppController(QObject):
         )
         self.large_volumes = LargeVolumePolicy(viewer, self.preview, self.tasks, self.notifications, self)
         self.focus = Focus(viewer, self.jobs, self.preview, self)
+        self.edits = Edits(viewer, self.preview)
+        self.autosave = Autosave(viewer, self.edits, self.tasks, self.notifications, folder / "autosave", self)
         bridge.message_received.connect(self.on_message)
         self.server.server_changed.connect(self.preview.unwatch_all)
         self.jobs.message_received.connect(self.on_message)
@@ -81,12 +89,19 @@ class AppController(QObject):
             case FrameReady():
                 self.preview.draw(message.job_id)
 
-    def close(self) -> None:
-        """End the connection and the threads; layers stay. Closing twice is no error."""
+    def close(self, *, discard_edits: bool = False) -> None:
+        """End the connection and the threads; layers stay. Closing twice is no error.
+
+        Edits that are not saved are offered at the next start, unless the user has discarded them.
+        """
         if self._closed:
             return
         self._closed = True
+        keep = bool(self.edits.unsaved()) and not discard_edits
+        self.edits.close()
         self.focus.close()
+        self.display.close()
+        self.sections.close()
         self.large_volumes.close()
         self.tomograms.close()
         self.preview.close()
@@ -94,3 +109,4 @@ class AppController(QObject):
         self.server.close()
         self.jobs.close()
         self.tasks.close()
+        self.autosave.close(keep=keep)

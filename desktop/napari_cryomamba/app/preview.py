@@ -14,9 +14,11 @@ from napari_cryomamba.app.jobs import JobController
 from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.overlay import JOB_KEY, Overlay
+from napari_cryomamba.layers.selection import selection_kept
 from napari_cryomamba.layers.tomogram import Array, Tomogram, open_tomogram
 from napari_cryomamba.layers.tomograms import layer_of_path
 from napari_cryomamba.models.frames import FrameStore
+from napari_cryomamba.models.palette import Palette, free_color
 from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
 
 
@@ -51,6 +53,7 @@ class PreviewController(QObject):
         self._tasks, self._preferences = tasks, preferences
         self.overlays: dict[str, Overlay] = {}
         self._watched: set[str] = set()
+        self._palettes: dict[str, Palette] = {}
         viewer.layers.events.removed.connect(self._on_removed)
 
     # watching
@@ -95,7 +98,8 @@ class PreviewController(QObject):
         """Watch a job that runs again: its next preview makes a new layer."""
         overlay = self.overlays.pop(job_id, None)
         if overlay is not None:
-            overlay.remove()
+            with selection_kept(self._viewer):
+                overlay.remove()
             self.overlay_changed.emit(job_id)
         self.watch(job_id)
 
@@ -175,10 +179,22 @@ class PreviewController(QObject):
     def _new_overlay(self, record: JobRecord) -> Overlay:
         settings = self._preferences.values
         overlay = Overlay(
-            self._viewer, record, tomogram=self.tomogram_of(record), opacity=settings.opacity, contour=settings.contour
+            self._viewer,
+            record,
+            tomogram=self.tomogram_of(record),
+            palette=self._palette(record.job_id),
+            opacity=settings.opacity,
+            contour=settings.contour,
         )
         self.overlays[record.job_id] = overlay
         return overlay
+
+    def _palette(self, job_id: str) -> Palette:
+        """Return the names and colours of a job, which stay when its layer is removed and shown again."""
+        if job_id not in self._palettes:
+            shown = [overlay.palette.first for overlay in self.overlays.values()]
+            self._palettes[job_id] = Palette(first=free_color(shown))
+        return self._palettes[job_id]
 
     def _on_removed(self, event: LayerEvent) -> None:
         job_id = event.value.metadata.get(JOB_KEY)

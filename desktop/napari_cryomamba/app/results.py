@@ -24,6 +24,7 @@ from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.app.task_runner import Task, TaskRunner
 from napari_cryomamba.layers.picks import add_hidden, diameter_A, picks_of_job, show_above, show_picks
+from napari_cryomamba.layers.selection import selection_kept
 from napari_cryomamba.layers.tomogram import Array, open_mask, source_of
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.models.thresholds import ScoreMap, load_scores
@@ -94,7 +95,8 @@ class Results(QObject):
             source = source_of(tomogram) if tomogram is not None else None
             size = source.meta.voxel_size_A if source is not None else record.volume.voxel_size_A
             self._with_candidates.discard(record.job_id)
-            show_picks(self._viewer, record, picks, size, diameter_A(record, info))
+            with selection_kept(self._viewer):
+                show_picks(self._viewer, record, picks, size, diameter_A(record, info))
 
         kind: Kind = info.picks if info is not None and info.picks is not None else "particles"
         self._tasks.run("Opening the picks", lambda _task: read_csv(path, kind), opened)

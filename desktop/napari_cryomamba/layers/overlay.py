@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobRecord
 from cryomamba.printable import printable
+from napari_cryomamba.layers.selection import selection_kept
 from napari_cryomamba.layers.tomogram import METADATA_KEY, Array, source_of
 from napari_cryomamba.models.palette import Palette
 from napari_cryomamba.models.source import Source
@@ -128,6 +130,13 @@ class Overlay:
 
         self.layer.colormap = DirectLabelColormap(color_dict=self.palette.color_dict(self._colored))
 
+    def add_labels(self, labels: Iterable[int]) -> None:
+        """Give labels that an edit has made names and colours of their own."""
+        fresh = set(labels)
+        self.palette.add_names({label: f"label {label}" for label in fresh})
+        self._colored |= fresh
+        self.recolor()
+
     def remove(self) -> None:
         """Take the layer out of the viewer."""
         if self.in_viewer:
@@ -152,7 +161,12 @@ class Overlay:
             layer.refresh(thumbnail=False, highlight=False, extent=False)
         else:
             layer.data = mask
+            self._lock_preview()
         self._set_placement(placement)
+
+    def _lock_preview(self) -> None:
+        """Let nobody paint on a preview: the next one would replace the strokes."""
+        self.layer.editable = self.final
 
     def _set_placement(self, placement: Placement) -> None:
         layer = self.layer
@@ -175,24 +189,30 @@ class Overlay:
 
         style = dict(self._style)
         contour = style.pop("contour")
-        self.layer = self.viewer.add_labels(
-            mask,
-            name=self._name,
-            colormap=DirectLabelColormap(color_dict=self.palette.color_dict(self._colored)),
-            metadata={JOB_KEY: self.job_id, METADATA_KEY: None},
-            **style,
-            **placement.layer_arguments(),
-        )
-        self.layer.contour = int(contour)
-        self._move_above_tomogram()
+        with selection_kept(self.viewer):
+            self.layer = self.viewer.add_labels(
+                mask,
+                name=self._name,
+                colormap=DirectLabelColormap(color_dict=self.palette.color_dict(self._colored)),
+                metadata={JOB_KEY: self.job_id, METADATA_KEY: None},
+                **style,
+                **placement.layer_arguments(),
+            )
+            self.layer.contour = int(contour)
+            self._lock_preview()
+            self._move_above_tomogram()
 
     def _move_above_tomogram(self) -> None:
-        if self.tomogram is None or self.tomogram not in self.viewer.layers:
+        """Put the layer on top of the masks that lie on its tomogram."""
+        layers = self.viewer.layers
+        if self.tomogram is None or self.tomogram not in layers:
             return
-        at = self.viewer.layers.index(self.layer)
-        above = self.viewer.layers.index(self.tomogram) + 1
-        if at != above:
-            self.viewer.layers.move(at, above)
+        others = [layer for layer in layers if layer is not self.layer]
+        above = others.index(self.tomogram) + 1
+        while above < len(others) and others[above]._type_string == "labels":  # noqa: SLF001 (napari's own word for it)
+            above += 1
+        if layers.index(self.layer) != above:
+            layers.move(layers.index(self.layer), above)
 
 
 def layer_name(record: JobRecord) -> str:

@@ -6,9 +6,6 @@ lines through the points of filaments that are shown.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -22,6 +19,7 @@ from cryomamba.models.jobs import JobRecord
 from cryomamba.picks import NORMAL_COLUMNS, Picks
 from cryomamba.printable import printable
 from napari_cryomamba.layers.filaments import path_colors, path_segments
+from napari_cryomamba.layers.sphere_slices import draw_as_spheres
 from napari_cryomamba.layers.tomogram import METADATA_KEY
 from napari_cryomamba.models.palette import color_of
 from napari_cryomamba.models.world_coordinates import NM_PER_A, Placement
@@ -43,14 +41,13 @@ def show_picks(
     for layer in list(viewer.layers):
         if record.job_id in {layer.metadata.get(PICKS_KEY), layer.metadata.get(VECTORS_KEY)}:
             viewer.layers.remove(layer)
-    with neighbours_shown():
-        if picks.normals is not None:
-            arrows = np.stack([picks.positions, picks.normals * diameter_A / np.array(voxel_size_A)], axis=1)
-            _add_vectors(viewer, record, "normals", arrows, picks.labels, voxel_size_A)
-        layer = _add(viewer, record, picks, voxel_size_A, diameter_A)
-        if picks.kind == "filaments":
-            width = max(_LINE_WIDTH * diameter_A / voxel_size_A[2], 0.5)
-            _add_lines(viewer, record, layer, voxel_size_A, width)
+    if picks.normals is not None:
+        arrows = np.stack([picks.positions, picks.normals * diameter_A / np.array(voxel_size_A)], axis=1)
+        _add_vectors(viewer, record, "normals", arrows, picks.labels, voxel_size_A)
+    layer = _add(viewer, record, picks, voxel_size_A, diameter_A)
+    if picks.kind == "filaments":
+        width = max(_LINE_WIDTH * diameter_A / voxel_size_A[2], 0.5)
+        _add_lines(viewer, record, layer, voxel_size_A, width)
     # Points that the user adds have the highest score, belong to a new filament, and have a normal along z, because
     # theirs is not known.
     along_z = dict(zip(NORMAL_COLUMNS, (1.0, 0.0, 0.0), strict=True)) if picks.normals is not None else {}
@@ -76,7 +73,6 @@ def _add_vectors(
         edge_color=path_colors(labels),
         edge_width=width,
         vector_style=style,
-        out_of_slice_display=True,
         metadata={VECTORS_KEY: record.job_id, METADATA_KEY: None},
         **Placement.of_volume(size_A).layer_arguments(),
     )
@@ -99,19 +95,8 @@ def _add_lines(viewer: Viewer, record: JobRecord, points: Layer, size_A: Spacing
     points.events.features.connect(update)
 
 
-@contextmanager
-def neighbours_shown() -> Iterator[None]:
-    """Let napari draw points of neighbouring slices, smaller with their distance.
-
-    The setting is deprecated in favour of thick slices, but those would blur the tomogram.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="out_of_slice_display", category=FutureWarning)
-        yield
-
-
 def _add(viewer: Viewer, record: JobRecord, picks: Picks, voxel_size_A: Spacing, diameter_A: float) -> Layer:
-    return viewer.add_points(
+    layer = viewer.add_points(
         picks.positions,
         name=printable(f"{record.volume.name or record.name} · picks"),
         features={SCORE: picks.scores, LABEL: picks.labels, **_normal_features(picks)},
@@ -119,7 +104,6 @@ def _add(viewer: Viewer, record: JobRecord, picks: Picks, voxel_size_A: Spacing,
         face_color="transparent",
         border_color=[color_of(int(label)) for label in picks.labels] or "yellow",
         border_width=0.15,
-        out_of_slice_display=True,
         metadata={
             PICKS_KEY: record.job_id,
             METADATA_KEY: None,
@@ -130,6 +114,8 @@ def _add(viewer: Viewer, record: JobRecord, picks: Picks, voxel_size_A: Spacing,
         },
         **Placement.of_volume(voxel_size_A).layer_arguments(),
     )
+    draw_as_spheres(layer)
+    return layer
 
 
 def _normal_features(picks: Picks) -> dict[str, Any]:

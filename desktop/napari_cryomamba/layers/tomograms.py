@@ -45,10 +45,13 @@ def require_savable(viewer: Viewer, path: Path) -> None:
 
 
 def active_tomogram(viewer: Viewer) -> Layer:
-    """Return the selected tomogram, or the topmost one, or None."""
+    """Return the selected tomogram, or the topmost one that is visible, or the topmost one, or None."""
     layers = tomogram_layers(viewer)
     active = viewer.layers.selection.active
-    return active if active in layers else (layers[-1] if layers else None)
+    if active in layers:
+        return active
+    shown = [layer for layer in layers if layer.visible] or layers
+    return shown[-1] if shown else None
 
 
 def correct_voxel_size(layer: Layer, voxel_size_A: Spacing) -> Source:
@@ -69,8 +72,7 @@ def correct_voxel_size(layer: Layer, voxel_size_A: Spacing) -> Source:
 
 
 def go_to_middle(viewer: Viewer, layer: Layer) -> None:
-    """Show the whole middle slice of a layer."""
-    low, high = layer.extent.world
-    middle = (low + high) / 2
-    viewer.dims.set_point(range(viewer.dims.ndim)[-3:], [float(at) for at in middle])
+    """Show the whole middle section of a layer."""
+    middle = layer.data_to_world([side // 2 for side in layer.data.shape])
+    viewer.dims.set_point(range(viewer.dims.ndim)[-3:], [float(at) for at in middle[-3:]])
     viewer.reset_view(layers=[layer])

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 Color = tuple[float, float, float, float]
 
+PALETTE_KEY = "cryomamba_palette"
+"""Where a layer's metadata hold its palette."""
+
 # The palette of Okabe and Ito, safe for colour-blind people; colours that stand out best on grey come first.
 COLORS: tuple[str, ...] = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2")
+
+
+def free_color(taken: Iterable[int]) -> int:
+    """Return the number of the colour that the fewest masks begin with."""
+    counts = Counter(first % len(COLORS) for first in taken)
+    return min(range(len(COLORS)), key=lambda first: (counts[first], first))
 
 
 def color_of(label: int) -> str:
@@ -18,10 +28,19 @@ def color_of(label: int) -> str:
 
 @dataclass(slots=True)
 class Palette:
-    """Names and colours by label; background (0) has neither."""
+    """Names and colours by label; background (0) has neither.
+
+    Attributes
+    ----------
+    names, chosen : dict
+        Names, and colours that the user chose.
+    first : int
+        Number of the default colour of label 1, so that masks over one tomogram differ.
+    """
 
     names: dict[int, str] = field(default_factory=dict)
     chosen: dict[int, str] = field(default_factory=dict)
+    first: int = 0
 
     def add_names(self, names: Mapping[int, str]) -> bool:
         """Add the names of a job's labels; names that are known stay. Return whether any is new."""
@@ -39,7 +58,7 @@ class Palette:
 
     def color(self, label: int) -> str:
         """Return the colour of a label, ``#rrggbb``."""
-        return self.chosen.get(label, color_of(label))
+        return self.chosen.get(label, color_of(label + self.first))
 
     def name(self, label: int) -> str:
         """Return the name of a label."""
@@ -52,6 +71,6 @@ class Palette:
 
     def color_dict(self, labels: Iterable[int]) -> dict[int | None, str]:
         """Return the colours for napari's ``DirectLabelColormap``, those of labels without a name included."""
-        colors: dict[int | None, str] = {None: COLORS[0], 0: "#00000000"}
+        colors: dict[int | None, str] = {None: color_of(1 + self.first), 0: "#00000000"}
         colors.update({label: self.color(label) for label in {*self.labels, *labels} if label > 0})
         return colors

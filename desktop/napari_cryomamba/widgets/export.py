@@ -8,6 +8,7 @@ from pathlib import Path
 from qtpy.QtWidgets import QComboBox, QLineEdit, QWidget
 
 from cryomamba.models.jobs import JobRecord
+from napari_cryomamba.app.edits import Edits
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.results import Results
 from napari_cryomamba.app.revisions import TITLES, export_mask, next_version, save_mask, stem_of, write_centres
@@ -26,9 +27,11 @@ from napari_cryomamba.widgets.save_dialog import choose_file
 class ExportPanel(QWidget):
     """Writes files in threads, and shows where they are."""
 
-    def __init__(self, viewer: Viewer, results: Results, tasks: TaskRunner, notifications: Notifications) -> None:
+    def __init__(
+        self, viewer: Viewer, results: Results, edits: Edits, tasks: TaskRunner, notifications: Notifications
+    ) -> None:
         super().__init__()
-        self._viewer, self._results = viewer, results
+        self._viewer, self._results, self._edits = viewer, results, edits
         self._tasks, self._notifications = tasks, notifications
         self._mask: Mask | None = None
         self._job_id = ""
@@ -78,11 +81,17 @@ class ExportPanel(QWidget):
         if mask is None or not self._is_savable("Saving the mask", path):
             return
         array, header, size, feature = mask.array, mask.header, mask.voxel_size_A, mask.feature
+        state = self._edits.state(mask.layer)
         self.status.setText(f"Saving {path.name} …")
+
+        def saved(_none: object) -> None:
+            self._edits.mark_saved(mask.layer, state)
+            self._on_saved("Mask", path)
+
         self._tasks.run(
             "Saving the mask",
             lambda task: save_mask(path, array, header, size, engine=feature, progress=task.progress),
-            lambda _none: self._on_saved("Mask", path),
+            saved,
             progress=lambda fraction: self.status.setText(f"Saving {path.name}: {fraction:.0%}"),
             failed=self.status.clear,
         )
@@ -94,6 +103,7 @@ class ExportPanel(QWidget):
             return
         array, header, size, feature = mask.array, mask.header, mask.voxel_size_A, mask.feature
         path = self._results.path_for(job_id, f".upload-{uuid.uuid4().hex}.mrc")
+        state = self._edits.state(mask.layer)
         self.job_button.setEnabled(False)
 
         def ended() -> None:
@@ -102,6 +112,7 @@ class ExportPanel(QWidget):
 
         def done(record: JobRecord) -> None:
             ended()
+            self._edits.mark_saved(mask.layer, state)
             self.comment.clear()
             self.status.setText(f"Mask saved with the job as {record.newest_mask}.")
 

@@ -15,14 +15,19 @@ from napari_cryomamba.app.diagnostics import diagnose
 from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.layers.overlay import warm_up
 from napari_cryomamba.napari_types import Viewer
+from napari_cryomamba.widgets.closing import ClosingQuestion
+from napari_cryomamba.widgets.component_link import ComponentLink
 from napari_cryomamba.widgets.connect import ConnectPanel
+from napari_cryomamba.widgets.display import DisplayMenu, DisplayPanel
 from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.export import ExportPanel
 from napari_cryomamba.widgets.jobs import JobsPanel
 from napari_cryomamba.widgets.mask import MaskPanel
 from napari_cryomamba.widgets.menu import CryoMambaMenu, add_menu, remove_menu
 from napari_cryomamba.widgets.messages import MessagesPanel
+from napari_cryomamba.widgets.offer_bar import OfferBar
 from napari_cryomamba.widgets.picks import PicksPanel
+from napari_cryomamba.widgets.position import PositionBar
 from napari_cryomamba.widgets.segment import SegmentPanel
 from napari_cryomamba.widgets.statistics import StatisticsPanel
 from napari_cryomamba.widgets.threshold import ThresholdPanel
@@ -52,11 +57,13 @@ class CryoMambaWidget(QWidget):
         self._make_panels()
         self._arrange_panels()
         self.menu = CryoMambaMenu(napari_viewer, self.controller.tomograms, self)
+        self.menu.view.addMenu(DisplayMenu(self.controller.display, self.menu))
         if hasattr(napari_viewer, "window"):
             add_menu(self.menu, napari_viewer)
         self._connect()
         self.setAcceptDrops(True)
         self.controller.tasks.run("Preparing napari", lambda _task: warm_up())
+        self._offer_recovery()
         if connect:
             self.connection.connect_now()
 
@@ -64,11 +71,13 @@ class CryoMambaWidget(QWidget):
         app, viewer = self.controller, self.viewer
         self.connection = ConnectPanel(app.server)
         self.tomogram = TomogramPanel(viewer, app.tomograms, app.tasks)
+        self.display = DisplayPanel(app.display)
+        self.tomogram.insert_panel(self.display)
         self.segment = SegmentPanel(viewer, app.jobs, app.server, app.preferences, app.tasks)
         self.jobs = JobsPanel(app.jobs, app.preview, app.frames, app.server, app.downloads)
         self.edit = EditPanel(viewer, app.tasks, app.notifications)
         self.statistics = StatisticsPanel(viewer, app.tasks, app.notifications)
-        self.export = ExportPanel(viewer, app.results, app.tasks, app.notifications)
+        self.export = ExportPanel(viewer, app.results, app.edits, app.tasks, app.notifications)
         self.threshold = ThresholdPanel(viewer, app.jobs, app.preview, app.results, app.server, app.tasks)
         self.mask_panel = MaskPanel(
             viewer,
@@ -81,8 +90,12 @@ class CryoMambaWidget(QWidget):
             edit=self.edit,
             export=self.export,
         )
+        self.component_link = ComponentLink(viewer, self.edit, self.statistics, app.tasks)
         self.picks = PicksPanel(viewer, app.notifications)
         self.messages = MessagesPanel(app.notifications, app.server)
+        self.recovery = OfferBar(self)
+        self.closing = ClosingQuestion(app, self, self._close_window)
+        self.position = PositionBar(app.sections)
 
     def _arrange_panels(self) -> None:
         work = QSplitter(Qt.Orientation.Vertical, self)
@@ -102,7 +115,9 @@ class CryoMambaWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2, 2, 2, 2)
         layout.addWidget(self.connection)
+        layout.addWidget(self.recovery)
         layout.addWidget(self.tabs, 1)
+        layout.addWidget(self.position)
         self.setMinimumWidth(380)
 
     def _connect(self) -> None:
@@ -113,10 +128,25 @@ class CryoMambaWidget(QWidget):
         app.preview.frame_drawn.connect(self._refresh_orthogonal)
         self.tomogram.open_requested.connect(self.menu.open_dialog)
         self.menu.orthogonal_toggled.connect(self.show_orthogonal)
+        self.menu.step_requested.connect(app.sections.step)
         self.menu.keep_component_requested.connect(self.edit.keep_component)
         self.menu.save_version_requested.connect(self.export.save_version)
         self.menu.check_requested.connect(self.check_installation)
         self.menu.about_requested.connect(self._show_about)
+
+    def _offer_recovery(self) -> None:
+        """Offer the edits that an earlier process could not save, because it crashed or was killed."""
+        autosave = self.controller.autosave
+        found = autosave.left_behind()
+        if not found:
+            return
+        newest = found[0][1]
+        when = f"{newest.saved_at.astimezone():%d %B, %H:%M}"
+        what = f"edits of '{newest.name}'" if len(found) == 1 else f"edits of {len(found)} masks"
+        text = f"Unsaved {what} from {when} were kept: the program ended before they were saved."
+        self.recovery.offer(
+            text, "Open", lambda: autosave.recover(found), dismiss="Delete", on_dismiss=lambda: autosave.discard(found)
+        )
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Accept files."""
@@ -200,6 +230,9 @@ class CryoMambaWidget(QWidget):
         """Close the panel with the window: at once if a program closes it, after the confirmation if the user does."""
         kind = event.type()
         if kind == QEvent.Type.Close:
+            if self._must_ask() and self.closing.ask():
+                event.ignore()
+                return True
             self._closing = event.spontaneous()
             if not self._closing:
                 self.shut_down()
@@ -207,7 +240,17 @@ class CryoMambaWidget(QWidget):
             self.shut_down()
         return super().eventFilter(watched, event)
 
-    def shut_down(self) -> None:
+    def _must_ask(self) -> bool:
+        """Whether a person is closing the window; a program that does so hides the canvas first."""
+        window = self.viewer.window._qt_window  # noqa: SLF001 (napari has no signal for closing)
+        return not self.closed and not window._qt_viewer.isHidden()  # noqa: SLF001
+
+    def _close_window(self) -> None:
+        self.shut_down(discard_edits=self.closing.discarded)
+        window = self.viewer.window._qt_window  # noqa: SLF001
+        window.close(quit_app=bool(getattr(window, "_quit_app", False)))
+
+    def shut_down(self, *, discard_edits: bool = False) -> None:
         """End threads and connection, and remove the menu; layers stay. Closing twice is no error."""
         if self.closed:
             return
@@ -215,7 +258,8 @@ class CryoMambaWidget(QWidget):
         if hasattr(self.viewer, "window"):
             remove_menu(self.menu, self.viewer)
             self._hide_orthogonal()
-        self.controller.close()
+        self.position.stop()
+        self.controller.close(discard_edits=discard_edits)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Close with the dock."""

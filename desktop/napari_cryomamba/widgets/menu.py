@@ -25,10 +25,13 @@ class CryoMambaMenu(QMenu):
     -------
     orthogonal_toggled : bool
         The user shows or hides the orthogonal slices.
+    step_requested : int
+        The user goes on by so many sections.
     keep_component_requested, save_version_requested, check_requested, about_requested
     """
 
     orthogonal_toggled = Signal(bool)
+    step_requested = Signal(int)
     keep_component_requested = Signal()
     save_version_requested = Signal()
     check_requested = Signal()
@@ -44,7 +47,11 @@ class CryoMambaMenu(QMenu):
         self.recent.aboutToShow.connect(self._fill_recent)
         self._add("Open &sample tomogram", tomograms.open_sample)
         self.addSeparator()
-        view = self.addMenu("&View")
+        self.view = view = QMenu("&View", self)
+        self.addMenu(view)
+        # The viewer binds these keys, so that they still scroll a table that has the focus.
+        self._add("&Next section\tPgUp", lambda: self.step_requested.emit(1), menu=view)
+        self._add("&Previous section\tPgDown", lambda: self.step_requested.emit(-1), menu=view)
         self._add("&2D / 3D", self._toggle_dimensions, "Ctrl+Shift+D", view)
         self.orthogonal = self._add("&Orthogonal slices", self._toggle_orthogonal, "Ctrl+Shift+O", view)
         self.orthogonal.setCheckable(True)

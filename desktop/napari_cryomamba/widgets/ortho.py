@@ -10,7 +10,7 @@ from napari.qt import QtViewer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSplitter, QWidget
 
-from napari_cryomamba.layers.picks import neighbours_shown
+from napari_cryomamba.layers.sphere_slices import draw_as_spheres
 from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
 from napari_cryomamba.widgets.layout import vbox
 
@@ -21,7 +21,7 @@ _STYLE = {
     Points: ("opacity", "visible"),
 }
 # Properties of single points change with the number of points, so the copy is replaced.
-_OF_POINTS = ("size", "shown", "face_color", "border_color", "border_width", "symbol", "out_of_slice_display")
+_OF_POINTS = ("size", "shown", "face_color", "border_color", "border_width", "symbol")
 _PLACEMENT = ("scale", "translate")
 
 
@@ -76,9 +76,7 @@ class OrthogonalViews(QWidget):
         kind = next((kind for kind in _STYLE if isinstance(layer, kind)), None)
         if kind is None or layer.ndim != 3:
             return
-        with neighbours_shown():
-            copies = [self._copy(layer, kind, plane) for plane in self.planes]
-        self._copies[layer] = copies
+        self._copies[layer] = [self._copy(layer, kind, plane) for plane in self.planes]
         if kind is Points:
             for name in ("data", "size", "features"):
                 getattr(layer.events, name).connect(self._on_points)
@@ -99,6 +97,8 @@ class OrthogonalViews(QWidget):
         if kind is Labels:
             copy.contour = layer.contour
         plane.model.add_layer(copy)
+        if kind is Points:
+            draw_as_spheres(copy)
         return copy
 
     def _on_inserted(self, event: LayerEvent) -> None:

@@ -14,6 +14,7 @@ from cryomamba.picks import EXTENSIONS, TomogramInfo, write_picks
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.revisions import stem_of
 from napari_cryomamba.layers.picks import SCORE, hide_below, is_picks, picks_in, shape_of, voxel_size_A
+from napari_cryomamba.layers.sphere_slices import draw_as_spheres
 from napari_cryomamba.layers.tomograms import require_savable
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.models.world_coordinates import NM_PER_A
@@ -73,6 +74,7 @@ class PicksPanel(QWidget):
                 self._layer.events.data.disconnect(self._count)
                 self._layer.events.features.disconnect(self._fill_unless_dragging)
             if layer is not None:
+                draw_as_spheres(layer)
                 layer.events.data.connect(self._count)
                 layer.events.features.connect(self._fill_unless_dragging)
         self._layer = layer

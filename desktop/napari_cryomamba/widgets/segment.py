@@ -75,7 +75,7 @@ class SegmentPanel(QWidget):
         layers = self._viewer.layers
         for event in (layers.events.inserted, layers.events.removed):
             event.connect(self.refresh_tomograms)
-        layers.selection.events.active.connect(self.refresh_tomograms)
+        layers.selection.events.active.connect(self._choose_active)
 
     def _build(self) -> None:
         top = QFormLayout()
@@ -103,16 +103,22 @@ class SegmentPanel(QWidget):
         return next((layer for layer in layers if layer.name == name), None)
 
     def refresh_tomograms(self, _event: object = None) -> None:
-        """List the open tomograms and choose the selected one, or else the one that was chosen before."""
-        layers = tomogram_layers(self._viewer)
-        names, before = [layer.name for layer in layers], self.tomogram.currentText()
+        """List the open tomograms; the chosen one stays chosen while it is open."""
+        names, before = [layer.name for layer in tomogram_layers(self._viewer)], self.tomogram.currentText()
+        if names == [self.tomogram.itemText(row) for row in range(self.tomogram.count())]:
+            return
         active = active_tomogram(self._viewer)
-        selected = self._viewer.layers.selection.active in layers
         self.tomogram.clear()
         self.tomogram.addItems(names)
-        keep = before in names and not selected
-        self.tomogram.setCurrentText(before if keep else active.name if active is not None else "")
+        self.tomogram.setCurrentText(before if before in names else active.name if active is not None else "")
         self._show_tomogram()
+
+    def _choose_active(self, _event: object = None) -> None:
+        """Choose the tomogram that the user has selected."""
+        self.refresh_tomograms()
+        active = self._viewer.layers.selection.active
+        if active in tomogram_layers(self._viewer):
+            self.tomogram.setCurrentText(active.name)
 
     def _show_tomogram(self) -> None:
         layer = self.layer

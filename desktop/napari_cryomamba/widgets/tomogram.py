@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QResizeEvent
+from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -25,20 +24,23 @@ from napari_cryomamba.layers.tomogram import source_of
 from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
 from napari_cryomamba.models.metadata import header_rows, statistics_rows
 from napari_cryomamba.models.source import Source
-from napari_cryomamba.napari_types import Layer, Viewer
+from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 from napari_cryomamba.widgets.theme import state_colors
 
 RECENT_SHOWN = 6
+_LAYOUT_EVENTS = (QEvent.Type.Resize, QEvent.Type.StyleChange, QEvent.Type.FontChange, QEvent.Type.Show)
 
 
 class LengthBox(QDoubleSpinBox):
     """A number without buttons."""
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Place the field here: with napari's style sheet, Qt 6.11.3 gives it a width of one pixel."""
-        super().resizeEvent(event)
-        self.lineEdit().setGeometry(self.rect().adjusted(8, 1, -8, -1))
+    def event(self, event: QEvent) -> bool:
+        """Place the field here: with napari's style sheet, Qt 6.11.3 gives it a width of one pixel at each of these."""
+        handled = super().event(event)
+        if event.type() in _LAYOUT_EVENTS:
+            self.lineEdit().setGeometry(self.rect().adjusted(8, 1, -8, -1))
+        return handled
 
 
 class TomogramPanel(QScrollArea):
@@ -82,9 +84,13 @@ class TomogramPanel(QScrollArea):
         self.progress.hide()
         self.chooser.activated.connect(self._choose)
         viewer.layers.selection.events.active.connect(self.refresh)
-        viewer.layers.events.inserted.connect(self.refresh)
+        viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self.refresh)
         self.refresh()
+
+    def insert_panel(self, panel: QWidget) -> None:
+        """Show a further panel between the tomogram's name and its header."""
+        self._layout.insertWidget(self._layout.indexOf(self.size_row), panel)
 
     def _size_row(self, body: QWidget) -> QWidget:
         widget = QWidget(body)
@@ -97,6 +103,11 @@ class TomogramPanel(QScrollArea):
             box.setKeyboardTracking(False)
         vbox(widget, QLabel("Voxel size (z, y, x)"), hbox(*self.sizes, self.apply))
         return widget
+
+    def _on_inserted(self, event: LayerEvent) -> None:
+        # A mask or a job's preview changes nothing here, and must not reset a voxel size that is being typed.
+        if source_of(event.value) is not None:
+            self.refresh()
 
     def refresh(self, _event: object = None) -> None:
         """Show the selected tomogram."""

@@ -25,6 +25,7 @@ from cryomamba.models.masks import MaskSource
 from cryomamba.models.server import ServerInfo
 from cryomamba.models.webhooks import ALL_EVENTS, WebhookEvent, WebhookUrl
 from cryomamba_gateway.deprecated import CancelStatus, FirstJobFields, FirstJobFilter
+from cryomamba_gateway.download_names import download_name
 
 DEMO_SHAPE: Final = (128, 128, 128)
 
@@ -88,6 +89,7 @@ class ArtifactOut(Artifact):
     """An output file, and where to download it."""
 
     url: str = Field(description="Path on this gateway; supports Range.")
+    download_name: str = Field(description="The name under which browsers save it, as the command line does.")
 
 
 class JobOut(JobRecord):
@@ -108,7 +110,11 @@ class CreatedJob(JobOut):
 
 def _fields(record: JobRecord) -> dict[str, Any]:
     artifacts = tuple(
-        ArtifactOut.model_construct(**dict(artifact), url=f"/v1/jobs/{record.job_id}/artifacts/{artifact.name}")
+        ArtifactOut.model_construct(
+            **dict(artifact),
+            url=f"/v1/jobs/{record.job_id}/artifacts/{artifact.name}",
+            download_name=download_name(record, artifact.name),
+        )
         for artifact in record.artifacts
     )
     return {**dict(record), "artifacts": artifacts}

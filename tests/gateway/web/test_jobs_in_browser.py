@@ -125,6 +125,55 @@ async def test_two_hundred_jobs_are_listed_searched_and_returned_to(idle_service
         await page.until("document.querySelectorAll('#jobs li').length > 5")
 
 
+async def test_a_filter_is_asked_of_the_gateway(idle_services: Services, tmp_path: Path) -> None:
+    """An address shows old jobs without those between; jobs come and go with their state; pages follow in order."""
+    services = idle_services
+    await services.start_broker()
+    worker = await services.start_worker()
+    url = await services.start_gateway()
+    ids = [(await services.submit(volume={"shape": [8, 8, 8]}, name=f"sample{n:03}")).job_id for n in range(430)]
+    await services.http.delete(f"/v1/jobs/{ids[3]}")
+    asked = (
+        "performance.getEntriesByType('resource').map(({name}) => decodeURIComponent(name.split('/v1/jobs?')[1] ?? ''))"
+        ".filter(Boolean)"
+    )
+    names = "[...document.querySelectorAll('#jobs a')].map(({textContent}) => textContent).join()"
+    async with tab(f"{url}/#/jobs?state=cancelled&search=Sample&period=day", tmp_path / "profile") as page:
+        await page.until(f"{names} === 'sample003'")
+        assert await page.value("document.getElementById('search').value") == "Sample"
+        filtered = [query for query in await page.value(asked) if "search" in query]
+        assert len(filtered) == 1
+        assert filtered[0].startswith("search=Sample&state=cancelled&created_after=2")
+        assert not [query for query in await page.value(asked) if "cursor" in query]
+
+        await enter(page, "#search", "")
+        await enter(page, "#filter-period", "any")
+        await enter(page, "#filter-state", "running")
+        await page.until("document.querySelector('.jobs').textContent.includes('No job matches.')")
+        job = await worker.claim()
+        await page.until(f"{names} === 'sample000'")
+        await worker.progress(job, 0.5)
+        await page.until("document.querySelector('#jobs').textContent.includes('50 %')")
+        await worker.fail(job, JobError(code=ErrorCode.INTERNAL, message="It broke."))
+        await page.until(f"{names} === ''")
+
+        await enter(page, "#filter-state", "pending")
+        last = "document.querySelector('#jobs li:last-child')"
+        await page.until(f"scrollTo(0, document.body.scrollHeight), {last}?.textContent.includes('sample001')")
+        assert await page.value(f"{last}.ariaPosInSet") == "428"
+        assert await page.text(".filters .summary") == "428 jobsShow all"
+        assert len([query for query in await page.value(asked) if "state=pending&limit=200&cursor=" in query]) >= 2
+
+        # Days stay in the address; a name may come with one.
+        await enter(page, "#filter-period", "dates")
+        await enter(page, "#filter-to", "2020-01-31")
+        await page.until("document.querySelector('.jobs').textContent.includes('No job matches.')")
+        assert await page.value("location.hash") == "#/jobs?state=pending&to=2020-01-31"
+        await page.value("location.hash = '#/jobs?name=sample007'")
+        await page.until(f"{names} === 'sample007'")
+        assert "named “sample007”" in await page.text(".filters .summary")
+
+
 async def test_a_tab_beyond_the_limit_is_told_why(idle_services: Services, tmp_path: Path) -> None:
     """The 33rd tab of a token lists the jobs, says why it gets no updates, and gets them once another is closed."""
     services = idle_services
@@ -313,6 +362,31 @@ async def test_no_page_has_a_serious_accessibility_problem(idle_services: Servic
                 await page.until("!!document.querySelector('#jobs, #job-status, #engines input, #workers li')")
                 assert await page.value(SERIOUS) == [], (width, theme, fragment)
                 assert await page.value("document.documentElement.scrollWidth <= innerWidth"), (width, fragment)
+
+
+async def test_a_finished_job_is_described_in_full(idle_services: Services, tmp_path: Path) -> None:
+    """Estimates are never cut off, a thickness is in ångström, and each file has the name that it is saved under."""
+    services = idle_services
+    await services.start_broker()
+    worker = await services.start_worker()
+    url = await services.start_gateway()
+    job = await services.submit(volume={"path": str(tomogram(tmp_path))}, engine="demo")
+    estimates = {"contrast": "dark", "tilt_range_deg": 60.4, "lower_threshold": 108}
+    files = {"mask.mrc": b"x", "stats.json": STATISTICS}
+    await worker.finish(await worker.claim(), files, estimates=estimates)
+    async with tab(f"{url}/#/jobs/{job.job_id}", tmp_path / "profile") as page:
+        for width in (360, 1280, 2560):
+            await page.resize(width, 900)
+            await page.until(f"innerWidth === {width} && document.querySelectorAll('.plot').length === 2")
+            cut = "[...document.querySelectorAll('.facts dd, .facts dt')].filter((e) => e.scrollWidth > e.clientWidth)"
+            assert await page.value(f"{cut}.length") == 0
+            assert await page.value("document.getElementById('job-estimates').innerText.replaceAll('\\n', ' ')") == (
+                "Contrast dark Tilt range 60.4° Lower threshold 108"
+            )
+        assert "Mean thickness (Å)40 ± 3" in await page.text("#statistics")
+        assert "Median 32 Å" in (await page.text("#results")).replace("\u00a0", " ")
+        names = "[...document.querySelectorAll('#files code')].map(({textContent}) => textContent)"
+        assert await page.value(names) == ["t1__demo.mrc", "t1__demo_stats.json"]
 
 
 STATISTICS = json.dumps(

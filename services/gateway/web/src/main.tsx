@@ -4,6 +4,7 @@ import { App } from "./app/app.tsx";
 import { followAddress } from "./app/route.ts";
 import { access, load, onSignedOut, start } from "./app/store.ts";
 import { addUploaded, clearDraft, keepDraft } from "./new/draft.ts";
+import { followNewest } from "./jobs/listing.ts";
 import { followServer } from "./server/info.ts";
 import { dropUploads, isUploading, restore } from "./upload/queue.ts";
 import { forgetAllUploads } from "./upload/saved.ts";
@@ -17,6 +18,7 @@ onSignedOut((ending) => {
 });
 start();
 followServer();
+followNewest();
 effect(() => {
   if (access.value !== "allowed") return;
   void restore().then((found) => {

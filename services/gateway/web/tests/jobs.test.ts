@@ -5,8 +5,18 @@ import { histogram, median } from "../src/job/histogram.ts";
 import { filePurpose, inOrder } from "../src/job/artifacts.ts";
 import { situation, eventText, jobsAhead, progressText } from "../src/job/states.ts";
 import { componentValues, labelTable, picksText } from "../src/job/statistics.ts";
-import { NO_FILTER, filterQuery, isFiltering, jobTitle, matcher, occurring, parseFilter } from "../src/jobs/filters.ts";
+import {
+  NO_FILTER,
+  filterQuery,
+  isFiltering,
+  jobTitle,
+  jobsQuery,
+  matcher,
+  occurring,
+  parseFilter,
+} from "../src/jobs/filters.ts";
 import { goneJobs, newestFirst } from "../src/jobs/merge.ts";
+import { NOTHING_LOADED, isLoaded, withFirst, withNext } from "../src/jobs/pages.ts";
 import { scrollToRow, visibleRows } from "../src/jobs/window.ts";
 import { jobRequest, refusal, templateOf } from "../src/new/request.ts";
 
@@ -57,7 +67,11 @@ test("a filter keeps the jobs that fulfil all of it", () => {
   const shown = (changes: object) =>
     jobs.filter(matcher({ ...NO_FILTER, ...changes }, NOW)).map(({ job_id: id }) => id);
   assert.deepEqual(shown({}), ["a", "b", "c"]);
-  assert.deepEqual(shown({ search: "DARK vesiculas" }), ["a"]);
+  assert.deepEqual(shown({ search: "DARK vesículas" }), ["a"]);
+  assert.deepEqual(shown({ search: "vesiculas" }), []);
+  assert.deepEqual(shown({ name: "Vesículas, dark" }), ["a"]);
+  assert.deepEqual(shown({ to: "2026-11-02" }), ["c"]);
+  assert.deepEqual(shown({ from: "2026-11-01", to: "2026-11-30" }), ["a", "b", "c"]);
   assert.deepEqual(shown({ search: "t1" }), ["a", "b", "c"]);
   assert.deepEqual(shown({ state: "failed" }), ["b"]);
   assert.deepEqual(shown({ engine: "membrane", period: "week" }), ["a"]);
@@ -67,14 +81,45 @@ test("a filter keeps the jobs that fulfil all of it", () => {
 });
 
 test("a filter survives in the address, and unknown values show all", () => {
-  const filter = { ...NO_FILTER, search: "a & b", state: "failed", period: "day" } as const;
+  const filter = { ...NO_FILTER, search: "a & b", state: "failed", period: "day", from: "2026-11-01" } as const;
   assert.deepEqual(parseFilter(filterQuery(filter)), filter);
   assert.equal(filterQuery(NO_FILTER), "");
-  assert.deepEqual(parseFilter("state=x&period=toString&other=1"), NO_FILTER);
+  assert.deepEqual(parseFilter("state=x&period=toString&other=1&from=yesterday&to=2026-13-99"), NO_FILTER);
   assert.deepEqual(
     [isFiltering(NO_FILTER), isFiltering(filter), isFiltering({ ...NO_FILTER, search: " " })],
     [false, true, false],
   );
+});
+
+test("a filter is asked of the gateway in its own parameters", () => {
+  assert.deepEqual(jobsQuery(NO_FILTER, NOW), {});
+  const filter = { ...NO_FILTER, search: " dark  ", state: "failed", engine: "membrane", owner: "ada", name: "n" } as const;
+  const asked = { search: "dark", state: "failed", engine: "membrane", owner: "ada", name: "n" };
+  assert.deepEqual(jobsQuery(filter, NOW), asked);
+  assert.deepEqual(jobsQuery({ ...NO_FILTER, period: "hour" }, NOW), { created_after: "2026-11-30T10:59:59.999Z" });
+  const days = jobsQuery({ ...NO_FILTER, from: "2026-11-30", to: "2026-11-30" }, NOW);
+  assert.equal(Date.parse(days.created_before!) - Date.parse(days.created_after!), 86_400_001);
+});
+
+test("pages of a listing join, and a first page beyond a gap begins it anew", () => {
+  const page = (seconds: number[], cursor: string | null) => ({
+    jobs: seconds.map((second) => job({ job_id: `${second}`, created_at: `2026-11-30T11:00:0${second}Z` })),
+    cursor,
+  });
+  const at = (second: number) => ({ created_at: `2026-11-30T11:00:0${second}Z` });
+  const first = withFirst(NOTHING_LOADED, page([6, 5], "5"));
+  assert.deepEqual([isLoaded(at(5), first), isLoaded(at(4), first)], [true, false]);
+  const second = withNext(first, page([4, 3], "3"));
+  assert.deepEqual([isLoaded(at(3), second), isLoaded(at(2), second)], [true, false]);
+  // Nothing is missing: what was loaded stays.
+  assert.deepEqual(withFirst(second, page([7, 6], "6")), { ...second, newest: at(7).created_at });
+  // Jobs between 6 and 8 were not listed.
+  assert.equal(withFirst(second, page([9, 8], "8")).cursor, "8");
+  const whole = withNext(second, page([2], null));
+  assert.equal(isLoaded(at(0), whole), true);
+  assert.equal(withFirst(whole, page([6, 5], "5")).cursor, null);
+  // A page without jobs, as one that ends early, moves only the cursor.
+  assert.deepEqual(withNext(second, page([], "1")), { ...second, cursor: "1" });
 });
 
 test("jobs are in the order of their submission, and those that a page lacks are gone", () => {

@@ -46,8 +46,15 @@ export function artifactPath(jobId: string, name: string): string {
 
 export interface JobsQuery {
   limit?: number;
-  state?: JobState;
   cursor?: string;
+  state?: JobState;
+  engine?: string;
+  owner?: string;
+  name?: string;
+  search?: string;
+  /** Times as in 2026-11-30T12:00:00Z; jobs of exactly these times are left out. */
+  created_after?: string;
+  created_before?: string;
 }
 
 export interface ListedJobs extends JobPage {

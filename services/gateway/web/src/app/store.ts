@@ -5,10 +5,10 @@ import * as api from "../api/client.ts";
 import { ApiError, UNAVAILABLE, errorText } from "../api/errors.ts";
 import { Backoff } from "../api/backoff.ts";
 import { LiveConnection } from "../api/live.ts";
-import { type Health, type Job, isFinal } from "../api/types.ts";
+import { type Health, type Job, type JobPage, isFinal } from "../api/types.ts";
 import { goneJobs, isStale, newestFirst } from "../jobs/merge.ts";
 
-const LISTED = 100;
+const LISTED = 200;
 const HEALTH_MS = 15_000;
 
 export type Access = "unknown" | "signed-out" | "allowed";
@@ -22,8 +22,8 @@ export const readiness = signal("–");
 /** All jobs that the page knows, by id. */
 export const jobs = signal<ReadonlyMap<string, Job>>(new Map());
 
-/** Continues the list after the oldest job that the page knows; null at the end, undefined before it is loaded. */
-export const olderCursor = signal<string | null | undefined>(undefined);
+/** The newest jobs as they were listed last. */
+export const newestPage = signal<JobPage | null>(null);
 
 /** Newest first. */
 export const jobList = computed(() => newestFirst(jobs.value.values()));
@@ -57,7 +57,7 @@ export async function load(): Promise<void> {
     backoff.reset();
     for (const jobId of goneJobs(page.jobs, jobs.value.values(), { last: page.cursor === null })) forgetJob(jobId);
     mergeJobs(page.jobs);
-    if (olderCursor.value === undefined) olderCursor.value = page.cursor;
+    newestPage.value = page;
     live.start();
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) {
@@ -67,15 +67,6 @@ export async function load(): Promise<void> {
     notice.value = `${errorText(error)} Trying again.`;
     setTimeout(() => void load(), error instanceof ApiError && error.retryAfterS ? 1000 * error.retryAfterS : backoff.wait());
   }
-}
-
-/** Load older jobs than those that the page knows. */
-export async function loadOlder(limit: number): Promise<void> {
-  const cursor = olderCursor.value;
-  if (!cursor) return;
-  const page = await api.listJobs({ limit, cursor });
-  mergeJobs(page.jobs);
-  olderCursor.value = page.cursor;
 }
 
 /** Add jobs of a list, which come without their history and may be older than what is known. */
@@ -145,7 +136,7 @@ function forgetAll(ending: Ending): void {
   access.value = "signed-out";
   live.stop();
   jobs.value = new Map();
-  olderCursor.value = undefined;
+  newestPage.value = null;
   // A visitor who comes back and signs in again finds what was begun.
   if (before === "allowed") for (const forget of forgetters) forget(ending);
 }

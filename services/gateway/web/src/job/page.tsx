@@ -3,10 +3,11 @@ import { useEffect, useState } from "preact/hooks";
 import { ApiError, errorText } from "../api/errors.ts";
 import type { Job } from "../api/types.ts";
 import { jobHref, listHref } from "../app/route.ts";
-import { jobList, jobs, loadJob } from "../app/store.ts";
-import { estimateText, printable } from "../app/text.ts";
+import { jobs, loadJob } from "../app/store.ts";
+import { estimateTexts, printable } from "../app/text.ts";
 import { moment, shapeText, voxelSizeText } from "../format/numbers.ts";
-import { jobTitle } from "../jobs/filters.ts";
+import { filterQuery, isFiltering, jobTitle } from "../jobs/filters.ts";
+import { filter, listed } from "../jobs/listing.ts";
 import { refreshQueue, server } from "../server/info.ts";
 import { Viewer } from "../viewer/viewer.tsx";
 import { Actions } from "./actions.tsx";
@@ -88,13 +89,13 @@ function facts(job: Job): string[] {
 
 /** The way back, and to the jobs before and after this one. */
 function Neighbours({ job }: { job: Job }) {
-  const all = jobList.value;
+  const all = listed.value;
   const index = all.findIndex(({ job_id: id }) => id === job.job_id);
   const newer = all[index - 1];
   const older = all[index + 1];
   return (
     <nav class="neighbours" aria-label="Jobs">
-      <a href={listHref()}>‹ All jobs</a>
+      <a href={listHref(filterQuery(filter.value))}>{isFiltering(filter.value) ? "‹ Jobs found" : "‹ All jobs"}</a>
       {index > 0 && newer && <a href={jobHref(newer.job_id)}>Newer</a>}
       {index >= 0 && older && <a href={jobHref(older.job_id)}>Older</a>}
     </nav>
@@ -127,18 +128,19 @@ function Status({ job }: { job: Job }) {
 }
 
 function Estimates({ job }: { job: Job }) {
-  const texts = Object.entries(job.estimates).map(([name, value]) => estimateText(name, value));
-  if (texts.length === 0) return null;
+  const estimates = Object.entries(job.estimates).map(([name, value]) => estimateTexts(name, value));
+  if (estimates.length === 0) return null;
   return (
     <section aria-labelledby="estimates-title">
       <h3 id="estimates-title">Determined from the tomogram</h3>
-      <p id="job-estimates" class="secondary">
-        {printable(sentence(texts.join(", ")))}
-      </p>
+      <dl id="job-estimates" class="facts">
+        {estimates.map(([title, text]) => (
+          <div key={title}>
+            <dt>{printable(title)}</dt>
+            <dd>{printable(text)}</dd>
+          </div>
+        ))}
+      </dl>
     </section>
   );
-}
-
-function sentence(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }

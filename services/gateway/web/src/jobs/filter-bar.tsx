@@ -1,7 +1,9 @@
 import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
 import type { Job } from "../api/types.ts";
 import { printable } from "../app/text.ts";
 import { STATE_WORDS } from "../job/states.ts";
+import { server } from "../server/info.ts";
 import { type Filter, NO_FILTER, type Period, STATES, isFiltering, occurring } from "./filters.ts";
 
 const PERIOD_WORDS: Readonly<Record<Period, string>> = {
@@ -12,6 +14,8 @@ const PERIOD_WORDS: Readonly<Record<Period, string>> = {
   month: "Last 30 days",
 };
 
+const DATES = "dates";
+
 interface Props {
   filter: Filter;
   jobs: readonly Job[];
@@ -21,8 +25,19 @@ interface Props {
 
 export function FilterBar({ filter, jobs, summary, onChange }: Props) {
   const set = (name: keyof Filter) => (value: string) => onChange({ ...filter, [name]: value });
+  const [hasDays, setHasDays] = useState(false);
+  const period = hasDays || filter.from || filter.to ? DATES : filter.period;
+  const choosePeriod = (value: string) => {
+    setHasDays(value === DATES);
+    onChange({ ...filter, period: value === DATES ? "any" : (value as Period), from: "", to: "" });
+  };
   const owners = withChosen(occurring(jobs, "owner"), filter.owner);
-  const engines = withChosen(occurring(jobs, "engine"), filter.engine);
+  const known = server.value?.engines.map(({ name }) => name) ?? [];
+  const engines = withChosen([...new Set([...occurring(jobs, "engine"), ...known])].sort(), filter.engine);
+  const showAll = () => {
+    setHasDays(false);
+    onChange(NO_FILTER);
+  };
   return (
     <search class="filters">
       <label class="search">
@@ -30,7 +45,7 @@ export function FilterBar({ filter, jobs, summary, onChange }: Props) {
         <input
           id="search"
           type="search"
-          placeholder="Search by name, file, engine or number"
+          placeholder="Search by name, file, engine or ID"
           autocomplete="off"
           spellcheck={false}
           value={filter.search}
@@ -63,17 +78,24 @@ export function FilterBar({ filter, jobs, summary, onChange }: Props) {
           ))}
         </Choice>
       )}
-      <Choice id="filter-period" label="Submitted" value={filter.period} onChange={set("period")}>
-        {Object.entries(PERIOD_WORDS).map(([period, words]) => (
-          <option key={period} value={period}>
+      <Choice id="filter-period" label="Submitted" value={period} onChange={choosePeriod}>
+        {Object.entries(PERIOD_WORDS).map(([value, words]) => (
+          <option key={value} value={value}>
             {words}
           </option>
         ))}
+        <option value={DATES}>Between two days …</option>
       </Choice>
+      {period === DATES && (
+        <span class="days">
+          <Day id="filter-from" label="From" value={filter.from} onChange={set("from")} />
+          <Day id="filter-to" label="to" value={filter.to} onChange={set("to")} />
+        </span>
+      )}
       <p class="secondary summary" role="status">
         {summary}
         {isFiltering(filter) && (
-          <button type="button" class="quiet" onClick={() => onChange(NO_FILTER)}>
+          <button type="button" class="quiet" onClick={showAll}>
             Show all
           </button>
         )}
@@ -97,6 +119,14 @@ function Choice({ id, label, value, onChange, children }: ChoiceProps) {
       <select id={id} value={value} onChange={({ currentTarget }) => onChange(currentTarget.value)}>
         {children}
       </select>
+    </label>
+  );
+}
+
+function Day({ id, label, value, onChange }: Omit<ChoiceProps, "children">) {
+  return (
+    <label>
+      {label} <input id={id} type="date" value={value} onChange={({ currentTarget }) => onChange(currentTarget.value)} />
     </label>
   );
 }

@@ -1,21 +1,18 @@
 import { effect, signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { errorText } from "../api/errors.ts";
 import type { Job } from "../api/types.ts";
-import { now } from "../app/clock.ts";
 import { replaceQuery, route } from "../app/route.ts";
-import { jobList, loadOlder, locked, olderCursor } from "../app/store.ts";
+import { jobList, locked } from "../app/store.ts";
 import { printable } from "../app/text.ts";
 import { count, counted } from "../format/numbers.ts";
 import { FilterBar } from "./filter-bar.tsx";
-import { type Filter, filterQuery, isFiltering, matcher, oldestShown, parseFilter } from "./filters.ts";
+import { type Filter, filterQuery, isFiltering, parseFilter } from "./filters.ts";
+import * as listing from "./listing.ts";
 import { JobRow } from "./row.tsx";
 import { type Extent, scrollToRow, visibleRows } from "./window.ts";
 
-/** Older jobs are loaded before their place comes into view. */
+/** The jobs that follow are loaded before their place comes into view. */
 const AHEAD_ROWS = 30;
-const OLDER_LIMIT = 100;
-const SEARCH_LIMIT = 500;
 
 /** The job that was open last: the list opens at it. */
 const lastOpen = signal("");
@@ -25,27 +22,35 @@ effect(() => {
 
 export function JobList({ query }: { query: string }) {
   const filter = useMemo(() => parseFilter(query), [query]);
-  const all = jobList.value;
-  const shown = isFiltering(filter) ? all.filter(matcher(filter, now.value)) : all;
-  const older = useOlder(filter, all, shown.length);
+  useLayoutEffect(() => listing.open(filter), [filter]);
+  const shown = listing.listed.value;
+  const isFiltered = isFiltering(filter);
+  const isEmpty = shown.length === 0 && !listing.isOpenEnded.value;
+  const problem = listing.problem.value;
   return (
     <section class="jobs" aria-labelledby="jobs-title">
       <h2 id="jobs-title">Jobs</h2>
-      {(all.length > 0 || isFiltering(filter)) && (
+      {(!isEmpty || isFiltered) && (
         <FilterBar
           filter={filter}
-          jobs={all}
-          summary={summary(filter, all, shown)}
+          jobs={jobList.value}
+          summary={problem ? "" : summary(filter, shown.length)}
           onChange={(changed) => replaceQuery(filterQuery(changed))}
         />
       )}
-      {all.length === 0 && olderCursor.value === null && <Empty />}
-      {all.length > 0 && shown.length === 0 && !older.loading && (
-        <p class="secondary">No job matches. {olderCursor.value ? "" : "All jobs were searched."}</p>
-      )}
-      <Rows jobs={shown} onNearEnd={older.load} />
+      {isEmpty && (isFiltered ? <p class="secondary">No job matches.</p> : <Empty />)}
+      <Rows jobs={shown} />
       <p class="secondary" role="status">
-        {older.problem ? printable(older.problem) : older.loading ? "Loading older jobs …" : ""}
+        {problem ? (
+          <>
+            {printable(problem)}{" "}
+            <button type="button" class="quiet" onClick={listing.retry}>
+              Try again
+            </button>
+          </>
+        ) : (
+          listing.isLoading.value && "Loading jobs …"
+        )}
       </p>
     </section>
   );
@@ -63,43 +68,24 @@ function Empty() {
   );
 }
 
-function summary(filter: Filter, all: readonly Job[], shown: readonly Job[]): string {
-  const total = olderCursor.value ? `the newest ${count(all.length)} jobs` : counted(all.length, "job");
-  if (!isFiltering(filter)) return olderCursor.value ? `The newest ${count(all.length)} jobs` : total;
-  return `${count(shown.length)} of ${total}`;
+/** How many jobs are listed; of a list that goes on, how many of it were loaded. */
+function summary(filter: Filter, shown: number): string {
+  const named = filter.name ? ` named “${printable(filter.name)}”` : "";
+  if (!listing.isOpenEnded.value) return `${counted(shown, "job")}${named}`;
+  return shown > 0 ? `The newest ${count(shown)} jobs${named}` : "";
 }
 
-/** Load older jobs when the end is near, and, while a filter leaves room, by itself. */
-function useOlder(filter: Filter, all: readonly Job[], shown: number) {
-  const [loading, setLoading] = useState(false);
-  const [problem, setProblem] = useState("");
-  const cursor = olderCursor.value;
-  const load = () => {
-    if (loading || !cursor) return;
-    setLoading(true);
-    loadOlder(isFiltering(filter) ? SEARCH_LIMIT : OLDER_LIMIT)
-      .then(() => setProblem(""))
-      .catch((error: unknown) => setProblem(errorText(error)))
-      .finally(() => setLoading(false));
-  };
-  const oldest = oldestShown(filter, now.value);
-  const reached = oldest !== null && all.length > 0 && Date.parse(all.at(-1)!.created_at) < oldest;
-  useEffect(() => {
-    if (isFiltering(filter) && shown < AHEAD_ROWS && !reached && problem === "") load();
-  }, [filter, shown, cursor, loading]);
-  return { load, loading, problem };
-}
-
-function Rows({ jobs, onNearEnd }: { jobs: readonly Job[]; onNearEnd: () => void }) {
+function Rows({ jobs }: { jobs: readonly Job[] }) {
   const list = useRef<HTMLUListElement>(null);
   const extent = useExtent(list, jobs.length > 0);
   const current = lastOpen.value;
   // Before a row was drawn its height is not known: a few are drawn.
   const rows = visibleRows(jobs.length, extent.rowHeight > 0 ? extent : { ...extent, rowHeight: 64 });
   useOpenAt(list, jobs, extent);
+  // A page may hold fewer jobs than are seen, or none.
   useEffect(() => {
-    if (jobs.length > 0 && rows.end > jobs.length - AHEAD_ROWS) onNearEnd();
-  }, [rows.end, jobs.length]);
+    if (rows.end > jobs.length - AHEAD_ROWS) listing.loadMore();
+  }, [rows.end, jobs.length, listing.isLoading.value]);
   if (jobs.length === 0) return null;
   const owners = locked.value && jobs.some(({ owner }) => owner !== "");
   return (

@@ -1,0 +1,165 @@
+"""Steps through the sections of the tomogram that is shown, whatever else is open, and says where the cursor is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+
+from cryomamba.geometry import Spacing
+from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
+from napari_cryomamba.models.sections import Position, axis_range
+from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
+
+
+class Sections(QObject):
+    """Keeps the steps of a viewer's sliders equal to the sections of the tomogram that is shown. For the GUI thread.
+
+    napari itself takes the extent of all layers and the smallest voxel among them, so with two tomograms a step is not
+    a section.
+
+    Signals
+    -------
+    changed
+        Another section is shown, or the cursor moved.
+    tomogram_changed
+        Another tomogram is shown.
+    """
+
+    changed = Signal()
+    tomogram_changed = Signal()
+
+    def __init__(self, viewer: Viewer, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._shown: Layer = None
+        self._setting = False
+        self._cursor: tuple[float, ...] = ()
+        layers = viewer.layers
+        layers.events.inserted.connect(self._on_inserted)
+        layers.events.removed.connect(self._on_layers)
+        layers.selection.events.active.connect(self._on_layers)
+        viewer.dims.events.range.connect(self._on_range)
+        viewer.dims.events.point.connect(self._on_change)
+        viewer.dims.events.order.connect(self._on_change)
+        viewer.cursor.events.position.connect(self._on_cursor)
+        for layer in tomogram_layers(viewer):
+            layer.events.visible.connect(self._on_layers)
+        viewer.bind_key("PageUp", self.next, overwrite=True)
+        viewer.bind_key("PageDown", self.previous, overwrite=True)
+        self._on_layers()
+
+    @property
+    def tomogram(self) -> Layer:
+        """The layer of the tomogram that is shown, or None."""
+        return self._shown
+
+    @property
+    def axis(self) -> int:
+        """The axis, z 0 to x 2, that the shown section is perpendicular to."""
+        order: tuple[int, ...] = self._viewer.dims.order[-3:]
+        return order[0] - min(order) if len(order) == 3 else 0
+
+    def next(self, _viewer: object = None) -> None:
+        """Show the next section."""
+        self.step(1)
+
+    def previous(self, _viewer: object = None) -> None:
+        """Show the previous section."""
+        self.step(-1)
+
+    def step(self, count: int) -> None:
+        """Go on by some sections along the axis of the section that is shown."""
+        dims = self._viewer.dims
+        if dims.ndim >= 3:
+            axis = dims.order[-3]
+            dims.set_current_step(axis, dims.current_step[axis] + count)
+
+    def point_at(self, world: tuple[float, ...]) -> None:
+        """Take a place in nm (z, y, x), of another canvas of the same viewer, for that of the cursor."""
+        self._cursor = world
+        self.changed.emit()
+
+    def position(self) -> Position | None:
+        """Return where the cursor is in the tomogram that is shown; None if there is none."""
+        layer, dims = self._shown, self._viewer.dims
+        if layer is None or dims.ndim < 3:
+            return None
+        world = np.array(dims.point[-3:], float)
+        if len(self._cursor) >= 3:
+            world[:] = self._cursor[-3:]
+            world[self.axis] = dims.point[-3:][self.axis]
+        z, y, x = (int(at) for at in np.round(layer.world_to_data(world)))
+        return Position(
+            shape=tuple(layer.data.shape),
+            axis=self.axis,
+            voxel=(z, y, x),
+            nm=_spacing(world),
+            density=_density(layer.data, (z, y, x)),
+        )
+
+    def _on_inserted(self, event: LayerEvent) -> None:
+        event.value.events.visible.connect(self._on_layers)
+        self._on_layers()
+
+    def _on_layers(self, _event: object = None) -> None:
+        layer = active_tomogram(self._viewer)
+        changed = layer is not self._shown
+        self._shown = layer
+        self._on_range()
+        if changed:
+            self.tomogram_changed.emit()
+        self.changed.emit()
+
+    def _on_range(self, _event: object = None) -> None:
+        dims, layer = self._viewer.dims, self._shown
+        if self._setting or layer is None or layer not in self._viewer.layers or dims.ndim < 3:
+            return
+        ranges = section_ranges(layer)
+        wanted = (*dims.range[:-3], *ranges)
+        if tuple(map(tuple, dims.range)) != wanted:
+            self._setting = True
+            dims.range = wanted
+            self._setting = False
+
+    def _on_change(self, _event: object = None) -> None:
+        self.changed.emit()
+
+    def _on_cursor(self, _event: object = None) -> None:
+        self.point_at(tuple(self._viewer.cursor.position))
+
+    def close(self) -> None:
+        """Disconnect from the viewer."""
+        viewer = self._viewer
+        viewer.layers.events.inserted.disconnect(self._on_inserted)
+        viewer.layers.events.removed.disconnect(self._on_layers)
+        viewer.layers.selection.events.active.disconnect(self._on_layers)
+        viewer.dims.events.range.disconnect(self._on_range)
+        viewer.dims.events.point.disconnect(self._on_change)
+        viewer.dims.events.order.disconnect(self._on_change)
+        viewer.cursor.events.position.disconnect(self._on_cursor)
+        for key in ("PageUp", "PageDown"):
+            viewer.bind_key(key, None)
+        for layer in viewer.layers:
+            layer.events.visible.disconnect(self._on_layers)
+
+
+def section_ranges(layer: Layer) -> tuple[tuple[float, float, float], ...]:
+    """Return the ranges (start, stop, step; nm) of a viewer's sliders that step through a tomogram: z, y, x."""
+    first, sizes = layer.extent.world[0][-3:], layer.extent.step[-3:]
+    counts = layer.data.shape[-3:]
+    return tuple(
+        axis_range(count, float(size), float(start)) for count, size, start in zip(counts, sizes, first, strict=True)
+    )
+
+
+def _spacing(values: Any) -> Spacing:  # noqa: ANN401 (an array of three numbers)
+    z, y, x = (float(value) for value in values)
+    return z, y, x
+
+
+def _density(data: Any, voxel: tuple[int, int, int]) -> float | None:  # noqa: ANN401 (whatever napari slices)
+    if not all(0 <= at < side for at, side in zip(voxel, data.shape, strict=True)):
+        return None
+    return float(np.asarray(data[voxel]))
