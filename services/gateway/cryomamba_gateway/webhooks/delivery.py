@@ -8,7 +8,7 @@ from typing import Final
 
 from cryomamba.access.visibility import Visibility
 from cryomamba.client import webhook_calls
-from cryomamba.errors import CryoMambaError
+from cryomamba.errors import CryoMambaError, UnavailableError
 from cryomamba.models.webhooks import SignedDelivery
 from cryomamba.wire.webhook_requests import DeliveryResult
 from cryomamba_gateway.bus_connection import BusConnection
@@ -17,6 +17,9 @@ from cryomamba_server.tokens import Scope, TokenStore
 
 CONCURRENT: Final = 8
 _BROKER_PAUSE_S: Final = 2.0
+# As long as the broker lends a delivery to nobody else, at least.
+_SETTLE_S: Final = 20.0
+_SETTLE_PAUSE_S: Final = 0.5
 _EVERYTHING: Final = Visibility.everything()
 
 logger = logging.getLogger(__name__)
@@ -71,7 +74,20 @@ class WebhookDelivery:
             error=result.error,
             retry_after_s=result.retry_after_s,
         )
-        await self._bus.call(_EVERYTHING, webhook_calls.settle_delivery(settled))
+        await self._settle(settled)
+
+    async def _settle(self, result: DeliveryResult) -> None:
+        """Report a result, again while the broker restarts: otherwise what was delivered would be sent again."""
+        deadline = asyncio.get_running_loop().time() + _SETTLE_S
+        while True:
+            try:
+                await self._bus.call(_EVERYTHING, webhook_calls.settle_delivery(result))
+            except UnavailableError:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(_SETTLE_PAUSE_S)
+            else:
+                return
 
     def _problem_of_owner(self, delivery: SignedDelivery) -> str:
         """Return why the owner of a webhook gets nothing any more; empty if there is no reason. Reads files."""
