@@ -1,8 +1,8 @@
 """What a person who follows a job sees: the longest time without anything new, and how long the stages take.
 
 A job of the membrane network runs on this machine, on 128³ and on 512³ voxels (or the sides that are given). From two
-seconds after the start until the end, a change is another stage, another tenth of a percent, or another preview. Time
-left is compared with the time that was really left.
+seconds after the start until the end, a change is another sentence about what is done, another tenth of a percent,
+another number of seconds left, or another preview. Also shown is for how long on end the time left rose.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Watcher:
     changes: list[tuple[float, str]] = field(default_factory=list)
     left: list[tuple[float, float]] = field(default_factory=list)
     previews: list[float] = field(default_factory=list)
-    _shown: tuple[str, int] = ("", -1)
+    _shown: tuple[str, int, int] = ("", -1, -1)
 
     def __call__(self, event: ProgressEvent | PreviewEvent) -> None:
         now = time.perf_counter() - self.started
@@ -56,7 +56,7 @@ class Watcher:
             self.changes.append((now, self._shown[0]))
             return
         progress = event.progress
-        shown = (progress.stage, int(1000 * progress.fraction))
+        shown = (progress.stage, int(1000 * progress.fraction), round(progress.eta_s or 0))
         if shown != self._shown:
             self.changes.append((now, progress.stage))
             self._shown = shown
@@ -77,12 +77,12 @@ class Watcher:
         return found
 
     def longest_rise(self) -> float:
-        """Return for how many seconds the time left was above the least that had been shown."""
-        least, since, longest = float("inf"), 0.0, 0.0
+        """Return for how many seconds on end the time left rose."""
+        since, longest, before = 0.0, 0.0, float("inf")
         for when, left in self.left:
-            if left <= least:
-                least, since = left, when
-            longest = max(longest, when - since)
+            if left < before:
+                since = when
+            longest, before = max(longest, when - since), left
         return longest
 
 

@@ -16,7 +16,10 @@ from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.layers.overlay import warm_up
 from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.widgets.closing import ClosingQuestion
+from napari_cryomamba.widgets.compare import ComparePanel
+from napari_cryomamba.widgets.component_link import ComponentLink
 from napari_cryomamba.widgets.connect import ConnectPanel
+from napari_cryomamba.widgets.display import DisplayMenu, DisplayPanel
 from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.export import ExportPanel
 from napari_cryomamba.widgets.jobs import JobsPanel
@@ -55,6 +58,7 @@ class CryoMambaWidget(QWidget):
         self._make_panels()
         self._arrange_panels()
         self.menu = CryoMambaMenu(napari_viewer, self.controller.tomograms, self)
+        self.menu.view.addMenu(DisplayMenu(self.controller.display, self.menu))
         if hasattr(napari_viewer, "window"):
             add_menu(self.menu, napari_viewer)
         self._connect()
@@ -68,10 +72,13 @@ class CryoMambaWidget(QWidget):
         app, viewer = self.controller, self.viewer
         self.connection = ConnectPanel(app.server)
         self.tomogram = TomogramPanel(viewer, app.tomograms, app.tasks)
+        self.display = DisplayPanel(app.display)
+        self.tomogram.insert_panel(self.display)
         self.segment = SegmentPanel(viewer, app.jobs, app.server, app.preferences, app.tasks)
         self.jobs = JobsPanel(app.jobs, app.preview, app.frames, app.server, app.downloads)
         self.edit = EditPanel(viewer, app.tasks, app.notifications)
         self.statistics = StatisticsPanel(viewer, app.tasks, app.notifications)
+        self.compare = ComparePanel(viewer, app.tasks)
         self.export = ExportPanel(viewer, app.results, app.edits, app.tasks, app.notifications)
         self.threshold = ThresholdPanel(viewer, app.jobs, app.preview, app.results, app.server, app.tasks)
         self.mask_panel = MaskPanel(
@@ -83,8 +90,10 @@ class CryoMambaWidget(QWidget):
             threshold=self.threshold,
             statistics=self.statistics,
             edit=self.edit,
+            compare=self.compare,
             export=self.export,
         )
+        self.component_link = ComponentLink(viewer, self.edit, self.statistics, app.tasks)
         self.picks = PicksPanel(viewer, app.notifications)
         self.messages = MessagesPanel(app.notifications, app.server)
         self.recovery = OfferBar(self)
@@ -124,6 +133,7 @@ class CryoMambaWidget(QWidget):
         self.menu.orthogonal_toggled.connect(self.show_orthogonal)
         self.menu.step_requested.connect(app.sections.step)
         self.menu.keep_component_requested.connect(self.edit.keep_component)
+        self.menu.compare_requested.connect(self.compare.toggle)
         self.menu.save_version_requested.connect(self.export.save_version)
         self.menu.check_requested.connect(self.check_installation)
         self.menu.about_requested.connect(self._show_about)

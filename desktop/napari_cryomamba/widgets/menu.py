@@ -27,12 +27,13 @@ class CryoMambaMenu(QMenu):
         The user shows or hides the orthogonal slices.
     step_requested : int
         The user goes on by so many sections.
-    keep_component_requested, save_version_requested, check_requested, about_requested
+    keep_component_requested, compare_requested, save_version_requested, check_requested, about_requested
     """
 
     orthogonal_toggled = Signal(bool)
     step_requested = Signal(int)
     keep_component_requested = Signal()
+    compare_requested = Signal()
     save_version_requested = Signal()
     check_requested = Signal()
     about_requested = Signal()
@@ -47,7 +48,8 @@ class CryoMambaMenu(QMenu):
         self.recent.aboutToShow.connect(self._fill_recent)
         self._add("Open &sample tomogram", tomograms.open_sample)
         self.addSeparator()
-        view = self.addMenu("&View")
+        self.view = view = QMenu("&View", self)
+        self.addMenu(view)
         # The viewer binds these keys, so that they still scroll a table that has the focus.
         self._add("&Next section\tPgUp", lambda: self.step_requested.emit(1), menu=view)
         self._add("&Previous section\tPgDown", lambda: self.step_requested.emit(-1), menu=view)
@@ -58,6 +60,7 @@ class CryoMambaMenu(QMenu):
         self.mip.setCheckable(True)
         self._add("&Reset view", self._reset, "Ctrl+Shift+R", view)
         self._add("&Keep component under cursor", lambda: self.keep_component_requested.emit(), "Alt+K")
+        self._add("&Compare with the other mask (A / B)", lambda: self.compare_requested.emit(), "Alt+B")
         self._add("Save new &version of the mask", lambda: self.save_version_requested.emit(), "Ctrl+Alt+S")
         self.addSeparator()
         help_menu = self.addMenu("&Help")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QResizeEvent
+from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -30,15 +29,18 @@ from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 from napari_cryomamba.widgets.theme import state_colors
 
 RECENT_SHOWN = 6
+_LAYOUT_EVENTS = (QEvent.Type.Resize, QEvent.Type.StyleChange, QEvent.Type.FontChange, QEvent.Type.Show)
 
 
 class LengthBox(QDoubleSpinBox):
     """A number without buttons."""
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Place the field here: with napari's style sheet, Qt 6.11.3 gives it a width of one pixel."""
-        super().resizeEvent(event)
-        self.lineEdit().setGeometry(self.rect().adjusted(8, 1, -8, -1))
+    def event(self, event: QEvent) -> bool:
+        """Place the field here: with napari's style sheet, Qt 6.11.3 gives it a width of one pixel at each of these."""
+        handled = super().event(event)
+        if event.type() in _LAYOUT_EVENTS:
+            self.lineEdit().setGeometry(self.rect().adjusted(8, 1, -8, -1))
+        return handled
 
 
 class TomogramPanel(QScrollArea):
@@ -85,6 +87,10 @@ class TomogramPanel(QScrollArea):
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self.refresh)
         self.refresh()
+
+    def insert_panel(self, panel: QWidget) -> None:
+        """Show a further panel between the tomogram's name and its header."""
+        self._layout.insertWidget(self._layout.indexOf(self.size_row), panel)
 
     def _size_row(self, body: QWidget) -> QWidget:
         widget = QWidget(body)

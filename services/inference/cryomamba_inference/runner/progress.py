@@ -24,6 +24,8 @@ _SMOOTHED_S = 5.0
 """Over how many seconds the time left approaches a new estimate."""
 _UNKNOWN_STEP = 0.1
 """Of a stage, which may be shown as done before it has reported anything."""
+_STEP_KEPT = 0.9
+"""A report is expected to go as far as the one before, or nearly as far as a longer one some reports ago."""
 _EMIT_EVERY_S = 0.25
 
 
@@ -135,7 +137,8 @@ class ProgressMeter:
         self._done_tiles += tiles
         self._doing = doing
         if fraction > self._reported:
-            self._step = fraction - self._reported if self._reported else min(self._step, max(fraction, 0.01))
+            step = fraction - self._reported
+            self._step = max(step, _STEP_KEPT * self._step) if self._reported else min(self._step, max(step, 0.01))
             self._reported, self._reported_at = fraction, now
             self._advance(fraction)
             fresh = fresh or self._is_due(now)
@@ -163,7 +166,9 @@ class ProgressMeter:
         step = min(self._step, 1 - self._reported)
         if step <= 0 or duration_s <= 0:
             return self._reported
-        return self._reported + step * (1 - math.exp(-(now - self._reported_at) / (step * duration_s)))
+        # Half of the step when it is due, and then slower and slower, but it never stands.
+        waited = (now - self._reported_at) / (step * duration_s)
+        return self._reported + step * waited / (1 + waited)
 
     def _seconds_per_weight(self, now: float) -> float:
         done = sum(stage.weight for stage in self._stages[: self._stage])
