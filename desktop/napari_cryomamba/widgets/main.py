@@ -16,6 +16,8 @@ from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.layers.overlay import warm_up
 from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.widgets.closing import ClosingQuestion
+from napari_cryomamba.widgets.compare import ComparePanel
+from napari_cryomamba.widgets.component_link import ComponentLink
 from napari_cryomamba.widgets.connect import ConnectPanel
 from napari_cryomamba.widgets.display import DisplayMenu, DisplayPanel
 from napari_cryomamba.widgets.edit import EditPanel
@@ -81,6 +83,7 @@ class CryoMambaWidget(QWidget):
         self.jobs = JobsPanel(app.jobs, app.preview, app.frames, app.server, app.downloads)
         self.edit = EditPanel(viewer, app.tasks, app.notifications)
         self.statistics = StatisticsPanel(viewer, app.tasks, app.notifications)
+        self.compare = ComparePanel(viewer, app.tasks)
         self.export = ExportPanel(viewer, app.results, app.edits, app.tasks, app.notifications)
         self.threshold = ThresholdPanel(viewer, app.jobs, app.preview, app.results, app.server, app.tasks)
         self.mask_panel = MaskPanel(
@@ -92,8 +95,10 @@ class CryoMambaWidget(QWidget):
             threshold=self.threshold,
             statistics=self.statistics,
             edit=self.edit,
+            compare=self.compare,
             export=self.export,
         )
+        self.component_link = ComponentLink(viewer, self.edit, self.statistics, app.tasks)
         self.picks = PicksPanel(viewer, app.notifications)
         self.messages = MessagesPanel(app.notifications, app.server)
         self.recovery = OfferBar(self)
@@ -134,6 +139,7 @@ class CryoMambaWidget(QWidget):
         self.menu.step_requested.connect(app.sections.step)
         self.menu.y_up_toggled.connect(self.set_y_up)
         self.menu.keep_component_requested.connect(self.edit.keep_component)
+        self.menu.compare_requested.connect(self.compare.toggle)
         self.menu.save_version_requested.connect(self.export.save_version)
         self.menu.check_requested.connect(self.check_installation)
         self.menu.about_requested.connect(self._show_about)

@@ -29,13 +29,14 @@ class CryoMambaMenu(QMenu):
         The user goes on by so many sections.
     y_up_toggled : bool
         The user lets the y axis point up or down.
-    keep_component_requested, save_version_requested, check_requested, about_requested
+    keep_component_requested, compare_requested, save_version_requested, check_requested, about_requested
     """
 
     orthogonal_toggled = Signal(bool)
     step_requested = Signal(int)
     y_up_toggled = Signal(bool)
     keep_component_requested = Signal()
+    compare_requested = Signal()
     save_version_requested = Signal()
     check_requested = Signal()
     about_requested = Signal()
@@ -64,6 +65,7 @@ class CryoMambaMenu(QMenu):
         self.mip.setCheckable(True)
         self._add("&Reset view", self._reset, "Ctrl+Shift+R", view)
         self._add("&Keep component under cursor", lambda: self.keep_component_requested.emit(), "Alt+K")
+        self._add("&Compare with the other mask (A / B)", lambda: self.compare_requested.emit(), "Alt+B")
         self._add("Save new &version of the mask", lambda: self.save_version_requested.emit(), "Ctrl+Alt+S")
         self.addSeparator()
         help_menu = self.addMenu("&Help")
