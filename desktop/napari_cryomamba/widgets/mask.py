@@ -101,7 +101,7 @@ class MaskPanel(QScrollArea):
         layout = vbox(body, self.title, self.version, style, form, self.labels, margin=4)
         for title, panel, expanded in (
             ("Threshold", self._threshold, True),
-            ("Measure", self._statistics, True),
+            ("Components", self._statistics, True),
             ("Edit", self._edit, False),
             ("Compare", self._compare, False),
             ("Save && export", self._export, True),
