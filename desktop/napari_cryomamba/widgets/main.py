@@ -24,6 +24,7 @@ from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.export import ExportPanel
 from napari_cryomamba.widgets.jobs import JobsPanel
 from napari_cryomamba.widgets.mask import MaskPanel
+from napari_cryomamba.widgets.measure import MeasurePanel
 from napari_cryomamba.widgets.menu import CryoMambaMenu, add_menu, remove_menu
 from napari_cryomamba.widgets.messages import MessagesPanel
 from napari_cryomamba.widgets.offer_bar import OfferBar
@@ -33,6 +34,9 @@ from napari_cryomamba.widgets.segment import SegmentPanel
 from napari_cryomamba.widgets.statistics import StatisticsPanel
 from napari_cryomamba.widgets.threshold import ThresholdPanel
 from napari_cryomamba.widgets.tomogram import TomogramPanel
+
+# Where z, y and x point. In 3D both show the hand of the file, as IMOD and ChimeraX do; napari's default mirrors it.
+ORIENTATIONS = {False: ("away", "down", "right"), True: ("towards", "up", "right")}
 
 
 class CryoMambaWidget(QWidget):
@@ -62,6 +66,8 @@ class CryoMambaWidget(QWidget):
         if hasattr(napari_viewer, "window"):
             add_menu(self.menu, napari_viewer)
         self._connect()
+        self.menu.y_up.setChecked(self.controller.preferences.values.y_up)
+        self._use_orientation()
         self.setAcceptDrops(True)
         self.controller.tasks.run("Preparing napari", lambda _task: warm_up())
         self._offer_recovery()
@@ -95,6 +101,7 @@ class CryoMambaWidget(QWidget):
         )
         self.component_link = ComponentLink(viewer, self.edit, self.statistics, app.tasks)
         self.picks = PicksPanel(viewer, app.notifications)
+        self.measure = MeasurePanel(viewer, app.tasks, app.notifications)
         self.messages = MessagesPanel(app.notifications, app.server)
         self.recovery = OfferBar(self)
         self.closing = ClosingQuestion(app, self, self._close_window)
@@ -112,6 +119,7 @@ class CryoMambaWidget(QWidget):
             (work, "Segment"),
             (self.mask_panel, "Mask"),
             (self.picks, "Picks"),
+            (self.measure, "Measure"),
             (self.messages, "Messages"),
         ):
             self.tabs.addTab(panel, title)
@@ -132,6 +140,7 @@ class CryoMambaWidget(QWidget):
         self.tomogram.open_requested.connect(self.menu.open_dialog)
         self.menu.orthogonal_toggled.connect(self.show_orthogonal)
         self.menu.step_requested.connect(app.sections.step)
+        self.menu.y_up_toggled.connect(self.set_y_up)
         self.menu.keep_component_requested.connect(self.edit.keep_component)
         self.menu.compare_requested.connect(self.compare.toggle)
         self.menu.save_version_requested.connect(self.export.save_version)
@@ -177,10 +186,23 @@ class CryoMambaWidget(QWidget):
         if on and self.orthogonal is None and hasattr(self.viewer, "window"):
             from napari_cryomamba.widgets.ortho import OrthogonalViews
 
-            self.orthogonal = OrthogonalViews(self.viewer)
-            self.viewer.window.add_dock_widget(self.orthogonal, name="Orthogonal slices", area="bottom")
+            self.orthogonal = OrthogonalViews(self.viewer, self.controller.sections)
+            dock = self.viewer.window.add_dock_widget(self.orthogonal, name="Orthogonal views", area="bottom")
+            window = self.viewer.window._qt_window  # noqa: SLF001 (napari has no other way to size a dock)
+            window.resizeDocks([dock], [window.height() * 2 // 5], Qt.Orientation.Vertical)
         elif not on:
             self._hide_orthogonal()
+
+    def set_y_up(self, on: bool) -> None:
+        """Let y point up, as in 3dmod, or down, in all canvases; the choice is kept."""
+        self.controller.preferences.values.y_up = on
+        self.controller.preferences.save()
+        self._use_orientation()
+
+    def _use_orientation(self) -> None:
+        self.viewer.scene.camera.orientation = ORIENTATIONS[self.controller.preferences.values.y_up]
+        if self.orthogonal is not None:
+            self.orthogonal.use_orientation()
 
     def _hide_orthogonal(self) -> None:
         if self.orthogonal is not None:

@@ -24,14 +24,17 @@ class CryoMambaMenu(QMenu):
     Signals
     -------
     orthogonal_toggled : bool
-        The user shows or hides the orthogonal slices.
+        The user shows or hides the orthogonal views.
     step_requested : int
         The user goes on by so many sections.
+    y_up_toggled : bool
+        The user lets the y axis point up or down.
     keep_component_requested, compare_requested, save_version_requested, check_requested, about_requested
     """
 
     orthogonal_toggled = Signal(bool)
     step_requested = Signal(int)
+    y_up_toggled = Signal(bool)
     keep_component_requested = Signal()
     compare_requested = Signal()
     save_version_requested = Signal()
@@ -54,8 +57,10 @@ class CryoMambaMenu(QMenu):
         self._add("&Next section\tPgUp", lambda: self.step_requested.emit(1), menu=view)
         self._add("&Previous section\tPgDown", lambda: self.step_requested.emit(-1), menu=view)
         self._add("&2D / 3D", self._toggle_dimensions, "Ctrl+Shift+D", view)
-        self.orthogonal = self._add("&Orthogonal slices", self._toggle_orthogonal, "Ctrl+Shift+O", view)
+        self.orthogonal = self._add("&Orthogonal views", self._toggle_orthogonal, "Ctrl+Shift+X", view)
         self.orthogonal.setCheckable(True)
+        self.y_up = self._add("&y axis up", lambda on: self.y_up_toggled.emit(on), "Ctrl+Shift+Y", view)
+        self.y_up.setCheckable(True)
         self.mip = self._add("&Attenuated projection (MIP)", self._toggle_mip, "Ctrl+Shift+A", view)
         self.mip.setCheckable(True)
         self._add("&Reset view", self._reset, "Ctrl+Shift+R", view)
