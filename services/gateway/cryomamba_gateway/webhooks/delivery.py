@@ -61,7 +61,9 @@ class WebhookDelivery:
         problem = await asyncio.to_thread(self._problem_of_owner, delivery)
         result = TryResult("gone", error=problem) if problem else await self._sender.send(delivery)
         # Neither path nor query of the URL is logged: some receivers have a secret there.
-        about = {"webhook_id": delivery.webhook_id, "delivery_id": delivery.delivery_id, "status": result.status}
+        about: dict[str, object] = {"webhook_id": delivery.webhook_id, "delivery_id": delivery.delivery_id}
+        if result.status is not None:
+            about["status"] = result.status
         if result.outcome == "delivered":
             logger.info("A message to webhook %s was delivered.", delivery.webhook_id, extra=about)
         else:
