@@ -6,12 +6,9 @@ Run it where Chromium is: ``python docs/browser_pictures.py``.
 from __future__ import annotations
 
 import asyncio
-import io
 import sys
 import tempfile
 from pathlib import Path
-
-from PIL import Image
 
 import cryomamba
 from cryomamba.synth import PhantomSpec, synthesize
@@ -19,18 +16,17 @@ from cryomamba.testing import Stack
 from cryomamba.volumes import write_volume
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from docs.screenshots import save_picture
 from tests.gateway.chromium import Tab, tab
 
-IMAGES = Path(__file__).parent / "images"
 SPEC = PhantomSpec(
     shape=(96, 320, 320), voxel_size_A=(10.0, 10.0, 10.0), seed=12, noise=0.7, crowding=0.03, vesicles=12
 )
 SIZE = (1280, 1000)
-COLOURS = 256
 
 
 async def main() -> None:
-    """Take a picture of the form, of a job while its mask grows, of a finished one, and of the list."""
+    """Take a picture of the form, of a job while its mask grows, and of its results."""
     with tempfile.TemporaryDirectory(prefix="pictures-") as folder:
         home = Path(folder)
         tomogram = home / "vesicles.mrc"
@@ -41,24 +37,19 @@ async def main() -> None:
         ):
             client.submit(tomogram, engine="particles", name="vesicles, particles of 250 Å").wait()
             async with tab(f"{stack.http_url}/#/new", home / "profile") as page:
-                await page.call(
-                    "Emulation.setDeviceMetricsOverride",
-                    width=SIZE[0],
-                    height=SIZE[1],
-                    deviceScaleFactor=1,
-                    mobile=False,
-                )
+                await page.resize(*SIZE)
                 await choose(page, tomogram)
                 await page.until("document.querySelector('.upload')?.dataset.phase === 'done'")
-                await save(page, "browser-new")
+                await save_picture(page, "browser-new")
                 await page.value("document.getElementById('start').click()")
                 await page.until("!!document.getElementById('job')")
                 await page.until("document.getElementById('preview-kind')?.textContent === 'Live preview'")
                 await page.until("document.querySelector('#job-status progress')?.value > 0.6")
-                await save(page, "browser-job")
+                await save_picture(page, "browser-job")
                 await page.until("document.querySelectorAll('.plot').length === 2")
+                await page.until("document.getElementById('layer')?.value === 'labels/mask'")
                 await page.value("document.getElementById('results').scrollIntoView()")
-                await save(page, "browser-results")
+                await save_picture(page, "browser-results")
 
 
 async def choose(page: Tab, path: Path) -> None:
@@ -66,12 +57,6 @@ async def choose(page: Tab, path: Path) -> None:
     await page.until("!!document.querySelector('#engines input:checked')")
     found = await page.call("Runtime.evaluate", expression="document.getElementById('files-input')")
     await page.call("DOM.setFileInputFiles", files=[str(path)], objectId=found["result"]["objectId"])
-
-
-async def save(page: Tab, name: str) -> None:
-    """Save what the window shows."""
-    picture = Image.open(io.BytesIO(await page.picture())).convert("RGB")
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(IMAGES / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

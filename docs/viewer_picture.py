@@ -6,33 +6,25 @@ Run it where Chromium is: ``python docs/viewer_picture.py``.
 from __future__ import annotations
 
 import asyncio
-import io
 import sys
 import tempfile
 from pathlib import Path
 
-from PIL import Image
-
 import cryomamba
+from cryomamba.models.jobs import PreviewOptions
 from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba.testing import Stack
 from cryomamba.volumes import write_volume
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.gateway.chromium import Tab, tab
+from docs.screenshots import save_picture
+from tests.gateway.chromium import tab
 from tests.gateway.web.viewing import SOFTWARE_WEBGL, canvas, change
 
-IMAGES = Path(__file__).parent / "images"
 SPEC = PhantomSpec(
     shape=(160, 320, 320), voxel_size_A=(10.0, 10.0, 10.0), seed=12, noise=0.7, crowding=0.03, vesicles=12
 )
 READY = "performance.getEntriesByType('resource').some(({name}) => name.includes('/0/c/'))"
-
-
-async def take(page: Tab, name: str) -> None:
-    """Write a picture of the window."""
-    picture = Image.open(io.BytesIO(await page.picture())).convert("RGB")
-    picture.quantize(256, dither=Image.Dither.NONE).save(IMAGES / name, optimize=True)
 
 
 async def main() -> None:
@@ -45,21 +37,23 @@ async def main() -> None:
             Stack(home / "services", roots=[home]).start().wait_ready(timeout=60) as stack,
             cryomamba.connect(stack.http_url) as client,
         ):
-            job = client.submit(tomogram, engine="membrane", name="vesicles, membranes", preview={"interval_s": 0.1})
+            job = client.submit(
+                tomogram, engine="membrane", name="vesicles, membranes", preview=PreviewOptions(interval_s=0.1)
+            )
             async with tab(f"{stack.http_url}/#/jobs/{job.job_id}", home / "profile", *SOFTWARE_WEBGL) as page:
                 await page.resize(1440, 900)
                 await page.until(f"{canvas('z')} !== null && {READY}")
                 await change(page, "#slab", "5")
                 await change(page, "#low-pass", "1")
                 await page.until("document.querySelector('#job progress')?.value > 0.5")
-                await take(page, "viewer.png")
+                await save_picture(page, "viewer")
                 await page.until("document.getElementById('layer')?.value === 'labels/mask'")
                 await page.value("[...document.querySelectorAll('.segmented button')].at(-1).click()")
                 await page.until(f"Number({canvas('3d')}?.dataset.triangles) > 1000")
                 await page.call(
                     "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}]
                 )
-                await take(page, "viewer-3d.png")
+                await save_picture(page, "viewer-3d")
 
 
 if __name__ == "__main__":

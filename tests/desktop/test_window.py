@@ -128,6 +128,34 @@ def test_orthogonal_slices_show_the_same_point(opened: tuple[Any, CryoMambaWidge
     viewer.dims.set_current_step(0, 3)
 
 
+def test_the_display_changes_what_is_drawn(opened: tuple[Any, CryoMambaWidget]) -> None:
+    """Pixels of the canvas lose their noise with a filter, exchange black and white, and are as before after reset."""
+    viewer, panel = opened
+    menu = actions(panel.menu)
+
+    def canvas() -> Any:
+        settle()
+        return np.asarray(viewer.screenshot(canvas_only=True, flash=False))[..., 0].astype(float)
+
+    def noise(pixels: Any) -> float:
+        middle = pixels[pixels.shape[0] // 3 : -pixels.shape[0] // 3, pixels.shape[1] // 3 : -pixels.shape[1] // 3]
+        return float(np.abs(np.diff(middle, axis=1)).mean())
+
+    before = canvas()
+    for name in ("Average more sections", "Low-pass"):
+        menu[name].trigger()
+    assert noise(canvas()) < noise(before) / 2
+    menu["Reset display"].trigger()
+    np.testing.assert_array_equal(canvas(), before)
+    menu["Invert"].trigger()
+    inverted = canvas()
+    inside = before != inverted
+    assert inside.mean() > 0.3
+    np.testing.assert_allclose((before + inverted)[inside], 255, atol=2)
+    menu["Reset display"].trigger()
+    np.testing.assert_array_equal(canvas(), before)
+
+
 def test_views_and_reset(opened: tuple[Any, CryoMambaWidget]) -> None:
     """The projection shows 3D, and reset brings sections back."""
     viewer, panel = opened

@@ -51,6 +51,11 @@ class Sections(QObject):
         self._on_layers()
 
     @property
+    def tomogram(self) -> Layer:
+        """The layer of the tomogram that is shown, or None."""
+        return self._shown
+
+    @property
     def axis(self) -> int:
         """The axis, z 0 to x 2, that the shown section is perpendicular to."""
         order: tuple[int, ...] = self._viewer.dims.order[-3:]

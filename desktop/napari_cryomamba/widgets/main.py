@@ -16,7 +16,9 @@ from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.layers.overlay import warm_up
 from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.widgets.closing import ClosingQuestion
+from napari_cryomamba.widgets.component_link import ComponentLink
 from napari_cryomamba.widgets.connect import ConnectPanel
+from napari_cryomamba.widgets.display import DisplayMenu, DisplayPanel
 from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.export import ExportPanel
 from napari_cryomamba.widgets.jobs import JobsPanel
@@ -55,6 +57,7 @@ class CryoMambaWidget(QWidget):
         self._make_panels()
         self._arrange_panels()
         self.menu = CryoMambaMenu(napari_viewer, self.controller.tomograms, self)
+        self.menu.view.addMenu(DisplayMenu(self.controller.display, self.menu))
         if hasattr(napari_viewer, "window"):
             add_menu(self.menu, napari_viewer)
         self._connect()
@@ -68,6 +71,8 @@ class CryoMambaWidget(QWidget):
         app, viewer = self.controller, self.viewer
         self.connection = ConnectPanel(app.server)
         self.tomogram = TomogramPanel(viewer, app.tomograms, app.tasks)
+        self.display = DisplayPanel(app.display)
+        self.tomogram.insert_panel(self.display)
         self.segment = SegmentPanel(viewer, app.jobs, app.server, app.preferences, app.tasks)
         self.jobs = JobsPanel(app.jobs, app.preview, app.frames, app.server, app.downloads)
         self.edit = EditPanel(viewer, app.tasks, app.notifications)
@@ -85,6 +90,7 @@ class CryoMambaWidget(QWidget):
             edit=self.edit,
             export=self.export,
         )
+        self.component_link = ComponentLink(viewer, self.edit, self.statistics, app.tasks)
         self.picks = PicksPanel(viewer, app.notifications)
         self.messages = MessagesPanel(app.notifications, app.server)
         self.recovery = OfferBar(self)

@@ -25,6 +25,7 @@ from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.app.results import Results
 from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.layers.masks import Mask, mask_of
+from napari_cryomamba.models.edits import Edit
 from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.export import ExportPanel
@@ -116,6 +117,7 @@ class MaskPanel(QScrollArea):
         self._preview.overlay_changed.connect(self._on_overlay)
         self._jobs.changed.connect(self._list_versions)
         self.version.activated.connect(self._choose_version)
+        self._edit.editor.edited.connect(self._on_edited)
         self._viewer.layers.selection.events.active.connect(self.refresh)
         self._viewer.layers.events.removed.connect(self.refresh)
 
@@ -126,6 +128,16 @@ class MaskPanel(QScrollArea):
         elif overlay is None or (self.current is not None and overlay.layer is self.current.layer):
             # Another job's mask must not take the panel, nor end what is typed in it.
             self.refresh()
+
+    def _on_edited(self, edit: Edit) -> None:
+        if self.current is None or not edit.added:
+            return
+        overlay = self._preview.overlay_of_layer(self.current.layer)
+        if overlay is not None:
+            overlay.add_labels(edit.added)
+        else:
+            self.current.palette.add_names({label: f"label {label}" for label in edit.added})
+        self._fill()
 
     def refresh(self, _event: object = None) -> None:
         """Show the selected mask; if none is selected, the one that was shown before."""

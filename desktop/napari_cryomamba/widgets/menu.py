@@ -47,7 +47,8 @@ class CryoMambaMenu(QMenu):
         self.recent.aboutToShow.connect(self._fill_recent)
         self._add("Open &sample tomogram", tomograms.open_sample)
         self.addSeparator()
-        view = self.addMenu("&View")
+        self.view = view = QMenu("&View", self)
+        self.addMenu(view)
         # The viewer binds these keys, so that they still scroll a table that has the focus.
         self._add("&Next section\tPgUp", lambda: self.step_requested.emit(1), menu=view)
         self._add("&Previous section\tPgDown", lambda: self.step_requested.emit(-1), menu=view)

@@ -24,6 +24,7 @@ from cryomamba.models.jobs import (
 from cryomamba.models.masks import MaskSource
 from cryomamba.models.server import ServerInfo
 from cryomamba_gateway.deprecated import CancelStatus, FirstJobFields, FirstJobFilter
+from cryomamba_gateway.download_names import download_name
 
 DEMO_SHAPE: Final = (128, 128, 128)
 
@@ -87,6 +88,7 @@ class ArtifactOut(Artifact):
     """An output file, and where to download it."""
 
     url: str = Field(description="Path on this gateway; supports Range.")
+    download_name: str = Field(description="The name under which browsers save it, as the command line does.")
 
 
 class JobOut(JobRecord):
@@ -107,7 +109,11 @@ class CreatedJob(JobOut):
 
 def _fields(record: JobRecord) -> dict[str, Any]:
     artifacts = tuple(
-        ArtifactOut.model_construct(**dict(artifact), url=f"/v1/jobs/{record.job_id}/artifacts/{artifact.name}")
+        ArtifactOut.model_construct(
+            **dict(artifact),
+            url=f"/v1/jobs/{record.job_id}/artifacts/{artifact.name}",
+            download_name=download_name(record, artifact.name),
+        )
         for artifact in record.artifacts
     )
     return {**dict(record), "artifacts": artifacts}

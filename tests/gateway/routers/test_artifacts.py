@@ -53,12 +53,15 @@ async def test_a_file_is_saved_under_the_name_of_its_tomogram(
         if elsewhere:
             url = await stack.enter_async_context(services.other_gateway(tmp_path / "elsewhere"))
             http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_S))
+        record = (await http.get(f"/v1/jobs/{job.job_id}")).json()
+        named = {artifact["name"]: artifact["download_name"] for artifact in record["artifacts"]}
         for name, feature in files.items():
             reply = await http.get(f"/v1/jobs/{job.job_id}/artifacts/{name}")
             ending = name.partition(".")[2]
             assert reply.headers["Content-Disposition"] == (
                 f"attachment; filename*=utf-8''Zelle%20%C3%A4__demo{feature}.{ending}"
             )
+            assert named[name] == f"Zelle ä__demo{feature}.{ending}"
 
 
 @pytest.mark.parametrize(

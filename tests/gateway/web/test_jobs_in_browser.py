@@ -364,6 +364,31 @@ async def test_no_page_has_a_serious_accessibility_problem(idle_services: Servic
                 assert await page.value("document.documentElement.scrollWidth <= innerWidth"), (width, fragment)
 
 
+async def test_a_finished_job_is_described_in_full(idle_services: Services, tmp_path: Path) -> None:
+    """Estimates are never cut off, a thickness is in ångström, and each file has the name that it is saved under."""
+    services = idle_services
+    await services.start_broker()
+    worker = await services.start_worker()
+    url = await services.start_gateway()
+    job = await services.submit(volume={"path": str(tomogram(tmp_path))}, engine="demo")
+    estimates = {"contrast": "dark", "tilt_range_deg": 60.4, "lower_threshold": 108}
+    files = {"mask.mrc": b"x", "stats.json": STATISTICS}
+    await worker.finish(await worker.claim(), files, estimates=estimates)
+    async with tab(f"{url}/#/jobs/{job.job_id}", tmp_path / "profile") as page:
+        for width in (360, 1280, 2560):
+            await page.resize(width, 900)
+            await page.until(f"innerWidth === {width} && document.querySelectorAll('.plot').length === 2")
+            cut = "[...document.querySelectorAll('.facts dd, .facts dt')].filter((e) => e.scrollWidth > e.clientWidth)"
+            assert await page.value(f"{cut}.length") == 0
+            assert await page.value("document.getElementById('job-estimates').innerText.replaceAll('\\n', ' ')") == (
+                "Contrast dark Tilt range 60.4° Lower threshold 108"
+            )
+        assert "Mean thickness (Å)40 ± 3" in await page.text("#statistics")
+        assert "Median 32 Å" in (await page.text("#results")).replace("\u00a0", " ")
+        names = "[...document.querySelectorAll('#files code')].map(({textContent}) => textContent)"
+        assert await page.value(names) == ["t1__demo.mrc", "t1__demo_stats.json"]
+
+
 STATISTICS = json.dumps(
     {
         "labels": [

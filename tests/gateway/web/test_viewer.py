@@ -106,7 +106,7 @@ async def test_how_sections_are_shown_changes_their_pixels(services: Services, w
         await until_shown(page, "z", np.asarray(Image.open(io.BytesIO(limited)).convert("RGB")), tolerance=1)
         before = await section(page, "z", SHAPE[2], SHAPE[1])
         await change(page, "#low-pass", "2")
-        await page.until("document.querySelector('#low-pass').ariaValueText === 'σ 2 nm'")
+        await page.until("document.querySelector('#low-pass').ariaValueText === 'σ 20 Å'")
         await until_smoother(page, before)
 
 

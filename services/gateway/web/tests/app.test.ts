@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { parseRoute } from "../src/app/route.ts";
-import { estimateText, printable } from "../src/app/text.ts";
+import { estimateTexts, printable } from "../src/app/text.ts";
 import { liveUrl } from "../src/api/live.ts";
 import { Backoff } from "../src/api/backoff.ts";
 
@@ -25,8 +25,8 @@ test("printable", () => {
 
 // Numbers are shown as people read them.
 test("numbers", () => {
-  assert.equal(estimateText("tilt_range_deg", 60), "tilt range 60°");
-  assert.equal(estimateText("contrast_margin", 0.12345), "contrast margin 0.123");
+  assert.deepEqual(estimateTexts("tilt_range_deg", 60), ["Tilt range", "60°"]);
+  assert.deepEqual(estimateTexts("contrast_margin", 0.12345), ["Contrast margin", "0.123"]);
 });
 
 // The connection is encrypted where the page is.

@@ -17,6 +17,8 @@ export interface Artifact {
   media_type: string;
   sha256: string;
   url: string;
+  /** Under which name browsers save it. */
+  download_name: string;
 }
 
 export interface JobError {

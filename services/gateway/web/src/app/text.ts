@@ -11,10 +11,11 @@ export function printable(text: unknown): string {
   return String(text).replace(UNSAFE, (found) => `\\u{${found.codePointAt(0)!.toString(16)}}`);
 }
 
-/** Return what an engine has estimated; the last part of a name is its unit, as in tilt_range_deg. */
-export function estimateText(name: string, value: number | string): string {
+/** Return the title and the text of an engine's estimate; the last part of a name is its unit, as in tilt_range_deg. */
+export function estimateTexts(name: string, value: number | string): [string, string] {
   const words = name.split("_");
   const unit = words.length > 1 ? UNITS[words.at(-1)!] : undefined;
+  const title = (unit ? words.slice(0, -1) : words).join(" ");
   const text = typeof value === "number" ? `${Number(value.toPrecision(3))}` : value;
-  return unit ? `${words.slice(0, -1).join(" ")} ${text}${unit === "°" ? "" : " "}${unit}` : `${words.join(" ")} ${text}`;
+  return [`${title.charAt(0).toUpperCase()}${title.slice(1)}`, unit ? `${text}${unit === "°" ? "" : " "}${unit}` : text];
 }

@@ -10,7 +10,7 @@ export function Downloads({ job }: { job: Job }) {
     <section aria-labelledby="files-title">
       <h3 id="files-title">Files</h3>
       <ul id="files" class="files">
-        {inOrder(job.artifacts).map(({ name, size_bytes: size }) => {
+        {inOrder(job.artifacts).map(({ name, size_bytes: size, download_name: savedAs }) => {
           const { title, purpose } = filePurpose(name);
           return (
             <li key={name}>
@@ -19,7 +19,7 @@ export function Downloads({ job }: { job: Job }) {
               </a>
               <span class="size">{bytes(size)}</span>
               <span class="secondary purpose">
-                {purpose} <code>{printable(name)}</code>
+                {purpose} <code>{printable(savedAs)}</code>
               </span>
             </li>
           );

@@ -4,7 +4,7 @@ import { ApiError, errorText } from "../api/errors.ts";
 import type { Job } from "../api/types.ts";
 import { jobHref, listHref } from "../app/route.ts";
 import { jobs, loadJob } from "../app/store.ts";
-import { estimateText, printable } from "../app/text.ts";
+import { estimateTexts, printable } from "../app/text.ts";
 import { moment, shapeText, voxelSizeText } from "../format/numbers.ts";
 import { filterQuery, isFiltering, jobTitle } from "../jobs/filters.ts";
 import { filter, listed } from "../jobs/listing.ts";
@@ -128,18 +128,19 @@ function Status({ job }: { job: Job }) {
 }
 
 function Estimates({ job }: { job: Job }) {
-  const texts = Object.entries(job.estimates).map(([name, value]) => estimateText(name, value));
-  if (texts.length === 0) return null;
+  const estimates = Object.entries(job.estimates).map(([name, value]) => estimateTexts(name, value));
+  if (estimates.length === 0) return null;
   return (
     <section aria-labelledby="estimates-title">
       <h3 id="estimates-title">Determined from the tomogram</h3>
-      <p id="job-estimates" class="secondary">
-        {printable(sentence(texts.join(", ")))}
-      </p>
+      <dl id="job-estimates" class="facts">
+        {estimates.map(([title, text]) => (
+          <div key={title}>
+            <dt>{printable(title)}</dt>
+            <dd>{printable(text)}</dd>
+          </div>
+        ))}
+      </dl>
     </section>
   );
-}
-
-function sentence(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }

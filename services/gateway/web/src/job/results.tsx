@@ -67,7 +67,7 @@ function Numbers({ statistics }: { statistics: Statistics }) {
 function summary(values: readonly number[], unit: string, listed: string): string {
   const middle = median(values);
   if (middle === null) return "";
-  return [`Median ${measured(middle)} ${unit}`, listed && `of ${listed}`].filter(Boolean).join(" ");
+  return [`Median ${measured(middle)}\u00a0${unit}`, listed && `of ${listed}`].filter(Boolean).join(" ");
 }
 
 function LabelTable({ statistics }: { statistics: Statistics }) {

@@ -10,9 +10,9 @@ import { measured } from "../format/numbers.ts";
 import { minimumVolume } from "../job/settings.tsx";
 import { jobTitle } from "../jobs/filters.ts";
 import { ContrastControl } from "./contrast.tsx";
-import { lengthText } from "./geometry.ts";
 import { LabelList } from "./labels.tsx";
-import { NOTHING, PREVIEW, type ViewerModel } from "./model.ts";
+import { NOTHING, PREVIEW } from "./layers.ts";
+import type { ViewerModel } from "./model.ts";
 import type { MaskStyle } from "./overlay.ts";
 import { countText } from "./picks.ts";
 import { layerName } from "./status.ts";
@@ -75,7 +75,6 @@ function Range({ id, label, value, min, max, step, text, onChange }: RangeProps)
 
 function ImageControls({ model }: { model: ViewerModel }) {
   const { slab, sigma, invert, smoothPixels, grid } = model;
-  const nm = sigma.value * Math.min(...grid.voxelSize) / 10;
   return (
     <Group title="Tomogram">
       <ContrastControl model={model} />
@@ -86,7 +85,7 @@ function ImageControls({ model }: { model: ViewerModel }) {
         min={1}
         max={Math.min(31, Math.max(...grid.shape))}
         step={2}
-        text={slab.value === 1 ? "1" : `${slab.value} · ${lengthText((slab.value * grid.voxelSize[0]) / 10)}`}
+        text={slab.value === 1 ? "1" : `${slab.value} · ${measured(slab.value * grid.voxelSize[0])} Å`}
         onChange={(value) => (slab.value = value)}
       />
       <Range
@@ -96,7 +95,7 @@ function ImageControls({ model }: { model: ViewerModel }) {
         min={0}
         max={5}
         step={0.25}
-        text={sigma.value === 0 ? "off" : `σ ${lengthText(nm)}`}
+        text={sigma.value === 0 ? "off" : `σ ${measured(sigma.value * Math.min(...grid.voxelSize))} Å`}
         onChange={(value) => (sigma.value = value)}
       />
       <div class="control-row">
@@ -133,7 +132,7 @@ function MaskControls({ model }: { model: ViewerModel }) {
       <label class="control-select">
         <span>Shown</span>
         <select id="layer" value={model.layer.value} onChange={(event) => (chosenLayer.value = event.currentTarget.value)}>
-          {layers.map((path) => <option key={path} value={path}>{printable(layerName(path))}</option>)}
+          {layers.map((path) => <option key={path} value={path}>{printable(layerName(path, model.job.value.state))}</option>)}
           <option value={NOTHING}>None</option>
         </select>
       </label>
@@ -226,7 +225,7 @@ function PickControls({ model }: { model: ViewerModel }) {
         min={Math.min(...grid.voxelSize)}
         max={Math.max(most, pickRadius.value)}
         step={Math.min(...grid.voxelSize) / 2}
-        text={lengthText(pickRadius.value / 10)}
+        text={`${measured(pickRadius.value)} Å`}
         onChange={(value) => (pickRadius.value = value)}
       />
     </Group>

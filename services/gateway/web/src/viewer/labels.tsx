@@ -2,7 +2,8 @@
 
 import { frameLabels } from "../api/frames.ts";
 import { printable } from "../app/text.ts";
-import { type ViewerModel, PREVIEW } from "./model.ts";
+import { PREVIEW } from "./layers.ts";
+import type { ViewerModel } from "./model.ts";
 import { countLabels } from "./overlay.ts";
 import type { Rgb } from "./palette.ts";
 import { chunkKey } from "./zarr.ts";

@@ -8,16 +8,13 @@ import { type Artifact, type Job, type JobVolumes, type Triple, isFinal } from "
 import { ChunkStore } from "./chunk-store.ts";
 import { type Axis, type Camera, type Grid, clamp } from "./geometry.ts";
 import type { MaskStyle } from "./overlay.ts";
+import { NOTHING, PREVIEW } from "./layers.ts";
 import { type Rgb, labelColour } from "./palette.ts";
 import { type Picks, parsePicks } from "./picks.ts";
 import { type Limits, autoLimits } from "./tone.ts";
 import { type RootDocument, type ZarrImage, chunkBytes, decodeChunk, parseHierarchy } from "./zarr.ts";
 
 export type LargeView = Axis | "3d";
-
-/** Layers of the mask that are no file: the newest preview, and nothing. */
-export const PREVIEW = "preview";
-export const NOTHING = "none";
 
 const RETRY_MS = 2000;
 const PARALLEL = 8;

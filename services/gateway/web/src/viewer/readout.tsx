@@ -3,7 +3,9 @@
 import type { Triple } from "../api/types.ts";
 import { labelAt } from "../api/frames.ts";
 import { printable } from "../app/text.ts";
-import { PREVIEW, type ViewerModel } from "./model.ts";
+import { count } from "../format/numbers.ts";
+import { PREVIEW } from "./layers.ts";
+import type { ViewerModel } from "./model.ts";
 import { valueAt } from "./section.ts";
 import type { ZarrImage } from "./zarr.ts";
 
@@ -11,13 +13,13 @@ export function Readout({ model }: { model: ViewerModel }) {
   void model.arrivals.value;
   const voxel = model.pointer.value?.voxel ?? model.position.value;
   const [z, y, x] = voxel;
-  const nm = voxel.map((n, axis) => ((n * model.grid.voxelSize[axis]!) / 10).toFixed(1));
+  const position = voxel.map((n, axis) => count(n * model.grid.voxelSize[axis]!));
   const density = finestValue(model, model.tomogram.value, voxel);
   const score = finestValue(model, model.scores.value, voxel);
   return (
     <dl class="readout">
       <Entry name="Voxel" value={`x ${x + 1}  y ${y + 1}  z ${z + 1}`} />
-      <Entry name="Position" value={`${nm[2]}, ${nm[1]}, ${nm[0]} nm`} />
+      <Entry name="Position" value={`${position[2]}, ${position[1]}, ${position[0]} Å`} />
       {density !== undefined && <Entry name="Density" value={String(Number(density.toPrecision(4)))} />}
       <Entry name="Mask" value={labelText(model, voxel)} />
       {score !== undefined && <Entry name="Score" value={String(Math.round(score))} />}

@@ -1,7 +1,8 @@
 // What the viewer says about what it does not show. Pure.
 
 import type { Frame } from "../api/frames.ts";
-import type { Job, JobVolumes } from "../api/types.ts";
+import { type Job, type JobState, type JobVolumes, isFinal } from "../api/types.ts";
+import { PREVIEW } from "./layers.ts";
 
 /** Return sentences about why there is no tomogram or no mask; empty if both are there. */
 export function statusTexts(job: Job, volumes: JobVolumes | null, frame: Frame | null): string[] {
@@ -28,8 +29,9 @@ function completedText(volumes: JobVolumes | null): string {
   return problem ? `The mask cannot be shown. ${problem}` : "";
 }
 
-/** How the layers of a mask are called. */
-export function layerName(path: string): string {
+/** How the layers of a mask are called; what was computed before a job ended is no preview of anything. */
+export function layerName(path: string, state: JobState): string {
+  if (path === PREVIEW && isFinal(state)) return state === "completed" ? "Mask" : "Unfinished mask";
   const name = path.replace(/^labels\//, "");
   const revision = /^mask_r(\d+)$/.exec(name);
   if (revision) return `Mask, revision ${revision[1]}`;

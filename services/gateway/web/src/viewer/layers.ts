@@ -1,0 +1,3 @@
+/** Layers of the mask that are no file: the newest preview, and nothing. */
+export const PREVIEW = "preview";
+export const NOTHING = "none";
