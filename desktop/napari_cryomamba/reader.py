@@ -1,4 +1,4 @@
-"""The reader that napari calls for MRC files."""
+"""The reader that napari calls for MRC, TIFF and OME-Zarr."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from napari.utils.notifications import show_error
 
 from cryomamba.errors import CryoMambaError
+from cryomamba.volumes import images
 from napari_cryomamba.layers.tomogram import open_tomogram
 
 SUFFIXES = (".mrc", ".rec", ".map", ".st", ".ali")
@@ -18,15 +19,17 @@ PathOrPaths = str | Sequence[str]
 
 
 def is_tomogram_name(path: str) -> bool:
-    """Whether a file name is that of an MRC file, compressed or not."""
-    name = path.lower()
+    """Whether a name is that of an MRC file, compressed or not, of a TIFF file or of a Zarr folder."""
+    name = path.lower().rstrip("/\\")
+    if name.endswith((*images.SUFFIXES, *images.FOLDERS)):
+        return True
     for suffix in COMPRESSED:
         name = name.removesuffix(suffix)
     return name.endswith(SUFFIXES)
 
 
 def get_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[Any]] | None:
-    """Return the reader for MRC files, None for others."""
+    """Return the reader for tomograms, None for other files."""
     paths = [path] if isinstance(path, str) else list(path)
     return read if paths and all(is_tomogram_name(name) for name in paths) else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,8 @@ class ImageVolume:
         self.format, self.is_labels = info.format, info.is_labels
         self.voxels = voxels
         self._block = info.block or (1, y, x)
-        self._close = close
+        # A volume that a viewer drops without closing it must not keep its file open.
+        self._close = weakref.finalize(self, close or _nothing_to_close)
 
     @property
     def shape(self) -> Shape:
@@ -193,15 +195,17 @@ class ImageVolume:
 
     def close(self) -> None:
         """Close the file; closing twice is allowed."""
-        close, self._close = self._close, None
-        if close is not None:
-            close()
+        self._close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _nothing_to_close() -> None:
+    """Do nothing: an array in memory or a memory map is not closed."""
 
 
 def array_volume(voxels: Voxels, name: str, voxel_size_A: Spacing | None) -> ImageVolume:
