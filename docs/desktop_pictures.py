@@ -150,7 +150,7 @@ def measure(camera: Camera, panel: Any) -> None:  # noqa: ANN401
 
 
 def views(camera: Camera, panel: Any) -> None:  # noqa: ANN401
-    """Show orthogonal slices, and the mask in 3D."""
+    """Show orthogonal views, and the mask in 3D."""
     viewer = panel.viewer
     layer = next(iter(panel.controller.preview.overlays.values())).layer
     layer.contour = 1

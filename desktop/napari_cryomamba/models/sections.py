@@ -10,6 +10,8 @@ from cryomamba.geometry import Shape, Spacing
 AXIS_NAMES = ("z", "y", "x")
 PLANE_NAMES = ("xy", "xz", "yz")
 """By the axis that the plane is perpendicular to: z, y, x."""
+PLANE_COLORS = ("#56b4e9", "#f0e442", "#cc79a7")
+"""Of the plane's name, and of the line that shows its place in the other planes; apart also for colour-blind people."""
 
 Voxel = tuple[int, int, int]
 

@@ -27,6 +27,7 @@ from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.layers.masks import Mask, mask_of
 from napari_cryomamba.models.edits import Edit
 from napari_cryomamba.napari_types import Layer, Viewer
+from napari_cryomamba.widgets.compare import ComparePanel
 from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.export import ExportPanel
 from napari_cryomamba.widgets.layout import hbox, text_label, vbox
@@ -53,12 +54,14 @@ class MaskPanel(QScrollArea):
         threshold: ThresholdPanel,
         statistics: StatisticsPanel,
         edit: EditPanel,
+        compare: ComparePanel,
         export: ExportPanel,
     ) -> None:
         super().__init__()
         self._viewer, self._jobs, self._preview = viewer, jobs, preview
         self._results, self._preferences = results, preferences
         self._threshold, self._statistics, self._edit, self._export = threshold, statistics, edit, export
+        self._compare = compare
         self.current: Mask | None = None
         self._filling = False
         self.setWidgetResizable(True)
@@ -97,6 +100,7 @@ class MaskPanel(QScrollArea):
             ("Threshold", self._threshold, True),
             ("Measure", self._statistics, True),
             ("Edit", self._edit, False),
+            ("Compare", self._compare, False),
             ("Save && export", self._export, True),
         ):
             section = QCollapsible(title, body)
@@ -130,6 +134,7 @@ class MaskPanel(QScrollArea):
             self.refresh()
 
     def _on_edited(self, edit: Edit) -> None:
+        self._compare.refresh_difference()
         if self.current is None or not edit.added:
             return
         overlay = self._preview.overlay_of_layer(self.current.layer)
@@ -163,6 +168,7 @@ class MaskPanel(QScrollArea):
             widget.setEnabled(mask is not None)
         self._fill()
         self._edit.show_mask(mask)
+        self._compare.show_mask(mask)
         self._statistics.show_mask(mask)
         self._export.show_mask(mask, overlay)
         self._threshold.show_overlay(overlay)
