@@ -6,7 +6,8 @@ import importlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -47,11 +48,22 @@ def open_ome_zarr(location: str | Path, *, headers: Mapping[str, str] | None = N
     """
     zarr = import_optional("zarr")
     name = _name_of(location)
+    with ExitStack() as stack:
+        store = os.fspath(location) if isinstance(location, Path) else _web_store(location, headers)
+        if not isinstance(store, str):
+            stack.callback(store.close)
+        with _explained(name):
+            group = zarr.open_group(store, mode="r")
+            if "bioformats2raw.layout" in _attributes(group) and "0" in group:
+                group = group["0"]
+            return _opened(group, name, location, stack)
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn what zarr raises into an error that names the image."""
     try:
-        group = zarr.open_group(_store(location, headers), mode="r")
-        if "bioformats2raw.layout" in _attributes(group) and "0" in group:
-            group = group["0"]
-        return _opened(group, name, location)
+        yield
     except CryoMambaError:
         raise
     except _UNREADABLE as error:
@@ -61,7 +73,7 @@ def open_ome_zarr(location: str | Path, *, headers: Mapping[str, str] | None = N
         ) from error
 
 
-def _opened(group: Any, name: str, location: str | Path) -> ImageVolume:  # noqa: ANN401
+def _opened(group: Any, name: str, location: str | Path, stack: ExitStack) -> ImageVolume:  # noqa: ANN401
     attributes = _attributes(group)
     if not attributes.get("multiscales"):
         raise VolumeError(
@@ -89,6 +101,7 @@ def _opened(group: Any, name: str, location: str | Path) -> ImageVolume:  # noqa
             size_bytes=0 if isinstance(location, str) else _size(location),
             block=voxels.chunk,
         ),
+        stack.pop_all().close,
     )
 
 
@@ -143,9 +156,7 @@ class ZarrVoxels:
         return values.transpose([int(at) for at in order]).astype(self.dtype, copy=False)
 
 
-def _store(location: str | Path, headers: Mapping[str, str] | None) -> Any:  # noqa: ANN401
-    if not isinstance(location, str):
-        return os.fspath(location)
+def _web_store(location: str, headers: Mapping[str, str] | None) -> Any:  # noqa: ANN401
     # Its base class is zarr's.
     module = importlib.import_module("cryomamba.volumes.images.http_store")
     return module.HttpStore(location, headers or {})
