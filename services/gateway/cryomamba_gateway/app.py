@@ -29,6 +29,7 @@ from cryomamba_gateway.routers import (
     artifacts,
     events,
     health,
+    inputs,
     jobs,
     links,
     pages,
@@ -66,7 +67,7 @@ TAGS: Final = [
 ]
 JOB_ROUTERS: Final = [add_head_routes(module.router) for module in (jobs, events, previews, artifacts, revisions)]
 OTHER_ROUTERS: Final = [
-    add_head_routes(module.router) for module in (health, server, session, uploads, volumes, links, zarr)
+    add_head_routes(module.router) for module in (health, server, session, uploads, inputs, volumes, links, zarr)
 ]
 
 
