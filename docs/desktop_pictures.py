@@ -92,6 +92,7 @@ def session(stack: Stack, tomogram: Path) -> None:
     camera, app = Camera(viewer), panel.controller
     camera.until(lambda: app.server.usable and viewer.layers and panel.tomogram.measured, "the tomogram")
     camera.take("tomogram")
+    display(camera, panel)
 
     preview(camera, panel)
     measure(camera, panel)
@@ -105,6 +106,16 @@ def session(stack: Stack, tomogram: Path) -> None:
     camera.take("messages")
     panel.shut_down()
     viewer.close()
+
+
+def display(camera: Camera, panel: Any) -> None:  # noqa: ANN401
+    """Average sections and filter them."""
+    from napari_cryomamba.models.display import DisplayFilter
+
+    panel.viewer.cursor.position = tuple(panel.viewer.dims.point)
+    panel.controller.display.set_filter(DisplayFilter(sections=5, low_pass_A=40, high_pass_A=1500))
+    camera.take("display")
+    panel.controller.display.reset()
 
 
 def preview(camera: Camera, panel: Any) -> None:  # noqa: ANN401 (napari's own types are unknown)
@@ -139,7 +150,7 @@ def measure(camera: Camera, panel: Any) -> None:  # noqa: ANN401
 
 
 def views(camera: Camera, panel: Any) -> None:  # noqa: ANN401
-    """Show orthogonal slices, and the mask in 3D."""
+    """Show orthogonal views, and the mask in 3D."""
     viewer = panel.viewer
     layer = next(iter(panel.controller.preview.overlays.values())).layer
     layer.contour = 1

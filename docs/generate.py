@@ -102,6 +102,7 @@ def settings() -> str:
         "roots": "the home directory",
         "gateway_origins": "none",
         "gateway_hosts": "none",
+        "webhook_networks": "none",
     }
     rows = []
     for name, field in Settings.model_fields.items():

@@ -27,6 +27,7 @@ from cryomamba_cli.synth import synth
 from cryomamba_cli.threshold import threshold
 from cryomamba_cli.tokens import app as tokens
 from cryomamba_cli.upload import upload
+from cryomamba_cli.webhooks import app as webhooks
 
 SEGMENTATION: Final = "Segmentation"
 MASKS: Final = "Masks"
@@ -136,6 +137,7 @@ _add(PROGRAMS, run, "cryomamba run", "CRYOMAMBA_HOME=~/second CRYOMAMBA_GATEWAY_
 _add(ADMINISTRATION, gc, "cryomamba gc", "cryomamba gc --days 90 --yes")
 _add(ADMINISTRATION, backup, "cryomamba backup /mnt/backup/cryomamba")
 _add(ADMINISTRATION, restore, "CRYOMAMBA_HOME=/data/new cryomamba restore /mnt/backup/cryomamba")
+app.add_typer(webhooks, rich_help_panel=JOBS)
 app.add_typer(tokens, rich_help_panel=ADMINISTRATION)
 app.add_typer(keys, rich_help_panel=ADMINISTRATION)
 _add(PROGRAMS, doctor, "cryomamba doctor", "cryomamba doctor --server http://lab:8000")

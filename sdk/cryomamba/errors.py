@@ -46,6 +46,7 @@ class ErrorCode(StrEnum):
     UNKNOWN_ENGINE = "unknown_engine", "The server has no engine of this name."
     ENGINE_UNAVAILABLE = "engine_unavailable", "The engine is known but cannot run: a package is missing."
     PATH_FORBIDDEN = "path_forbidden", "The path is outside the allowed input directories."
+    URL_FORBIDDEN = "url_forbidden", "The server sends no webhooks to this URL."
     TOO_LARGE = "too_large", "The body, a header or the parameters are larger than allowed."
     VOLUME_NOT_FOUND = "volume_not_found", "There is no such file."
     VOLUME_UNREADABLE = "volume_unreadable", "The file is not an MRC file, is truncated, or has an inconsistent header."
@@ -154,6 +155,13 @@ def no_such_job(job_id: str) -> NotFoundError:
     return NotFoundError(f"There is no job '{job_id[:64]}'.", hint="Check the id; 'cryomamba jobs' lists the jobs.")
 
 
+def no_such_webhook(webhook_id: str) -> NotFoundError:
+    """Return the error for a webhook that does not exist or is not visible: the caller must not see which."""
+    return NotFoundError(
+        f"There is no webhook '{webhook_id[:64]}'.", hint="Check the id; 'cryomamba webhooks list' lists the webhooks."
+    )
+
+
 class ConflictError(CryoMambaError):
     """The current state does not allow this: a final job, a reused key, a stale attempt."""
 
@@ -197,6 +205,7 @@ _CLASSES: dict[ErrorCode, type[CryoMambaError]] = {
     ErrorCode.UNKNOWN_ENGINE: InvalidRequestError,
     ErrorCode.ENGINE_UNAVAILABLE: InvalidRequestError,
     ErrorCode.PATH_FORBIDDEN: InvalidRequestError,
+    ErrorCode.URL_FORBIDDEN: InvalidRequestError,
     ErrorCode.TOO_LARGE: InvalidRequestError,
     ErrorCode.VOLUME_NOT_FOUND: VolumeError,
     ErrorCode.VOLUME_UNREADABLE: VolumeError,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -135,6 +136,12 @@ class Settings(BaseSettings):
         description="Memory of the gateway for sections and for binned levels of volumes that are read as OME-Zarr, in "
         "bytes or with a unit.",
     )
+    webhook_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        (),
+        description="Networks that webhooks may reach besides public addresses, such as 10.1.0.0/16, separated by "
+        "commas; in these also with http and on every port.",
+    )
+    webhooks_per_owner: int = Field(16, ge=0, description="Maximum number of webhooks per owner; 0 refuses them all.")
     keep_days: float = Field(
         30.0, ge=0, description="Days after which 'cryomamba gc' deletes finished jobs and uploaded files."
     )
@@ -185,6 +192,13 @@ class Settings(BaseSettings):
     def _split_list(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip().rstrip("/").lower() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("webhook_networks", mode="before")
+    @classmethod
+    def _split_networks(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
         return value
 
     @field_validator("log", mode="after")

@@ -17,16 +17,17 @@ import zmq.asyncio
 from tests.broker.locked_bus import DEMO, FILE, LockedBus
 
 from cryomamba.access.visibility import Visibility
-from cryomamba.client import calls
+from cryomamba.client import calls, webhook_calls
 from cryomamba.client.bus_transport import BusTransport
 from cryomamba.errors import AccessError, CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError
 from cryomamba.models.files import FileRecord
 from cryomamba.models.jobs import SubmitRequest, VolumeSource
+from cryomamba.models.webhooks import WebhookRequest
 from cryomamba.volumes import inspect, write_volume
 from cryomamba.wire.envelope import EnvelopeFactory, decode, encode
 from cryomamba.wire.requests import REQUESTS
 from cryomamba.wire.trace_context import TraceContext, use_trace
-from cryomamba_broker.store import Attempt, EventLog, JobTable, Leases, Revisions, Submissions
+from cryomamba_broker.store import Attempt, Deliveries, EventLog, JobTable, Leases, Revisions, Submissions, WebhookTable
 from cryomamba_server import retention
 from cryomamba_server.uploaded_files import RECORD, VOLUME
 
@@ -49,6 +50,14 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "events.since": {"job": "JOB", "n": 0},
     "artifact.read": {"job": "JOB", "name": "mask.mrc", "offset": 0, "length": 1},
     "preview.get": {"job": "JOB"},
+    "webhook.create": {"url": "https://example.org/"},
+    "webhook.get": {"webhook": "JOB"},
+    "webhook.list": {},
+    "webhook.delete": {"webhook": "JOB"},
+    "webhook.test": {"webhook": "JOB"},
+    "webhook.deliveries": {"webhook": "JOB"},
+    "delivery.claim": {"wait_s": 0},
+    "delivery.settle": {"delivery": "JOB", "claim": 1, "outcome": "delivered"},
     "worker.hello": {"worker": "w", "host": "h", "pid": 1, "version": "0", "engines": []},
     "worker.status": {
         "worker": "w",
@@ -65,7 +74,8 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "job.fail": {"job": "JOB", **WORKER, "error": ERROR},
     "job.release": {"job": "JOB", **WORKER},
 }
-ABOUT_NO_JOB = {"ping", "server.info", "job.list"}
+ABOUT_NO_JOB = {"ping", "server.info", "job.list", "webhook.create", "webhook.list"}
+ABOUT_WEBHOOKS = ("webhook.get", "webhook.delete", "webhook.test", "webhook.deliveries")
 
 
 async def outcome(caller: BusTransport, type_: str, job_id: str, visibility: Visibility) -> tuple[ErrorCode, str] | str:
@@ -103,6 +113,31 @@ async def test_a_job_of_another_owner_does_not_exist(bus: LockedBus) -> None:
             assert found == await outcome(caller, type_, NEVER, visibility), type_
             assert found[0] in {ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN}, type_
     assert await bus.ada.call(calls.get_job(before.job_id)) == before
+
+
+async def test_a_webhook_of_another_owner_does_not_exist(bus: LockedBus) -> None:
+    """No request finds it; that of an administrator, who gets all jobs, is hidden from its owner's other keys too."""
+    own = await bus.ada.call(webhook_calls.create_webhook(WebhookRequest(url="https://example.org/")))
+    ada = WebhookRequest(url="https://example.org/", owner="ada")
+    everyones = await bus.admin.call(webhook_calls.create_webhook(ada))
+    assert (own.owner, own.everything, everyones.owner, everyones.everything) == ("ada", False, "ada", True)
+    hidden = [(bus.bob, own), (bus.admin.on_behalf_of(Visibility.of("bob")), own), (bus.ada, everyones)]
+    for caller, webhook in hidden:
+        for type_ in ABOUT_WEBHOOKS:
+            found = await outcome(caller, type_, webhook.webhook_id, caller.visibility)
+            assert found == await outcome(caller, type_, NEVER, caller.visibility), type_
+            assert found[0] is ErrorCode.NOT_FOUND, type_
+        listed = await caller.call(webhook_calls.list_webhooks())
+        assert webhook.webhook_id not in {one.webhook_id for one in listed.webhooks}
+    assert [one.webhook_id for one in (await bus.ada.call(webhook_calls.list_webhooks())).webhooks] == [own.webhook_id]
+    assert len((await bus.admin.call(webhook_calls.list_webhooks())).webhooks) == 2
+
+
+async def test_only_a_gateway_delivers_messages(bus: LockedBus) -> None:
+    """They are signed and of all owners, so a client gets none, and a gateway none on behalf of one owner."""
+    for caller in (bus.ada, bus.worker, bus.admin.on_behalf_of(Visibility.of("ada"))):
+        for type_ in ("delivery.claim", "delivery.settle"):
+            assert (await outcome(caller, type_, NEVER, caller.visibility))[0] is ErrorCode.FORBIDDEN
 
 
 async def test_a_key_acts_for_its_own_owner_alone(bus: LockedBus) -> None:
@@ -150,6 +185,12 @@ INTERNAL = {
     "EventLog.append": "writes, for a row that was found before",
     "EventLog.history": "of a row that was found before",
     "EventLog.last": "a number alone",
+    "Deliveries.queue_end": "of the job whose event is appended, to those who may see it",
+    "Deliveries.claim": "for gateways, who deliver to all owners",
+    "Deliveries.release": "for gateways, who deliver to all owners",
+    "Deliveries.settle": "for gateways, who deliver to all owners",
+    "Deliveries.next_due_s": "a number alone",
+    "Deliveries.waiting": "numbers alone",
     "JobTable.record": "of a row that was found before",
     "Submissions.reserved": "a number alone",
     "Leases.claim": "for workers, who run jobs of all owners",
@@ -165,7 +206,7 @@ INTERNAL = {
     "method",
     [
         pytest.param(function, id=f"{owner.__name__}.{name}")
-        for owner in (JobTable, Submissions, Revisions, EventLog, Leases)
+        for owner in (JobTable, Submissions, Revisions, EventLog, Leases, WebhookTable, Deliveries)
         for name, function in getmembers(owner, isfunction)
         if not name.startswith("_") and f"{owner.__name__}.{name}" not in INTERNAL
     ],

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import zmq
 
@@ -14,6 +19,8 @@ from cryomamba.settings import Settings
 from cryomamba_broker.server import Broker
 from cryomamba_broker.sockets import bind
 
+# Linux's TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, and TCP_USER_TIMEOUT.
+TCP_OPTIONS = 4, 5, 6, 18
 StartBroker = Callable[..., Awaitable[Broker]]
 
 
@@ -52,3 +59,19 @@ async def test_an_address_that_others_reach_is_refused(start_broker: StartBroker
     """A bus without keys is bound to loopback addresses only."""
     with pytest.raises(InvalidRequestError, match="CRYOMAMBA_BUS_JOBS"):
         await start_broker(bus_jobs=endpoint)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at options of Linux")
+async def test_a_peer_that_is_gone_without_a_word_is_found_by_the_system(broker: Broker) -> None:
+    """The system probes each accepted connection after a silence, and gives up when its data is not acknowledged."""
+    host, _, port = broker.endpoints.events.removeprefix("tcp://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    await reader.readexactly(10)
+    mine = writer.get_extra_info("sockname")
+    (accepted,) = (one for one in psutil.Process().net_connections("tcp") if one.raddr == mine)
+    with socket.socket(fileno=os.dup(accepted.fd)) as peer:
+        assert peer.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        silence, pause, probes, unacknowledged_ms = (peer.getsockopt(socket.IPPROTO_TCP, one) for one in TCP_OPTIONS)
+    assert silence + pause * probes <= 15
+    assert unacknowledged_ms == 30_000
+    writer.close()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtGui import QAction, QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QMenu
 from scipy import ndimage
 
@@ -23,6 +23,7 @@ from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.layers.filaments import path_segments
 from napari_cryomamba.layers.picks import show_picks
 from napari_cryomamba.layers.tomogram import source_of
+from napari_cryomamba.models.sections import PLANE_COLORS, PLANE_NAMES
 from napari_cryomamba.models.world_coordinates import Placement
 from napari_cryomamba.widgets import CryoMambaWidget
 from napari_cryomamba.window import open_window
@@ -96,16 +97,25 @@ def test_napari_offers_panel_and_samples(window: tuple[Any, CryoMambaWidget], ho
     viewer.layers.clear()
 
 
-def test_orthogonal_slices_show_the_same_point(opened: tuple[Any, CryoMambaWidget]) -> None:
+@pytest.fixture
+def orthogonal(opened: tuple[Any, CryoMambaWidget]) -> Iterator[Any]:
+    """The orthogonal views of the window, laid out."""
+    _viewer, panel = opened
+    actions(panel.menu)["Orthogonal views"].trigger()
+    settle()
+    yield panel.orthogonal
+    if panel.orthogonal is not None:
+        actions(panel.menu)["Orthogonal views"].trigger()
+    settle()
+
+
+def test_orthogonal_views_show_the_same_point(opened: tuple[Any, CryoMambaWidget], orthogonal: Any) -> None:
     """Three canvases share data, looks and position; closing them leaves nothing behind."""
     viewer, panel = opened
     image = viewer.layers[0]
     labels = viewer.add_labels(np.zeros((48, 96, 96), np.uint8), scale=image.scale, units=image.units, name="mask")
-    action = actions(panel.menu)["Orthogonal slices"]
-    action.trigger()
-    views = panel.orthogonal
-    first = views.planes[0].model
-    assert [plane.model.dims.order for plane in views.planes] == [(1, 0, 2), (2, 1, 0)]
+    first = orthogonal.planes[0].model
+    assert [plane.model.dims.order for plane in orthogonal.planes] == [(1, 0, 2), (2, 1, 0)]
     assert first.layers["mask"].data is labels.data
     viewer.dims.set_current_step(0, 17)
     assert first.dims.current_step[0] == 17
@@ -118,14 +128,153 @@ def test_orthogonal_slices_show_the_same_point(opened: tuple[Any, CryoMambaWidge
     fresh = np.ones((48, 96, 96), np.uint8)
     labels.data = fresh
     assert first.layers["mask"].data is fresh
+    panel.controller.display.change_sections(4)
+    assert first.layers["vesicles.mrc"].data is image.data
+    panel.controller.display.reset()
     viewer.layers.remove(labels)
     assert [layer.name for layer in first.layers] == ["vesicles.mrc"]
     docks = len(viewer.window.dock_widgets)
-    action.trigger()
+    text = viewer.canvas.overlays.text
+    assert (text.text, text.visible) == ("xy", True)
+    actions(panel.menu)["Orthogonal views"].trigger()
     settle()
     assert panel.orthogonal is None
     assert len(viewer.window.dock_widgets) == docks - 1
+    assert (text.text, text.visible) == ("", False)
     viewer.dims.set_current_step(0, 3)
+
+
+def canvas_pixels(qt_viewer: Any) -> Any:
+    """Return the pixels of a canvas, as 0 to 255."""
+    settle()
+    return np.asarray(qt_viewer.screenshot(flash=False))[..., :3].astype(int)
+
+
+def near(pixels: Any, color: str) -> Any:
+    """Return where pixels have the hue of a colour ``#rrggbb``."""
+    wanted = np.array([int(color[at : at + 2], 16) for at in (1, 3, 5)], float)
+    hue = pixels - pixels.mean(axis=-1, keepdims=True)
+    aim = wanted - wanted.mean()
+    along = hue @ aim / np.linalg.norm(aim)
+    across = np.linalg.norm(hue - along[..., None] * aim / np.linalg.norm(aim), axis=-1)
+    return (along > 25) & (across < 0.35 * along)
+
+
+def test_planes_have_names_crosshair_and_one_zoom(opened: tuple[Any, CryoMambaWidget], orthogonal: Any) -> None:
+    """Each canvas draws its name and, in the colours of the other two planes, lines where these cut it."""
+    viewer, _ = opened
+    viewer.dims.point = (1.3 * 20, 1.3 * 30, 1.3 * 70)
+    canvases = [viewer.window._qt_viewer, *(plane.canvas for plane in orthogonal.planes)]
+    for view, qt_viewer in zip(orthogonal.views, canvases, strict=True):
+        pixels = canvas_pixels(qt_viewer)
+        rows, columns = view.model.dims.displayed
+        camera, middle = view.model.scene.camera, np.array(pixels.shape[:2]) / 2
+        for axis, line in ((rows, 0), (columns, 1)):
+            found = np.argwhere(near(pixels, PLANE_COLORS[axis]))[:, line]
+            centre = camera.center[-2:][line]
+            expected = middle[line] + (viewer.dims.point[axis] - centre) * camera.zoom
+            counts = np.bincount(found, minlength=pixels.shape[line])
+            assert abs(int(counts.argmax()) - expected) < 2.5
+            assert counts.max() > 40
+        corner = near(pixels, PLANE_COLORS[view.axis])[:40, :60]
+        assert corner.sum() > 5
+        assert view.model.canvas.overlays.text.text == PLANE_NAMES[view.axis]
+    viewer.scene.camera.zoom *= 1.7
+    assert len({round(view.model.scene.camera.zoom, 6) for view in orthogonal.views}) == 1
+    orthogonal.planes[1].model.scene.camera.center = (0.0, 25.0, 12.0)
+    assert viewer.scene.camera.center[-2] == pytest.approx(25.0)
+    assert orthogonal.planes[0].model.scene.camera.center[-2] == pytest.approx(12.0)
+
+
+def click(qt_viewer: Any, at: tuple[int, int]) -> None:
+    """Click with the left button at a pixel (row, column) of a canvas."""
+    canvas = qt_viewer.canvas._scene_canvas
+    place = (at[1], at[0])
+    canvas.events.mouse_move(pos=place, modifiers=(), button=None, native=QEvent(QEvent.Type.MouseMove))
+    press = canvas.events.mouse_press(pos=place, modifiers=(), button=1, native=QEvent(QEvent.Type.MouseButtonPress))
+    canvas.events.mouse_release(
+        pos=place, modifiers=(), button=1, press_event=press, native=QEvent(QEvent.Type.MouseButtonRelease)
+    )
+
+
+def test_a_click_centres_all_planes(opened: tuple[Any, CryoMambaWidget], orthogonal: Any) -> None:
+    """A click in a canvas moves all three there; in the main canvas a tool keeps its clicks."""
+    viewer, _ = opened
+    plane = orthogonal.planes[0]
+    canvas_pixels(plane.canvas)
+    camera, middle = plane.model.scene.camera, np.array(plane.model.canvas.size) / 2
+    pixel = (int(middle[0]) + 20, int(middle[1]) - 50)
+    click(plane.canvas, pixel)
+    z, _, x = viewer.dims.point
+    assert z == pytest.approx(camera.center[-2] + 20 / camera.zoom, abs=1.5 / camera.zoom)
+    assert x == pytest.approx(camera.center[-1] - 50 / camera.zoom, abs=1.5 / camera.zoom)
+    labels = viewer.add_labels(np.zeros((48, 96, 96), np.uint8), scale=(1.3,) * 3, units=("nm",) * 3)
+    labels.mode = "pick"
+    before = viewer.dims.point
+    middle = np.array(viewer.canvas.size) // 2
+    click(viewer.window._qt_viewer, (int(middle[0]), int(middle[1]) + 40))
+    assert viewer.dims.point == before
+    labels.mode = "pan_zoom"
+    click(viewer.window._qt_viewer, (int(middle[0]), int(middle[1]) + 40))
+    assert viewer.dims.point != before
+
+
+def test_y_points_up_by_choice(opened: tuple[Any, CryoMambaWidget], orthogonal: Any) -> None:
+    """The entry of the menu turns all canvases over, and is kept in the settings."""
+    viewer, panel = opened
+    entry = actions(panel.menu)["y axis up"]
+    down = canvas_pixels(viewer.window._qt_viewer)
+    entry.trigger()
+    try:
+        up = canvas_pixels(viewer.window._qt_viewer)
+        middle = slice(down.shape[0] // 3, -down.shape[0] // 3), slice(down.shape[1] // 3, -down.shape[1] // 3)
+        flipped = down[::-1]
+        assert np.corrcoef(up[middle].ravel(), flipped[middle].ravel())[0, 1] > 0.5
+        assert np.corrcoef(up[middle].ravel(), down[middle].ravel())[0, 1] < 0.5
+        assert {str(view.model.scene.camera.orientation[1]) for view in orthogonal.views} == {"up"}
+        assert panel.controller.preferences.file.load().y_up
+    finally:
+        entry.trigger()
+    assert not panel.controller.preferences.values.y_up
+
+
+def test_no_shortcut_is_taken_twice(opened: tuple[Any, CryoMambaWidget]) -> None:
+    """A key that two entries of the menus have would do nothing."""
+    viewer, _ = opened
+    window = viewer.window._qt_window
+    taken: dict[str, list[str]] = {}
+    for action in window.findChildren(QAction):
+        for key in action.shortcuts():
+            taken.setdefault(key.toString(), []).append(action.text())
+    assert not {key: names for key, names in taken.items() if len(set(names)) > 1}
+
+
+def test_the_display_changes_what_is_drawn(opened: tuple[Any, CryoMambaWidget]) -> None:
+    """Pixels of the canvas lose their noise with a filter, exchange black and white, and are as before after reset."""
+    viewer, panel = opened
+    menu = actions(panel.menu)
+
+    def canvas() -> Any:
+        settle()
+        return np.asarray(viewer.screenshot(canvas_only=True, flash=False))[..., 0].astype(float)
+
+    def noise(pixels: Any) -> float:
+        middle = pixels[pixels.shape[0] // 3 : -pixels.shape[0] // 3, pixels.shape[1] // 3 : -pixels.shape[1] // 3]
+        return float(np.abs(np.diff(middle, axis=1)).mean())
+
+    before = canvas()
+    for name in ("Average more sections", "Low-pass"):
+        menu[name].trigger()
+    assert noise(canvas()) < noise(before) / 2
+    menu["Reset display"].trigger()
+    np.testing.assert_array_equal(canvas(), before)
+    menu["Invert"].trigger()
+    inverted = canvas()
+    inside = before != inverted
+    assert inside.mean() > 0.3
+    np.testing.assert_allclose((before + inverted)[inside], 255, atol=2)
+    menu["Reset display"].trigger()
+    np.testing.assert_array_equal(canvas(), before)
 
 
 def test_views_and_reset(opened: tuple[Any, CryoMambaWidget]) -> None:

@@ -38,6 +38,7 @@ from cryomamba.wire.preview import encode_frame
 from cryomamba.wire.requests import Claim, Claimed, Fail, Finish, ProgressReport, WorkerHello
 from cryomamba.wire.topics import preview_topic
 from cryomamba.wire.webframe import SUBPROTOCOL
+from cryomamba_broker.delivery_policy import DeliveryPolicy
 from cryomamba_broker.server import Broker
 from cryomamba_gateway.server import serve
 from cryomamba_server.signing import UrlSigner
@@ -210,6 +211,7 @@ class Services:
             bus_preview_out=ANY_PORT,
             bus_events=ANY_PORT,
         )
+        self.delivery_policy: DeliveryPolicy | None = None
         self._stack = stack
         self._broker: Broker | None = None
         self.url = ""
@@ -221,7 +223,7 @@ class Services:
         return self._broker
 
     async def start_broker(self) -> Broker:
-        self._broker = Broker(self.settings)
+        self._broker = Broker(self.settings, delivery_policy=self.delivery_policy)
         return await self._broker.__aenter__()
 
     async def stop_broker(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 
 from cryomamba.errors import ErrorCode
+from cryomamba.models.webhooks import SIGNED_HEADERS
 from cryomamba.settings import Settings
 from cryomamba_gateway.app import create_app
 from cryomamba_gateway.errors import STATUS
@@ -92,7 +93,7 @@ def test_a_choice_is_of_named_closed_models(schema: dict[str, Any]) -> None:
 def test_what_is_always_sent_is_required_and_nothing_has_a_default(schema: dict[str, Any]) -> None:
     """Fields of responses are all required; a default would make one of a request mandatory in some clients."""
     models = schema["components"]["schemas"]
-    requests = {"JobRequest", "PreviewOptions", "ThresholdBody", "UploadRequest", *REQUESTS}
+    requests = {"JobRequest", "PreviewOptions", "ThresholdBody", "UploadRequest", "WebhookBody", *REQUESTS}
     for name, model in models.items():
         properties = model.get("properties", {})
         assert not any("default" in value for value in properties.values()), name
@@ -129,7 +130,7 @@ def test_names_of_the_first_documentation_are_marked(schema: dict[str, Any]) -> 
 def test_every_body_is_typed_and_has_examples(schema: dict[str, Any]) -> None:
     """Requests have their own models, never a bare object."""
     bodies = [(name, op["requestBody"]) for name, op in operations(schema) if "requestBody" in op]
-    assert len(bodies) == 8
+    assert len(bodies) == 9
     raw = [name for name, body in bodies if "application/octet-stream" in body["content"]]
     assert raw == ["put /v1/uploads/{upload_id}/part/{index}", "put /v1/files", "put /v1/files/{file_id}"]
     for name, body in bodies:
@@ -140,15 +141,29 @@ def test_every_body_is_typed_and_has_examples(schema: dict[str, Any]) -> None:
         assert "$ref" in str(content["schema"]), name
 
 
+def test_messages_to_webhooks_are_described(schema: dict[str, Any]) -> None:
+    """Each with its body, the three signed headers, and what the receiver's answers mean."""
+    assert set(schema["webhooks"]) == {"jobEnded", "webhookTest"}
+    for name, methods in schema["webhooks"].items():
+        operation = methods["post"]
+        assert operation["operationId"] == name
+        assert {one["name"] for one in operation["parameters"]} == set(SIGNED_HEADERS)
+        model = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        assert set(schema["components"]["schemas"][model]["required"]) == {"type", "timestamp", "data"}
+        assert set(operation["responses"]) == {"204", "2XX", "410", "default"}
+
+
 def test_examples_of_requests_are_valid(schema: dict[str, Any]) -> None:
     """Each is accepted by its model."""
-    from cryomamba_gateway.examples import FOCUS, SUBMIT
-    from cryomamba_gateway.models import FocusBody, JobRequest
+    from cryomamba_gateway.examples import FOCUS, SUBMIT, WEBHOOK
+    from cryomamba_gateway.models import FocusBody, JobRequest, WebhookBody
 
     for example in SUBMIT.values():
         JobRequest.model_validate(example["value"])
     for example in FOCUS.values():
         FocusBody.model_validate(example["value"])
+    for example in WEBHOOK.values():
+        WebhookBody.model_validate(example["value"])
 
 
 def test_nothing_of_this_machine_is_in_it(schema: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import QObject
 
 from napari_cryomamba.app.autosave import Autosave
+from napari_cryomamba.app.display import DisplayController
 from napari_cryomamba.app.downloads import Downloads
 from napari_cryomamba.app.edits import Edits
 from napari_cryomamba.app.focus import Focus
@@ -49,6 +50,7 @@ class AppController(QObject):
             viewer, self.preview, self.tasks, self.notifications, self.preferences, self
         )
         self.sections = Sections(viewer, self)
+        self.display = DisplayController(viewer, self.sections, self.tasks, self)
         bridge = self.server.bridge
         self.downloads = Downloads(self.jobs, bridge, self.notifications, folder / "masks", self)
         self.results = Results(
@@ -98,6 +100,7 @@ class AppController(QObject):
         keep = bool(self.edits.unsaved()) and not discard_edits
         self.edits.close()
         self.focus.close()
+        self.display.close()
         self.sections.close()
         self.large_volumes.close()
         self.tomograms.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,36 @@ from napari_cryomamba.models.sections import Position, axis_range
 from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
 
 
-class Sections(QObject):
-    """Keeps the steps of a viewer's sliders equal to the sections of the tomogram that is shown. For the GUI thread.
+class SectionSteps:
+    """Keeps the steps of a viewer's sliders equal to the sections of a tomogram.
 
     napari itself takes the extent of all layers and the smallest voxel among them, so with two tomograms a step is not
     a section.
+    """
+
+    def __init__(self, viewer: Viewer, tomogram: Callable[[], Layer]) -> None:
+        self._viewer, self._tomogram = viewer, tomogram
+        self._setting = False
+        viewer.dims.events.range.connect(self.apply)
+
+    def apply(self, _event: object = None) -> None:
+        """Set the ranges of the sliders, if they are others."""
+        dims, layer = self._viewer.dims, self._tomogram()
+        if self._setting or layer is None or dims.ndim < 3:
+            return
+        wanted = (*dims.range[:-3], *section_ranges(layer))
+        if tuple(map(tuple, dims.range)) != wanted:
+            self._setting = True
+            dims.range = wanted
+            self._setting = False
+
+    def close(self) -> None:
+        """Disconnect from the viewer."""
+        self._viewer.dims.events.range.disconnect(self.apply)
+
+
+class Sections(QObject):
+    """Steps through the sections of the tomogram that is shown. For the GUI thread; :meth:`close` it.
 
     Signals
     -------
@@ -34,13 +60,13 @@ class Sections(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._shown: Layer = None
-        self._setting = False
         self._cursor: tuple[float, ...] = ()
+        self._plane: int | None = None
+        self._steps = SectionSteps(viewer, lambda: self._shown)
         layers = viewer.layers
         layers.events.inserted.connect(self._on_inserted)
         layers.events.removed.connect(self._on_layers)
         layers.selection.events.active.connect(self._on_layers)
-        viewer.dims.events.range.connect(self._on_range)
         viewer.dims.events.point.connect(self._on_change)
         viewer.dims.events.order.connect(self._on_change)
         viewer.cursor.events.position.connect(self._on_cursor)
@@ -51,10 +77,14 @@ class Sections(QObject):
         self._on_layers()
 
     @property
+    def tomogram(self) -> Layer:
+        """The layer of the tomogram that is shown, or None."""
+        return self._shown
+
+    @property
     def axis(self) -> int:
         """The axis, z 0 to x 2, that the shown section is perpendicular to."""
-        order: tuple[int, ...] = self._viewer.dims.order[-3:]
-        return order[0] - min(order) if len(order) == 3 else 0
+        return cut_axis(self._viewer)
 
     def next(self, _viewer: object = None) -> None:
         """Show the next section."""
@@ -71,9 +101,17 @@ class Sections(QObject):
             axis = dims.order[-3]
             dims.set_current_step(axis, dims.current_step[axis] + count)
 
-    def point_at(self, world: tuple[float, ...]) -> None:
-        """Take a place in nm (z, y, x), of another canvas of the same viewer, for that of the cursor."""
-        self._cursor = world
+    def point_at(self, world: tuple[float, ...], axis: int | None = None) -> None:
+        """Set the place of the cursor.
+
+        Parameters
+        ----------
+        world : tuple of float
+            In nm (…, z, y, x).
+        axis : int, optional
+            That the section under the cursor is perpendicular to, if it is not that of the main canvas.
+        """
+        self._cursor, self._plane = world, axis
         self.changed.emit()
 
     def position(self) -> Position | None:
@@ -81,14 +119,15 @@ class Sections(QObject):
         layer, dims = self._shown, self._viewer.dims
         if layer is None or dims.ndim < 3:
             return None
+        axis = self.axis if self._plane is None else self._plane
         world = np.array(dims.point[-3:], float)
         if len(self._cursor) >= 3:
             world[:] = self._cursor[-3:]
-            world[self.axis] = dims.point[-3:][self.axis]
+            world[axis] = dims.point[-3:][axis]
         z, y, x = (int(at) for at in np.round(layer.world_to_data(world)))
         return Position(
             shape=tuple(layer.data.shape),
-            axis=self.axis,
+            axis=axis,
             voxel=(z, y, x),
             nm=_spacing(world),
             density=_density(layer.data, (z, y, x)),
@@ -102,21 +141,10 @@ class Sections(QObject):
         layer = active_tomogram(self._viewer)
         changed = layer is not self._shown
         self._shown = layer
-        self._on_range()
+        self._steps.apply()
         if changed:
             self.tomogram_changed.emit()
         self.changed.emit()
-
-    def _on_range(self, _event: object = None) -> None:
-        dims, layer = self._viewer.dims, self._shown
-        if self._setting or layer is None or layer not in self._viewer.layers or dims.ndim < 3:
-            return
-        ranges = section_ranges(layer)
-        wanted = (*dims.range[:-3], *ranges)
-        if tuple(map(tuple, dims.range)) != wanted:
-            self._setting = True
-            dims.range = wanted
-            self._setting = False
 
     def _on_change(self, _event: object = None) -> None:
         self.changed.emit()
@@ -130,7 +158,7 @@ class Sections(QObject):
         viewer.layers.events.inserted.disconnect(self._on_inserted)
         viewer.layers.events.removed.disconnect(self._on_layers)
         viewer.layers.selection.events.active.disconnect(self._on_layers)
-        viewer.dims.events.range.disconnect(self._on_range)
+        self._steps.close()
         viewer.dims.events.point.disconnect(self._on_change)
         viewer.dims.events.order.disconnect(self._on_change)
         viewer.cursor.events.position.disconnect(self._on_cursor)
@@ -138,6 +166,12 @@ class Sections(QObject):
             viewer.bind_key(key, None)
         for layer in viewer.layers:
             layer.events.visible.disconnect(self._on_layers)
+
+
+def cut_axis(viewer: Viewer) -> int:
+    """Return the axis, z 0 to x 2, that the section of a viewer is perpendicular to."""
+    order: tuple[int, ...] = viewer.dims.order[-3:]
+    return order[0] - min(order) if len(order) == 3 else 0
 
 
 def section_ranges(layer: Layer) -> tuple[tuple[float, float, float], ...]:

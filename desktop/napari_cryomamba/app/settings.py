@@ -33,6 +33,8 @@ class DesktopSettings(BaseModel):
         Of a new overlay.
     contour : int
         Width of the outlines in pixels; 0 for filled labels.
+    y_up : bool
+        Whether the y axis points up, as in 3dmod.
     show_all_jobs : bool
         Whether the table shows other people's jobs.
     my_jobs, hidden_jobs : list of str
@@ -55,6 +57,7 @@ class DesktopSettings(BaseModel):
     preview_interval_s: float = Field(1.0, ge=0.05, le=60)
     opacity: float = Field(0.6, ge=0, le=1)
     contour: int = Field(0, ge=0, le=20)
+    y_up: bool = False
     show_all_jobs: bool = False
     my_jobs: list[str] = []
     hidden_jobs: list[str] = []

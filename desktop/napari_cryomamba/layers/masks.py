@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.file_names import split_result_name
-from cryomamba.geometry import Spacing
+from cryomamba.geometry import Shape, Spacing
 from cryomamba.volumes import HeaderFields
 from napari_cryomamba.layers.overlay import Overlay
 from napari_cryomamba.layers.tomogram import Array, source_of
-from napari_cryomamba.models.components import Edit
 from napari_cryomamba.models.palette import PALETTE_KEY, Palette
 from napari_cryomamba.models.world_coordinates import NM_PER_A
 from napari_cryomamba.napari_types import Layer
@@ -80,6 +83,8 @@ class Mask:
             raise InvalidRequestError(self.not_ready.reason, hint=self.not_ready.hint)
 
 
+# Labels that show something about a mask, and are none themselves.
+AUXILIARY_KEY = "cryomamba_auxiliary"
 PREVIEW = NotReady("The mask is still a coarse preview.", "Wait until the job is complete, then try again.")
 TEMPORARY = NotReady("A new threshold is being previewed.", "Apply or discard it, then try again.")
 
@@ -87,6 +92,8 @@ TEMPORARY = NotReady("A new threshold is being previewed.", "Apply or discard it
 def mask_of(layer: Layer, overlay: Overlay | None) -> Mask | None:
     """Return the mask that a layer shows; None if it is no Labels layer with three axes."""
     if layer is None or layer._type_string != "labels" or layer.ndim != 3:  # noqa: SLF001 (napari's own word for it)
+        return None
+    if AUXILIARY_KEY in layer.metadata:
         return None
     source = source_of(layer)
     if overlay is not None:
@@ -113,7 +120,30 @@ def palette_of(layer: Layer) -> Palette:
     return palette
 
 
-def apply_edit(layer: Layer, edit: Edit) -> None:
-    """Change the voxels of an edit through napari's own history, so that Ctrl-Z undoes it."""
-    if len(edit):
-        layer.data_setitem(edit.indices, edit.labels)
+def voxel_under(layer: Layer, position: Any, direction: Any, displayed: Sequence[int]) -> Shape | None:  # noqa: ANN401
+    """Return the voxel (z, y, x) of a mask under the mouse; in 3D the first labelled one along the line of sight.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+    position, direction : array-like
+        World position of the mouse, and direction of view.
+    displayed : sequence of int
+        The axes that are displayed.
+    """
+    if len(displayed) == 2:
+        return _rounded(layer.world_to_data(np.asarray(position, float)[-3:]))
+    begin, end = layer.get_ray_intersections(position, direction, list(displayed), world=True)
+    if begin is None:
+        return None
+    step = np.asarray(end, float) - begin
+    count = max(int(2 * np.abs(step).max()), 1)
+    along = np.round(begin + np.linspace(0, 1, count + 1)[:, None] * step).astype(int)
+    along = along[((along >= 0) & (along < layer.data.shape)).all(axis=1)]
+    hit = np.flatnonzero(np.asarray(layer.data[tuple(along.T)]))
+    return _rounded(along[hit[0]]) if hit.size else None
+
+
+def _rounded(position: Any) -> Shape:  # noqa: ANN401
+    z, y, x = (round(float(value)) for value in position)
+    return z, y, x

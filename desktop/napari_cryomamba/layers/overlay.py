@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,13 @@ class Overlay:
         from napari.utils.colormaps import DirectLabelColormap
 
         self.layer.colormap = DirectLabelColormap(color_dict=self.palette.color_dict(self._colored))
+
+    def add_labels(self, labels: Iterable[int]) -> None:
+        """Give labels that an edit has made names and colours of their own."""
+        fresh = set(labels)
+        self.palette.add_names({label: f"label {label}" for label in fresh})
+        self._colored |= fresh
+        self.recolor()
 
     def remove(self) -> None:
         """Take the layer out of the viewer."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.printable import printable
 from cryomamba.volumes import LabelVolume, Volume, open_volume, result_kind
+from napari_cryomamba.models.display import contrast_limits
 from napari_cryomamba.models.indexing import full_index
 from napari_cryomamba.models.source import Source
 from napari_cryomamba.models.world_coordinates import Placement
@@ -22,8 +23,6 @@ from napari_cryomamba.napari_types import Layer
 METADATA_KEY = "cryomamba"
 _SAMPLE_CHUNKS = 24
 _SAMPLE_PER_CHUNK = 20_000
-_CONTRAST_PERCENT = (0.5, 99.5)
-_FLAT_MARGIN = 1e-6
 
 Array = npt.NDArray[Any]
 
@@ -134,18 +133,8 @@ def contrast_of(volume: Volume) -> tuple[float, float]:
     for chunk in volume.chunks(every=every):
         # An odd step does not sample the same columns of rows of even length.
         step = max(chunk.size // _SAMPLE_PER_CHUNK, 1) | 1
-        # In 64 bits, numbers near the largest of 32 bits can be interpolated between.
-        parts.append(chunk[::step].astype(np.float64))
-    sample = np.concatenate(parts)
-    sample = sample[np.isfinite(sample)]
-    if not sample.size:
-        return 0.0, 1.0
-    low, high = (float(value) for value in np.percentile(sample, _CONTRAST_PERCENT))
-    if high > low:
-        return low, high
-    # Half a unit on either side, or more where the numbers of 32 bits are farther apart.
-    margin = max(0.5, abs(low) * _FLAT_MARGIN)
-    return low - margin, low + margin
+        parts.append(chunk[::step])
+    return contrast_limits(np.concatenate(parts))
 
 
 def source_of(layer: Layer) -> Source | None:

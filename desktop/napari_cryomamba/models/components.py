@@ -1,4 +1,4 @@
-"""The table of labels and connected components, and edits of a mask; :mod:`cryomamba.masks` does the work."""
+"""The table of labels and connected components; :mod:`cryomamba.masks` does the work."""
 
 from __future__ import annotations
 
@@ -6,23 +6,46 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from cryomamba.errors import InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
-from cryomamba.masks import clean
+from cryomamba.masks.editing.component import Component, component_in_box
 from cryomamba.masks.measure import InstanceSummary, LabelSummary, Measurements, measure
 from cryomamba.masks.slabs import LabelSource
 from napari_cryomamba.models.world_coordinates import NM_PER_A
 
 COLUMNS = ("Label", "Name", "Component", "Voxels", "Volume nm³", "Surface nm²", "Thickness nm", "z nm", "y nm", "x nm")
 ROWS_MAX = 2000
-_EDIT_VOXELS_MAX = 1 << 25
 
 Array = npt.NDArray[Any]
 Progress = Callable[[float], None]
 Cell = int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What finds a component in its mask again: label, bounding box and size."""
+
+    label: int
+    start: Shape
+    stop: Shape
+    voxels: int
+
+    @classmethod
+    def of(cls, component: Component) -> Place:
+        """Return the place of a component."""
+        z, y, x = (part.stop for part in component.box)
+        return cls(component.label, component.start, (z, y, x), component.voxels)
+
+    def find(self, mask: Array) -> Component:
+        """Return the component.
+
+        Raises
+        ------
+        NotFoundError
+            The mask was changed there.
+        """
+        return component_in_box(mask, self.label, self.start, self.stop, self.voxels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +58,13 @@ class Row:
         In the order of :data:`COLUMNS`; an empty text if a number is unknown.
     centre_nm : tuple of float or None
         Centre of mass (z, y, x) from the centre of the tomogram's first voxel.
+    place : Place or None
+        Where the component is; None for a label.
     """
 
     cells: tuple[Cell, ...]
     centre_nm: Spacing | None
+    place: Place | None = None
 
 
 def measure_mask(
@@ -90,58 +116,7 @@ def _row(found: LabelSummary | InstanceSummary, component: int | str) -> Row:
         "" if thickness is None else round(thickness * NM_PER_A, 1),
         *position,
     )
-    return Row(cells, centre_nm)
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """The voxels that an edit changes (indices along z, y, x), and their new labels."""
-
-    indices: tuple[npt.NDArray[np.intp], ...]
-    labels: Array
-
-    def __len__(self) -> int:
-        return self.labels.size
-
-
-def remove_small_components(mask: Array, voxel_size_A: Spacing, min_volume_nm3: float) -> Edit:
-    """Return the edit that removes every component below a volume."""
-    source = LabelSource.of_array(mask, voxel_size_A)
-    return _difference(source, clean.remove_small_components(source, min_volume_nm3))
-
-
-def fill_holes(mask: Array, voxel_size_A: Spacing) -> Edit:
-    """Return the edit that fills background enclosed on all sides."""
-    source = LabelSource.of_array(mask, voxel_size_A)
-    return _difference(source, clean.fill_holes(source))
-
-
-def keep_component(mask: Array, voxel_size_A: Spacing, at: Shape) -> Edit:
-    """Return the edit that removes all components of a label but the one at a voxel (z, y, x); other labels stay.
-
-    Raises
-    ------
-    NotFoundError
-        The voxel is background.
-    """
-    source = LabelSource.of_array(mask, voxel_size_A)
-    return _difference(source, clean.component_at(source, at), only=int(mask[at]))
-
-
-def _difference(before: LabelSource, after: LabelSource, *, only: int | None = None) -> Edit:
-    indices, labels, z, count = [], [], 0, 0
-    for old, new in zip(before.slabs(), after.slabs(), strict=True):
-        changed = old != new
-        if only is not None:
-            changed &= old == only
-        found = np.nonzero(changed)
-        indices.append((found[0] + z, found[1], found[2]))
-        labels.append(new[changed])
-        z += len(old)
-        count += found[0].size
-        if count > _EDIT_VOXELS_MAX:
-            raise InvalidRequestError(
-                "The edit changes too many voxels to be undone.",
-                hint="Save the mask, and edit the file with 'cryomamba clean', which has no undo.",
-            )
-    return Edit(tuple(np.concatenate(axis) for axis in zip(*indices, strict=True)), np.concatenate(labels))
+    place = None
+    if isinstance(found, InstanceSummary) and found.box_start is not None and found.box_stop is not None:
+        place = Place(found.label, found.box_start, found.box_stop, found.voxels)
+    return Row(cells, centre_nm, place)

@@ -10,6 +10,8 @@ from cryomamba.geometry import Shape, Spacing
 AXIS_NAMES = ("z", "y", "x")
 PLANE_NAMES = ("xy", "xz", "yz")
 """By the axis that the plane is perpendicular to: z, y, x."""
+PLANE_COLORS = ("#56b4e9", "#f0e442", "#cc79a7")
+"""Of the plane's name, and of the line that shows its place in the other planes; apart also for colour-blind people."""
 
 Voxel = tuple[int, int, int]
 
@@ -56,15 +58,15 @@ class Position:
         return all(0 <= at < side for at, side in zip(self.voxel, self.shape, strict=True))
 
     def section_text(self) -> str:
-        """Return which section is shown; sections are counted from 1."""
+        """Return which section is shown, counted from 1, and the place in nm."""
         at, count = self.voxel[self.axis], self.shape[self.axis]
-        return f"Section {at + 1} of {count} ({PLANE_NAMES[self.axis]}) · {self.nm[self.axis]:.1f} nm"
+        place = " ".join(f"{nm:.1f}" for nm in (self.nm if self.inside else (self.nm[self.axis],)))
+        return f"Section {at + 1} of {count} ({PLANE_NAMES[self.axis]}) · {place} nm"
 
     def cursor_text(self) -> str:
-        """Return voxel, nm and density at the cursor."""
+        """Return voxel and density at the cursor."""
         if not self.inside:
             return "The cursor is not over the tomogram"
         voxel = " ".join(f"{name} {at}" for name, at in zip(AXIS_NAMES, self.voxel, strict=True))
-        place = " ".join(f"{nm:.1f}" for nm in self.nm)
-        density = "" if self.density is None else f" · density {self.density:.5g}"
-        return f"Voxel {voxel} · {place} nm{density}"
+        density = "" if self.density is None else f" · density {self.density:.4g}"
+        return f"Voxel {voxel}{density}"

@@ -16,11 +16,15 @@ from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.layers.overlay import warm_up
 from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.widgets.closing import ClosingQuestion
+from napari_cryomamba.widgets.compare import ComparePanel
+from napari_cryomamba.widgets.component_link import ComponentLink
 from napari_cryomamba.widgets.connect import ConnectPanel
+from napari_cryomamba.widgets.display import DisplayMenu, DisplayPanel
 from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.export import ExportPanel
 from napari_cryomamba.widgets.jobs import JobsPanel
 from napari_cryomamba.widgets.mask import MaskPanel
+from napari_cryomamba.widgets.measure import MeasurePanel
 from napari_cryomamba.widgets.menu import CryoMambaMenu, add_menu, remove_menu
 from napari_cryomamba.widgets.messages import MessagesPanel
 from napari_cryomamba.widgets.offer_bar import OfferBar
@@ -30,6 +34,9 @@ from napari_cryomamba.widgets.segment import SegmentPanel
 from napari_cryomamba.widgets.statistics import StatisticsPanel
 from napari_cryomamba.widgets.threshold import ThresholdPanel
 from napari_cryomamba.widgets.tomogram import TomogramPanel
+
+# Where z, y and x point. In 3D both show the hand of the file, as IMOD and ChimeraX do; napari's default mirrors it.
+ORIENTATIONS = {False: ("away", "down", "right"), True: ("towards", "up", "right")}
 
 
 class CryoMambaWidget(QWidget):
@@ -55,9 +62,12 @@ class CryoMambaWidget(QWidget):
         self._make_panels()
         self._arrange_panels()
         self.menu = CryoMambaMenu(napari_viewer, self.controller.tomograms, self)
+        self.menu.view.addMenu(DisplayMenu(self.controller.display, self.menu))
         if hasattr(napari_viewer, "window"):
             add_menu(self.menu, napari_viewer)
         self._connect()
+        self.menu.y_up.setChecked(self.controller.preferences.values.y_up)
+        self._use_orientation()
         self.setAcceptDrops(True)
         self.controller.tasks.run("Preparing napari", lambda _task: warm_up())
         self._offer_recovery()
@@ -68,10 +78,13 @@ class CryoMambaWidget(QWidget):
         app, viewer = self.controller, self.viewer
         self.connection = ConnectPanel(app.server)
         self.tomogram = TomogramPanel(viewer, app.tomograms, app.tasks)
+        self.display = DisplayPanel(app.display)
+        self.tomogram.insert_panel(self.display)
         self.segment = SegmentPanel(viewer, app.jobs, app.server, app.preferences, app.tasks)
         self.jobs = JobsPanel(app.jobs, app.preview, app.frames, app.server, app.downloads)
         self.edit = EditPanel(viewer, app.tasks, app.notifications)
         self.statistics = StatisticsPanel(viewer, app.tasks, app.notifications)
+        self.compare = ComparePanel(viewer, app.tasks)
         self.export = ExportPanel(viewer, app.results, app.edits, app.tasks, app.notifications)
         self.threshold = ThresholdPanel(viewer, app.jobs, app.preview, app.results, app.server, app.tasks)
         self.mask_panel = MaskPanel(
@@ -83,9 +96,12 @@ class CryoMambaWidget(QWidget):
             threshold=self.threshold,
             statistics=self.statistics,
             edit=self.edit,
+            compare=self.compare,
             export=self.export,
         )
+        self.component_link = ComponentLink(viewer, self.edit, self.statistics, app.tasks)
         self.picks = PicksPanel(viewer, app.notifications)
+        self.measure = MeasurePanel(viewer, app.tasks, app.notifications)
         self.messages = MessagesPanel(app.notifications, app.server)
         self.recovery = OfferBar(self)
         self.closing = ClosingQuestion(app, self, self._close_window)
@@ -103,6 +119,7 @@ class CryoMambaWidget(QWidget):
             (work, "Segment"),
             (self.mask_panel, "Mask"),
             (self.picks, "Picks"),
+            (self.measure, "Measure"),
             (self.messages, "Messages"),
         ):
             self.tabs.addTab(panel, title)
@@ -123,7 +140,9 @@ class CryoMambaWidget(QWidget):
         self.tomogram.open_requested.connect(self.menu.open_dialog)
         self.menu.orthogonal_toggled.connect(self.show_orthogonal)
         self.menu.step_requested.connect(app.sections.step)
+        self.menu.y_up_toggled.connect(self.set_y_up)
         self.menu.keep_component_requested.connect(self.edit.keep_component)
+        self.menu.compare_requested.connect(self.compare.toggle)
         self.menu.save_version_requested.connect(self.export.save_version)
         self.menu.check_requested.connect(self.check_installation)
         self.menu.about_requested.connect(self._show_about)
@@ -167,10 +186,23 @@ class CryoMambaWidget(QWidget):
         if on and self.orthogonal is None and hasattr(self.viewer, "window"):
             from napari_cryomamba.widgets.ortho import OrthogonalViews
 
-            self.orthogonal = OrthogonalViews(self.viewer)
-            self.viewer.window.add_dock_widget(self.orthogonal, name="Orthogonal slices", area="bottom")
+            self.orthogonal = OrthogonalViews(self.viewer, self.controller.sections)
+            dock = self.viewer.window.add_dock_widget(self.orthogonal, name="Orthogonal views", area="bottom")
+            window = self.viewer.window._qt_window  # noqa: SLF001 (napari has no other way to size a dock)
+            window.resizeDocks([dock], [window.height() * 2 // 5], Qt.Orientation.Vertical)
         elif not on:
             self._hide_orthogonal()
+
+    def set_y_up(self, on: bool) -> None:
+        """Let y point up, as in 3dmod, or down, in all canvases; the choice is kept."""
+        self.controller.preferences.values.y_up = on
+        self.controller.preferences.save()
+        self._use_orientation()
+
+    def _use_orientation(self) -> None:
+        self.viewer.scene.camera.orientation = ORIENTATIONS[self.controller.preferences.values.y_up]
+        if self.orthogonal is not None:
+            self.orthogonal.use_orientation()
 
     def _hide_orthogonal(self) -> None:
         if self.orthogonal is not None:

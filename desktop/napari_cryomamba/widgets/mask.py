@@ -25,7 +25,9 @@ from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.app.results import Results
 from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.layers.masks import Mask, mask_of
+from napari_cryomamba.models.edits import Edit
 from napari_cryomamba.napari_types import Layer, Viewer
+from napari_cryomamba.widgets.compare import ComparePanel
 from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.export import ExportPanel
 from napari_cryomamba.widgets.layout import hbox, text_label, vbox
@@ -52,12 +54,14 @@ class MaskPanel(QScrollArea):
         threshold: ThresholdPanel,
         statistics: StatisticsPanel,
         edit: EditPanel,
+        compare: ComparePanel,
         export: ExportPanel,
     ) -> None:
         super().__init__()
         self._viewer, self._jobs, self._preview = viewer, jobs, preview
         self._results, self._preferences = results, preferences
         self._threshold, self._statistics, self._edit, self._export = threshold, statistics, edit, export
+        self._compare = compare
         self.current: Mask | None = None
         self._filling = False
         self.setWidgetResizable(True)
@@ -94,8 +98,9 @@ class MaskPanel(QScrollArea):
         layout = vbox(body, self.title, self.version, style, form, self.labels, margin=4)
         for title, panel, expanded in (
             ("Threshold", self._threshold, True),
-            ("Measure", self._statistics, True),
+            ("Components", self._statistics, True),
             ("Edit", self._edit, False),
+            ("Compare", self._compare, False),
             ("Save && export", self._export, True),
         ):
             section = QCollapsible(title, body)
@@ -116,6 +121,7 @@ class MaskPanel(QScrollArea):
         self._preview.overlay_changed.connect(self._on_overlay)
         self._jobs.changed.connect(self._list_versions)
         self.version.activated.connect(self._choose_version)
+        self._edit.editor.edited.connect(self._on_edited)
         self._viewer.layers.selection.events.active.connect(self.refresh)
         self._viewer.layers.events.removed.connect(self.refresh)
 
@@ -126,6 +132,17 @@ class MaskPanel(QScrollArea):
         elif overlay is None or (self.current is not None and overlay.layer is self.current.layer):
             # Another job's mask must not take the panel, nor end what is typed in it.
             self.refresh()
+
+    def _on_edited(self, edit: Edit) -> None:
+        self._compare.refresh_difference()
+        if self.current is None or not edit.added:
+            return
+        overlay = self._preview.overlay_of_layer(self.current.layer)
+        if overlay is not None:
+            overlay.add_labels(edit.added)
+        else:
+            self.current.palette.add_names({label: f"label {label}" for label in edit.added})
+        self._fill()
 
     def refresh(self, _event: object = None) -> None:
         """Show the selected mask; if none is selected, the one that was shown before."""
@@ -151,6 +168,7 @@ class MaskPanel(QScrollArea):
             widget.setEnabled(mask is not None)
         self._fill()
         self._edit.show_mask(mask)
+        self._compare.show_mask(mask)
         self._statistics.show_mask(mask)
         self._export.show_mask(mask, overlay)
         self._threshold.show_overlay(overlay)

@@ -24,15 +24,19 @@ class CryoMambaMenu(QMenu):
     Signals
     -------
     orthogonal_toggled : bool
-        The user shows or hides the orthogonal slices.
+        The user shows or hides the orthogonal views.
     step_requested : int
         The user goes on by so many sections.
-    keep_component_requested, save_version_requested, check_requested, about_requested
+    y_up_toggled : bool
+        The user lets the y axis point up or down.
+    keep_component_requested, compare_requested, save_version_requested, check_requested, about_requested
     """
 
     orthogonal_toggled = Signal(bool)
     step_requested = Signal(int)
+    y_up_toggled = Signal(bool)
     keep_component_requested = Signal()
+    compare_requested = Signal()
     save_version_requested = Signal()
     check_requested = Signal()
     about_requested = Signal()
@@ -47,17 +51,21 @@ class CryoMambaMenu(QMenu):
         self.recent.aboutToShow.connect(self._fill_recent)
         self._add("Open &sample tomogram", tomograms.open_sample)
         self.addSeparator()
-        view = self.addMenu("&View")
+        self.view = view = QMenu("&View", self)
+        self.addMenu(view)
         # The viewer binds these keys, so that they still scroll a table that has the focus.
         self._add("&Next section\tPgUp", lambda: self.step_requested.emit(1), menu=view)
         self._add("&Previous section\tPgDown", lambda: self.step_requested.emit(-1), menu=view)
         self._add("&2D / 3D", self._toggle_dimensions, "Ctrl+Shift+D", view)
-        self.orthogonal = self._add("&Orthogonal slices", self._toggle_orthogonal, "Ctrl+Shift+O", view)
+        self.orthogonal = self._add("&Orthogonal views", self._toggle_orthogonal, "Ctrl+Shift+X", view)
         self.orthogonal.setCheckable(True)
+        self.y_up = self._add("&y axis up", lambda on: self.y_up_toggled.emit(on), "Ctrl+Shift+Y", view)
+        self.y_up.setCheckable(True)
         self.mip = self._add("&Attenuated projection (MIP)", self._toggle_mip, "Ctrl+Shift+A", view)
         self.mip.setCheckable(True)
         self._add("&Reset view", self._reset, "Ctrl+Shift+R", view)
         self._add("&Keep component under cursor", lambda: self.keep_component_requested.emit(), "Alt+K")
+        self._add("&Compare with the other mask (A / B)", lambda: self.compare_requested.emit(), "Alt+B")
         self._add("Save new &version of the mask", lambda: self.save_version_requested.emit(), "Ctrl+Alt+S")
         self.addSeparator()
         help_menu = self.addMenu("&Help")

@@ -1,20 +1,28 @@
-"""Orthogonal slices: two more canvases with the x–z and y–z slices of the main one, linked in position."""
+"""Orthogonal views: the xz and yz sections beside the main canvas, linked in position and zoom, with a crosshair."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from napari.components import ViewerModel
+from napari.components._viewer_mouse_bindings import double_click_to_zoom
 from napari.layers import Image, Labels, Points
 from napari.qt import QtViewer
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QSplitter, QWidget
 
+from napari_cryomamba.app.sections import Sections, SectionSteps, cut_axis
+from napari_cryomamba.layers.crosshair import Crosshair
 from napari_cryomamba.layers.sphere_slices import draw_as_spheres
+from napari_cryomamba.models.sections import PLANE_COLORS, PLANE_NAMES
 from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
 from napari_cryomamba.widgets.layout import vbox
 
-ORDERS = {"x – z": (1, 0, 2), "y – z": (2, 1, 0)}
+ORDERS = ((1, 0, 2), (2, 1, 0))
+_NAME_POINTS = 14
+# A hand that clicks moves the mouse a little.
+_DRAG_PIXELS = 3
 _STYLE = {
     Image: ("contrast_limits", "gamma", "colormap", "opacity", "visible", "blending"),
     Labels: ("colormap", "opacity", "visible", "contour", "blending"),
@@ -25,52 +33,150 @@ _OF_POINTS = ("size", "shown", "face_color", "border_color", "border_width", "sy
 _PLACEMENT = ("scale", "translate")
 
 
+class _View:
+    """A canvas with its viewer: draws the name of its plane and the crosshair. The main canvas and the others alike."""
+
+    def __init__(self, model: Viewer, qt_viewer: Any) -> None:  # noqa: ANN401 (napari has no types)
+        self.model = model
+        self.crosshair = Crosshair(qt_viewer.canvas.view.scene)
+        text = model.canvas.overlays.text
+        self._before = {name: getattr(text, name) for name in ("text", "color", "position", "font_size", "visible")}
+        text.update({"color": PLANE_COLORS[self.axis], "position": "top_left", "font_size": _NAME_POINTS})
+        text.text = PLANE_NAMES[self.axis]
+        text.visible = True
+
+    @property
+    def axis(self) -> int:
+        """The axis that the section is perpendicular to."""
+        return cut_axis(self.model)
+
+    @property
+    def flat(self) -> bool:
+        """Whether a section is shown, not the volume."""
+        dims = self.model.dims
+        return bool(dims.ndisplay == 2 and dims.ndim == 3)
+
+    def draw_crosshair(self, tomogram: Layer, point: tuple[float, ...]) -> None:
+        """Draw the crosshair at a point (nm; z, y, x), over the tomogram."""
+        if tomogram is None or not self.flat:
+            self.crosshair.hide()
+            return
+        rows, columns = self.model.dims.displayed
+        low, high = tomogram.extent.world
+        self.crosshair.draw(
+            (point[rows], point[columns]),
+            ((low[rows], high[rows]), (low[columns], high[columns])),
+            (PLANE_COLORS[rows], PLANE_COLORS[columns]),
+        )
+
+    def show_point(self, point: tuple[float, ...]) -> None:
+        """Move the view if a point is out of sight."""
+        if not self.flat:
+            return
+        camera, size = self.model.scene.camera, self.model.canvas.size
+        center = list(camera.center[-2:])
+        for number, axis in enumerate(self.model.dims.displayed):
+            if abs(point[axis] - center[number]) > size[number] / camera.zoom / 2:
+                center[number] = point[axis]
+        if center != list(camera.center[-2:]):
+            camera.center = (0.0, *center)
+
+    def close(self) -> None:
+        """Remove crosshair and name."""
+        self.crosshair.remove()
+        self.model.canvas.overlays.text.update(self._before)
+
+
 class _Plane(QWidget):
-    def __init__(self, order: tuple[int, ...], parent: QWidget) -> None:
+    def __init__(self, order: tuple[int, ...], sections: Sections, parent: QWidget) -> None:
         super().__init__(parent)
         self.model = ViewerModel(ndisplay=2, order=order)
         self.canvas = QtViewer(self.model, show_welcome_screen=False)
+        self.view = _View(self.model, self.canvas)
+        self.steps = SectionSteps(self.model, lambda: sections.tomogram)
         vbox(self, self.canvas)
-        # A canvas knows its size only after it was shown, and changes it with the dock.
-        self.model.canvas.events.size.connect(self._fit)
+        self.model.bind_key("PageUp", lambda _model: self._step(1))
+        self.model.bind_key("PageDown", lambda _model: self._step(-1))
 
-    def _fit(self, _event: object = None) -> None:
-        self.model.reset_view()
+    def _step(self, count: int) -> None:
+        dims = self.model.dims
+        axis = dims.order[0]
+        dims.set_current_step(axis, dims.current_step[axis] + count)
 
 
 class OrthogonalViews(QWidget):
     """The two more canvases of a viewer.
 
-    Layers are copies that share their data with the viewer's, so nothing is read or stored twice. A double click in
-    any canvas moves all three to that point.
+    Layers are copies that share their data with the viewer's, so nothing is read or stored twice. A click in any
+    canvas moves the crosshair of all three there; the main canvas takes it only while no tool is chosen. All have one
+    zoom, and one point in their middle.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Its own canvas shows x – y.
+        Its own canvas shows the xy section.
     """
 
-    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
+    def __init__(self, viewer: Viewer, sections: Sections, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._viewer = viewer
+        self._viewer, self._sections = viewer, sections
         self._copies: dict[Any, list[Any]] = {}
         self._syncing = False
         splitter = QSplitter(Qt.Orientation.Horizontal, self)
-        self.planes = [_Plane(order, self) for order in ORDERS.values()]
+        self.planes = [_Plane(order, sections, self) for order in ORDERS]
         for plane in self.planes:
             splitter.addWidget(plane)
         vbox(self, splitter)
-        self.setMinimumHeight(280)
+        self.setMinimumHeight(150)
+        main = _View(viewer, viewer.window._qt_viewer)  # noqa: SLF001 (napari has no public way to its canvas)
+        self.views = [main, *(plane.view for plane in self.planes)]
         for layer in viewer.layers:
             self._add(layer)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
-        viewer.dims.events.current_step.connect(self._follow_viewer)
-        viewer.mouse_double_click_callbacks.append(self._jump)
+        viewer.dims.events.point.connect(self._follow_viewer)
+        viewer.dims.events.ndisplay.connect(self._draw_crosshairs)
+        sections.tomogram_changed.connect(self._on_tomogram)
+        for view in self.views:
+            self._link(view)
         for plane in self.planes:
-            plane.model.dims.events.current_step.connect(self._follow_plane)
-            plane.model.mouse_double_click_callbacks.append(self._jump)
-        self._follow_viewer()
+            plane.model.dims.events.point.connect(self._follow_plane)
+            plane.model.cursor.events.position.connect(self._on_cursor)
+        self.use_orientation()
+        self._on_tomogram()
+        # The canvases have their sizes only once they are laid out.
+        QTimer.singleShot(0, self.fit)
+
+    def _link(self, view: _View) -> None:
+        model = view.model
+        if double_click_to_zoom in model.mouse_double_click_callbacks:
+            model.mouse_double_click_callbacks.remove(double_click_to_zoom)
+        model.mouse_double_click_callbacks.append(self._jump)
+        model.mouse_drag_callbacks.append(self._click)
+        model.scene.camera.events.zoom.connect(self._on_camera)
+        model.scene.camera.events.center.connect(self._on_camera)
+
+    def _unlink(self, view: _View) -> None:
+        model = view.model
+        model.scene.camera.events.zoom.disconnect(self._on_camera)
+        model.scene.camera.events.center.disconnect(self._on_camera)
+        model.mouse_drag_callbacks.remove(self._click)
+        model.mouse_double_click_callbacks.remove(self._jump)
+        model.mouse_double_click_callbacks.append(double_click_to_zoom)
+        view.close()
+
+    def fit(self) -> None:
+        """Fit the main canvas to the tomogram; the others follow."""
+        if self._viewer is None or self._viewer.dims.ndisplay != 2:
+            return
+        tomogram = self._sections.tomogram
+        self._viewer.reset_view(layers=None if tomogram is None else [tomogram])
+        self._use_camera_of(self.views[0])
+
+    def use_orientation(self) -> None:
+        """Let the axes point as in the main canvas."""
+        for plane in self.planes:
+            plane.model.scene.camera.orientation = self._viewer.scene.camera.orientation
 
     def _add(self, layer: Layer) -> None:
         kind = next((kind for kind in _STYLE if isinstance(layer, kind)), None)
@@ -143,15 +249,71 @@ class OrthogonalViews(QWidget):
             return
         self._syncing = True
         for plane in self.planes:
-            plane.model.dims.current_step = self._viewer.dims.current_step
+            plane.model.dims.point = self._viewer.dims.point[-3:]
         self._syncing = False
+        self._draw_crosshairs()
 
     def _follow_plane(self, event: LayerEvent) -> None:
         if not self._syncing:
-            self._viewer.dims.current_step = event.source.current_step
+            self._go_to(event.source.point)
+
+    def _on_tomogram(self) -> None:
+        for plane in self.planes:
+            plane.steps.apply()
+        self._follow_viewer()
+
+    def _on_cursor(self, event: LayerEvent) -> None:
+        for plane in self.planes:
+            # It also moves when layers come and go.
+            if plane.model.cursor is event.source and plane.model.mouse_over_canvas:
+                self._sections.point_at(tuple(event.source.position), plane.view.axis)
+
+    def _draw_crosshairs(self, _event: object = None) -> None:
+        for view in self.views:
+            view.draw_crosshair(self._sections.tomogram, self._viewer.dims.point[-3:])
+
+    def _on_camera(self, event: LayerEvent) -> None:
+        if not self._syncing:
+            for view in self.views:
+                if view.model.scene.camera is event.source:
+                    self._use_camera_of(view)
+
+    def _use_camera_of(self, source: _View) -> None:
+        """Give all canvases the zoom of one, and its middle along the axes that they share."""
+        if not source.flat:
+            return
+        camera = source.model.scene.camera
+        middle = dict(zip(source.model.dims.displayed, camera.center[-2:], strict=True))
+        self._syncing = True
+        for view in self.views:
+            if view is not source and view.flat:
+                own = view.model.scene.camera
+                pairs = zip(view.model.dims.displayed, own.center[-2:], strict=True)
+                own.zoom = camera.zoom
+                own.center = (0.0, *(middle.get(axis, at) for axis, at in pairs))
+        self._syncing = False
+
+    def _click(self, model: Viewer, event: LayerEvent) -> Iterator[None]:
+        """Move the crosshair to a click of the left button that is not a drag, if no tool is in use."""
+        active = model.layers.selection.active
+        tool = model is self._viewer and active is not None and active.mode != "pan_zoom"
+        if event.button != 1 or event.modifiers or tool or model.dims.ndisplay != 2:
+            return
+        start = event.pos
+        yield
+        while event.type == "mouse_move":
+            if max(abs(event.pos - start)) > _DRAG_PIXELS:
+                return
+            yield
+        self._go_to(event.position)
 
     def _jump(self, _model: Viewer, event: LayerEvent) -> None:
-        self._viewer.dims.point = tuple(event.position)
+        self._go_to(event.position)
+
+    def _go_to(self, point: tuple[float, ...]) -> None:
+        self._viewer.dims.point = tuple(point)
+        for view in self.views:
+            view.show_point(self._viewer.dims.point)
 
     def close_views(self) -> None:
         """Disconnect from the viewer and close the canvases; closing twice is no error."""
@@ -159,11 +321,16 @@ class OrthogonalViews(QWidget):
             return
         viewer, self._viewer = self._viewer, None
         for plane in self.planes:
-            plane.model.dims.events.current_step.disconnect(self._follow_plane)
+            plane.model.dims.events.point.disconnect(self._follow_plane)
+            plane.model.cursor.events.position.disconnect(self._on_cursor)
+            plane.steps.close()
+        for view in self.views:
+            self._unlink(view)
         viewer.layers.events.inserted.disconnect(self._on_inserted)
         viewer.layers.events.removed.disconnect(self._on_removed)
-        viewer.dims.events.current_step.disconnect(self._follow_viewer)
-        viewer.mouse_double_click_callbacks.remove(self._jump)
+        viewer.dims.events.point.disconnect(self._follow_viewer)
+        viewer.dims.events.ndisplay.disconnect(self._draw_crosshairs)
+        self._sections.tomogram_changed.disconnect(self._on_tomogram)
         for layer in list(self._copies):
             self._drop(layer)
         for plane in self.planes:

@@ -18,7 +18,9 @@ class PositionBar(QWidget):
         super().__init__()
         self._sections = sections
         self.section, self.voxel = _line(), _line()
-        self.section.setToolTip("Left and right, or PageUp and PageDown, go one section on")
+        self.section.setToolTip(
+            "Left and right, or PageUp and PageDown, go to the next section. In nm: the place of the cursor (z, y, x)"
+        )
         self.voxel.setToolTip("z, y and x of the voxel under the cursor, counted from 0, and the density in the file")
         vbox(self, self.section, self.voxel, margin=2)
         self._show_later = qthrottled(self.show_position, timeout=INTERVAL_MS)

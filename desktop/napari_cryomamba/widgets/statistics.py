@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractItemView, QApplication, QCheckBox, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QApplication, QCheckBox, QPushButton, QTableWidget, QWidget
 
 from cryomamba.masks.measure import Measurements, write_csv
 from napari_cryomamba.app.notifications import Notifications
@@ -13,33 +14,27 @@ from napari_cryomamba.app.revisions import stem_of
 from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.masks import Mask
 from napari_cryomamba.layers.tomograms import require_savable
-from napari_cryomamba.models.components import COLUMNS, Cell, Row, as_text, measure_mask, table_rows
+from napari_cryomamba.models.components import COLUMNS, Place, Row, as_text, measure_mask, table_rows
 from napari_cryomamba.napari_types import Viewer
-from napari_cryomamba.widgets.layout import button, hbox, vbox
+from napari_cryomamba.widgets.component_tools import Tool
+from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 from napari_cryomamba.widgets.save_dialog import choose_file
-
-
-class TableCell(QTableWidgetItem):
-    """A cell that shows a formatted number and sorts by its value; text sorts before numbers."""
-
-    def __init__(self, value: Cell) -> None:
-        text = f"{value:,}" if isinstance(value, int) else f"{value:,.1f}" if isinstance(value, float) else value
-        super().__init__(text)
-        self.value = value
-        if not isinstance(value, str):
-            self.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-
-    def __lt__(self, other: QTableWidgetItem) -> bool:
-        if not isinstance(other, TableCell):
-            return super().__lt__(other)
-        mine, theirs = self.value, other.value
-        if isinstance(mine, str) or isinstance(theirs, str):
-            return (not isinstance(mine, str), str(mine)) < (not isinstance(theirs, str), str(theirs))
-        return mine < theirs
+from napari_cryomamba.widgets.table_cell import TableCell
 
 
 class StatisticsPanel(QWidget):
-    """Measures the mask in a thread; a double click on a row moves the view there."""
+    """Measures the mask in a thread; a double click on a row moves the view there.
+
+    Signals
+    -------
+    chosen : Place
+        The user has selected a component's row.
+    edit_requested : Tool, list of Place
+        The user wants the selected components to be edited.
+    """
+
+    chosen = Signal(object)
+    edit_requested = Signal(object, object)
 
     def __init__(self, viewer: Viewer, tasks: TaskRunner, notifications: Notifications) -> None:
         super().__init__()
@@ -63,9 +58,50 @@ class StatisticsPanel(QWidget):
         if vertical is not None:
             vertical.hide()
             vertical.setDefaultSectionSize(22)
-        vbox(self, hbox(self.measure_button, self.components, self.copy_button, self.csv_button), self.table)
+        self.edit_buttons = [self._edit_button(tool) for tool in (Tool.DELETE, Tool.KEEP, Tool.MERGE)]
+        top = hbox(self.measure_button, self.components, self.copy_button, self.csv_button)
+        vbox(self, top, self.table, hbox(text_label("Selected rows:"), *self.edit_buttons))
         self.components.toggled.connect(self._refresh_rows)
+        self.table.itemSelectionChanged.connect(self._on_selection)
         self.table.cellDoubleClicked.connect(self._go_to)
+
+    def _edit_button(self, tool: Tool) -> QPushButton:
+        made = button(tool.value, self, lambda: self.edit_requested.emit(tool, self.selected_places()))
+        made.setEnabled(False)
+        return made
+
+    def selected_places(self) -> list[Place]:
+        """Return where the components of the selected rows are, in the order of the table."""
+        rows = sorted({item.row() for item in self.table.selectedItems()})
+        numbers = [self._number(row) for row in rows]
+        return [place for number in numbers if (place := self.rows[number].place) is not None]
+
+    def _number(self, row: int) -> int:
+        item = self.table.item(row, 0)
+        return -1 if item is None else int(item.data(Qt.ItemDataRole.UserRole))
+
+    def _on_selection(self) -> None:
+        places = self.selected_places()
+        for made in self.edit_buttons:
+            made.setEnabled(bool(places))
+        if len(places) == 1:
+            self.chosen.emit(places[0])
+
+    def select_place(self, place: Place) -> bool:
+        """Select the row of a component, and return whether there is one."""
+        for row in range(self.table.rowCount()):
+            item = self.table.item(row, 0)
+            if item is not None and self.rows[self._number(row)].place == place:
+                self.table.selectRow(row)
+                self.table.scrollToItem(item)
+                return True
+        return False
+
+    def remove_places(self, places: Collection[Place]) -> None:
+        """Take the rows of components out of the table."""
+        for row in reversed(range(self.table.rowCount())):
+            if self.rows[self._number(row)].place in places:
+                self.table.removeRow(row)
 
     def show_mask(self, mask: Mask | None) -> None:
         """Show another mask; the table is cleared, also if the same layer shows another mask."""
@@ -83,9 +119,9 @@ class StatisticsPanel(QWidget):
         before, after = (found.layer if found is not None else None for found in (self._mask, mask))
         if before is not after:
             if before is not None:
-                before.events.labels_update.disconnect(self._on_edit)
+                before.events.paint.disconnect(self._on_edit)
             if after is not None:
-                after.events.labels_update.connect(self._on_edit)
+                after.events.paint.connect(self._on_edit)
 
     def _on_edit(self, _event: object = None) -> None:
         if self._measured is not None:

@@ -88,6 +88,10 @@ class TomogramPanel(QScrollArea):
         viewer.layers.events.removed.connect(self.refresh)
         self.refresh()
 
+    def insert_panel(self, panel: QWidget) -> None:
+        """Show a further panel between the tomogram's name and its header."""
+        self._layout.insertWidget(self._layout.indexOf(self.size_row), panel)
+
     def _size_row(self, body: QWidget) -> QWidget:
         widget = QWidget(body)
         for box in self.sizes:

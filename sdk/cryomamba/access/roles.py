@@ -31,6 +31,9 @@ READ_REQUESTS: Final = frozenset(
         messages.EVENTS_SINCE,
         messages.ARTIFACT_READ,
         messages.PREVIEW_GET,
+        messages.WEBHOOK_GET,
+        messages.WEBHOOK_LIST,
+        messages.WEBHOOK_DELIVERIES,
     }
 )
 # The counts include the jobs of all owners.
@@ -43,8 +46,13 @@ WRITE_REQUESTS: Final = frozenset(
         messages.JOB_DELETE,
         messages.JOB_FOCUS,
         messages.JOB_REVISE,
+        messages.WEBHOOK_CREATE,
+        messages.WEBHOOK_DELETE,
+        messages.WEBHOOK_TEST,
     }
 )
+# A gateway delivers the messages to the webhooks of all owners.
+DELIVERY_REQUESTS: Final = frozenset({messages.DELIVERY_CLAIM, messages.DELIVERY_SETTLE})
 WORKER_REQUESTS: Final = frozenset(
     {
         messages.WORKER_HELLO,
@@ -59,11 +67,13 @@ WORKER_REQUESTS: Final = frozenset(
 )
 
 _ALLOWED: Final[Mapping[Role, frozenset[str]]] = {
-    Role.ADMIN: READ_REQUESTS | MONITOR_REQUESTS | WRITE_REQUESTS,
+    Role.ADMIN: READ_REQUESTS | MONITOR_REQUESTS | WRITE_REQUESTS | DELIVERY_REQUESTS,
     Role.CLIENT: READ_REQUESTS | WRITE_REQUESTS,
     Role.WORKER: READ_REQUESTS | WORKER_REQUESTS,
     Role.VIEWER: READ_REQUESTS,
 }
+
+_KNOWN: Final = READ_REQUESTS | MONITOR_REQUESTS | WRITE_REQUESTS | DELIVERY_REQUESTS | WORKER_REQUESTS
 
 UNRESTRICTED_ROLES: Final = frozenset({Role.ADMIN, Role.WORKER})
 """Roles that see the jobs of all owners."""
@@ -74,9 +84,7 @@ PREVIEW_IN_DOMAIN: Final = "preview-in"
 
 def may_ask(role: Role, request: str) -> bool:
     """Whether a role may send a request of a type; unknown types are for the broker to refuse."""
-    return (
-        request in _ALLOWED[role] or request not in READ_REQUESTS | MONITOR_REQUESTS | WRITE_REQUESTS | WORKER_REQUESTS
-    )
+    return request in _ALLOWED[role] or request not in _KNOWN
 
 
 def may_connect(role: Role, domain: str) -> bool:

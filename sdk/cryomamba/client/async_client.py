@@ -17,6 +17,7 @@ from cryomamba.client.job import AsyncJob
 from cryomamba.client.job_requests import JobRequests
 from cryomamba.client.submit import JobSubmission, UploadMode, submit
 from cryomamba.client.transport import ProgressCallback
+from cryomamba.client.webhook_methods import WebhookMethods
 from cryomamba.engines.info import EngineInfo
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.models.events import Event
@@ -57,7 +58,7 @@ async def aconnect(url: str | None = None, *, token: str | None = None) -> Async
     return AsyncClient(make_transport(url, token))
 
 
-class AsyncClient(JobRequests):
+class AsyncClient(JobRequests, WebhookMethods):
     """A client for one event loop; close it, or use it as ``async with``.
 
     All methods raise :class:`~cryomamba.errors.CryoMambaError`: :class:`~cryomamba.errors.UnavailableError` when the

@@ -146,6 +146,12 @@ class Client(Blocking[AsyncClient]):
     download = blocking(AsyncClient.download)
     watch = iterating(AsyncClient.watch)
     watch_all = iterating(AsyncClient.watch_all)
+    add_webhook = blocking(AsyncClient.add_webhook)
+    webhooks = blocking(AsyncClient.webhooks)
+    webhook = blocking(AsyncClient.webhook)
+    delete_webhook = blocking(AsyncClient.delete_webhook)
+    test_webhook = blocking(AsyncClient.test_webhook)
+    webhook_deliveries = blocking(AsyncClient.webhook_deliveries)
 
     def jobs(self, *, limit: int = 50, **conditions: Unpack[JobConditions]) -> list[Job]:
         """Return up to `limit` jobs, newest first, those that meet all conditions of :meth:`AsyncClient.jobs`."""

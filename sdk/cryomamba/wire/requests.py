@@ -16,8 +16,10 @@ from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.models.base import Record, Request
 from cryomamba.models.job_filter import JobFilter
 from cryomamba.models.jobs import Artifact, JobError, JobEvent, JobId, JobRecord, Label, Progress, SubmitRequest
+from cryomamba.models.webhooks import WebhookRequest
 from cryomamba.volumes.metadata import VolumeWarning
 from cryomamba.wire import messages
+from cryomamba.wire.webhook_requests import DeliveryClaim, DeliveryResult, WebhookListRequest, WebhookRef
 
 Zyx = tuple[float, float, float]
 
@@ -220,6 +222,14 @@ REQUESTS: Final[Mapping[str, type[Request]]] = {
     messages.EVENTS_SINCE: EventsSince,
     messages.ARTIFACT_READ: ArtifactRead,
     messages.PREVIEW_GET: PreviewRead,
+    messages.WEBHOOK_CREATE: WebhookRequest,
+    messages.WEBHOOK_GET: WebhookRef,
+    messages.WEBHOOK_LIST: WebhookListRequest,
+    messages.WEBHOOK_DELETE: WebhookRef,
+    messages.WEBHOOK_TEST: WebhookRef,
+    messages.WEBHOOK_DELIVERIES: WebhookRef,
+    messages.DELIVERY_CLAIM: DeliveryClaim,
+    messages.DELIVERY_SETTLE: DeliveryResult,
     messages.WORKER_HELLO: WorkerHello,
     messages.WORKER_STATUS: WorkerStatus,
     messages.JOB_CLAIM: Claim,

@@ -115,6 +115,8 @@ class ClientRequests:
     async def metrics(self, _: Empty, visibility: Visibility) -> Answer:
         """Return the metrics of the broker and its workers as text: for administrators."""
         _require_everything(visibility, "metrics")
+        pending, oldest_s = await self._core.store.call(lambda store: store.deliveries.waiting())
+        self._core.metrics.webhooks.set_pending(pending, oldest_s)
         spec, text = encode_bytes(self._core.metrics.text())
         return Answer({}, buffers=(spec,), parts=(text,))
 

@@ -19,7 +19,7 @@ from cryomamba_broker.publisher import EventPublisher
 from cryomamba_broker.store import Change, Clock, Store
 from cryomamba_broker.store_thread import StoreThread
 from cryomamba_broker.subscriptions import OwnerCache
-from cryomamba_broker.wakeup import PendingRenewals
+from cryomamba_broker.wakeup import PendingRenewals, Waiters
 from cryomamba_broker.workers import Workers
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,8 @@ class Core:
     endpoints : BusEndpoints
         As bound.
     metrics : BrokerMetrics
+    deliveries : Waiters
+        Gateways that wait for a message to a webhook.
     ended : Counter of str
         Jobs that have ended since the start, by final state.
     """
@@ -68,6 +70,7 @@ class Core:
     metrics: BrokerMetrics
     claims: ClaimQueue = field(default_factory=ClaimQueue)
     renewals: PendingRenewals = field(default_factory=PendingRenewals)
+    deliveries: Waiters = field(default_factory=Waiters)
     ended: Counter[str] = field(default_factory=Counter)
 
     async def change(self, work: Callable[[Store], Change]) -> JobRecord:
@@ -83,6 +86,7 @@ class Core:
         if change.event is not None:
             if change.record.state.final:
                 self.ended[str(change.record.state)] += 1
+                self.deliveries.wake_all()
             _log_event(change.event, change.record)
             self.metrics.count_event(change.event, change.record)
             await self.publisher.publish_state(change.event, change.record)

@@ -41,6 +41,10 @@ REPLIES_CACHED_FOR: Final = frozenset(
         messages.JOB_CANCEL,
         messages.JOB_RETRY,
         messages.JOB_DELETE,
+        messages.WEBHOOK_CREATE,
+        messages.WEBHOOK_DELETE,
+        messages.WEBHOOK_TEST,
+        messages.DELIVERY_CLAIM,
         messages.JOB_CLAIM,
         messages.JOB_FINISH,
         messages.JOB_FAIL,
@@ -227,7 +231,7 @@ class Dispatcher:
             self._executed.labels(_known(request.type), "failed").inc()
             await self._send([identity, self._error(request.id, failure)])
             return
-        audit_done(request, answer.job)
+        audit_done(request, answer.job, answer.body.get("webhook_id"))
         self._executed.labels(request.type, "done").inc()
         if request.type in REPLIES_CACHED_FOR:
             self._remember(key, header)

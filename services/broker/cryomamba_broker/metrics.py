@@ -74,6 +74,7 @@ class BrokerMetrics:
             "preview_delay_seconds", "From the encoding of a preview frame to its forwarding.", (), _PREVIEW_S
         )
         self.workers = WorkerMetrics(self.registry)
+        self.webhooks = WebhookMetrics(self.registry)
 
     def _counter(self, name: str, meaning: str, labels: tuple[str, ...]) -> Counter:
         return Counter(f"cryomamba_{name}", meaning, labels, registry=self.registry)
@@ -112,6 +113,37 @@ class BrokerMetrics:
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+class WebhookMetrics:
+    """The messages to webhooks."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._tries = Counter(
+            "cryomamba_webhook_tries",
+            "Tries to deliver a message to a webhook: delivered, to be retried, or given up as failed.",
+            ("result",),
+            registry=registry,
+        )
+        for result in ("delivered", "retried", "failed"):
+            self._tries.labels(result)
+        self._pending = Gauge(
+            "cryomamba_webhook_messages_pending", "Messages to webhooks that are not delivered yet.", registry=registry
+        )
+        self._oldest = Gauge(
+            "cryomamba_webhook_oldest_pending_seconds",
+            "Age of the oldest message that is not delivered yet; 0 if there is none.",
+            registry=registry,
+        )
+
+    def count(self, result: str) -> None:
+        """Count a try by its result."""
+        self._tries.labels(result).inc()
+
+    def set_pending(self, count: int, oldest_s: float) -> None:
+        """Set how many messages are pending, and how old the oldest is."""
+        self._pending.set(count)
+        self._oldest.set(oldest_s)
 
 
 class WorkerMetrics:

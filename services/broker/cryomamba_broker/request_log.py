@@ -21,6 +21,9 @@ ACTIONS: Final[Mapping[str, str]] = {
     messages.JOB_DELETE: "job.delete",
     messages.JOB_REVISE: "job.revise",
     messages.ARTIFACT_READ: "artifact.download",
+    messages.WEBHOOK_CREATE: "webhook.create",
+    messages.WEBHOOK_DELETE: "webhook.delete",
+    messages.WEBHOOK_TEST: "webhook.test",
 }
 
 # Requests that do something, and do not wait for it to happen.
@@ -41,20 +44,26 @@ def request_fields(request: Envelope, visibility: Visibility, actor: str | None)
 
 
 def body_fields(body: object) -> dict[str, object]:
-    """Return the job, the attempt and the worker that a request names."""
-    named = {"job_id": "job", "attempt": "attempt", "worker": "worker"}
+    """Return the job, the attempt, the worker and the webhook that a request names."""
+    named = {"job_id": "job", "attempt": "attempt", "worker": "worker", "webhook_id": "webhook"}
     return {field: getattr(body, name, None) for field, name in named.items()}
 
 
-def audit_done(request: Envelope, job_id: str | None) -> None:
+def audit_done(request: Envelope, job_id: str | None, webhook_id: str | None) -> None:
     """Enter a request that was carried out, if it is of a kind that is audited."""
-    _audit(request, "done", job_id=job_id)
+    _audit(request, "done", job_id=job_id, webhook_id=webhook_id)
 
 
 def audit_error(request: Envelope, error: CryoMambaError) -> None:
     """Enter a request that was refused or has failed, if it is of a kind that is audited."""
     refused = isinstance(error, AccessError) or not isinstance(error, UnavailableError | InternalError)
-    _audit(request, "refused" if refused else "failed", job_id=_named_job(request), code=str(error.code))
+    _audit(
+        request,
+        "refused" if refused else "failed",
+        job_id=_named(request, "job"),
+        webhook_id=_named(request, "webhook"),
+        code=str(error.code),
+    )
 
 
 def _audit(request: Envelope, outcome: Outcome, **fields: object) -> None:
@@ -66,6 +75,6 @@ def _audit(request: Envelope, outcome: Outcome, **fields: object) -> None:
     audit(action, outcome, artifact=name if isinstance(name, str) else None, **fields)
 
 
-def _named_job(request: Envelope) -> str | None:
-    job = request.body.get("job")
-    return job[:64] if isinstance(job, str) else None
+def _named(request: Envelope, field: str) -> str | None:
+    named = request.body.get(field)
+    return named[:64] if isinstance(named, str) else None

@@ -24,6 +24,7 @@ from cryomamba_broker.client_requests import ClientRequests
 from cryomamba_broker.connections import BusConnections
 from cryomamba_broker.core import Core
 from cryomamba_broker.counters import Counters
+from cryomamba_broker.delivery_policy import DeliveryPolicy
 from cryomamba_broker.directory_lock import DataDirectoryLock
 from cryomamba_broker.disk_space import DiskSpace
 from cryomamba_broker.dispatch import Dispatcher
@@ -37,9 +38,12 @@ from cryomamba_broker.state_machine import LeasePolicy
 from cryomamba_broker.store import Clock, Store
 from cryomamba_broker.store_thread import StoreThread
 from cryomamba_broker.subscriptions import OwnerCache, Subscriptions
+from cryomamba_broker.webhook_requests import WebhookRequests
+from cryomamba_broker.webhook_signing import WebhookSecrets
 from cryomamba_broker.worker_requests import WorkerRequests
 from cryomamba_broker.workers import Workers
 from cryomamba_server.loop_lag import measure_loop_lag
+from cryomamba_server.webhook_addresses import WebhookPolicy
 
 FILE_THREADS: Final = 4
 DRAIN_S: Final = 2.0
@@ -56,6 +60,8 @@ class Broker:
     ----------
     policy : LeasePolicy, optional
         By default, the lease of the settings, three attempts and growing pauses.
+    delivery_policy : DeliveryPolicy, optional
+        When messages to webhooks are tried again.
 
     Raises
     ------
@@ -64,9 +70,17 @@ class Broker:
         directory, or its job store cannot be used.
     """
 
-    def __init__(self, settings: Settings, *, policy: LeasePolicy | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        policy: LeasePolicy | None = None,
+        delivery_policy: DeliveryPolicy | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self.settings = settings
         self.policy = policy or LeasePolicy(lease_s=settings.lease_s)
+        self.delivery_policy = delivery_policy
         self.clock = clock or Clock()
         self.envelopes = EnvelopeFactory(SOURCE)
         self.counters = Counters()
@@ -101,7 +115,9 @@ class Broker:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         stack.callback(DataDirectoryLock(self.settings.home).release)
-        store = await StoreThread.open(lambda: Store(self.settings.database, self.clock, self.policy))
+        store = await StoreThread.open(
+            lambda: Store(self.settings.database, self.clock, self.policy, self.delivery_policy)
+        )
         stack.push_async_callback(store.close)
         context = zmq.asyncio.Context()
         stack.callback(context.term)
@@ -154,7 +170,14 @@ class Broker:
         measure_disk = partial(DiskSpace.measure, settings.artifacts.parent, settings.disk_reserve, settings.work)
         clients = ClientRequests(self._core, roots=roots, files=files, measure_disk=measure_disk)
         workers = WorkerRequests(self._core, artifacts=settings.artifacts, files=files)
-        handlers = {**clients.handlers(), **workers.handlers()}
+        webhooks = WebhookRequests(
+            self._core,
+            secrets=WebhookSecrets(settings.keys),
+            policy=WebhookPolicy(settings.webhook_networks),
+            limit=settings.webhooks_per_owner,
+            files=files,
+        )
+        handlers = {**clients.handlers(), **workers.handlers(), **webhooks.handlers()}
         wall = self.clock.wall
         dispatcher = Dispatcher(
             sockets.jobs, self.envelopes, handlers, self.counters, wall, self.authenticator, self.metrics.requests

@@ -37,6 +37,10 @@ DOMAINS: Final = {"jobs": JOBS, "preview_in": PREVIEW_IN_DOMAIN, "preview_out": 
 _SUBSCRIPTION_MAX_BYTES: Final = 4096
 # As many as may connect at once without the kernel dropping one, which its peer would repeat only after a second.
 _BACKLOG: Final = 1024
+# A connection is closed if so many probes, HEARTBEAT_MS apart, are not answered after HEARTBEAT_TIMEOUT_MS of silence.
+_PROBES: Final = 3
+# Or when its peer's system has not taken what was sent for so long, as that of a stopped process whose buffer is full.
+_UNACKNOWLEDGED_MS: Final = 30_000
 _BIND_TRIES: Final = 250
 _BIND_PAUSE_S: Final = 0.01
 
@@ -122,8 +126,13 @@ def bind_sockets(
 
 
 def _prepared(one: S, *, max_bytes: int) -> S:
-    one.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-    one.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+    # ZeroMQ looks for the timer of a heartbeat among those of all connections, each time that one brings something: ten
+    # thousand would take more than a core. The peers send heartbeats; here the system finds out who has gone.
+    one.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    one.setsockopt(zmq.TCP_KEEPALIVE_IDLE, HEARTBEAT_TIMEOUT_MS // 1000)
+    one.setsockopt(zmq.TCP_KEEPALIVE_INTVL, HEARTBEAT_MS // 1000)
+    one.setsockopt(zmq.TCP_KEEPALIVE_CNT, _PROBES)
+    one.setsockopt(zmq.TCP_MAXRT, _UNACKNOWLEDGED_MS)
     one.setsockopt(zmq.MAXMSGSIZE, max_bytes)
     one.setsockopt(zmq.LINGER, LINGER_MS)
     one.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)

@@ -29,6 +29,28 @@ class Wakeup:
         return True
 
 
+class Waiters:
+    """All that wait for the same thing, and are woken together."""
+
+    def __init__(self) -> None:
+        self._waiting: set[Wakeup] = set()
+
+    @contextmanager
+    def waiting(self) -> Iterator[Wakeup]:
+        """Register somebody who waits."""
+        wakeup = Wakeup()
+        self._waiting.add(wakeup)
+        try:
+            yield wakeup
+        finally:
+            self._waiting.discard(wakeup)
+
+    def wake_all(self) -> None:
+        """Let all of them look again."""
+        for wakeup in self._waiting:
+            wakeup.wake()
+
+
 class PendingRenewals:
     """The renewals of leases that are not answered yet, by job: they are woken when the job changes."""
 

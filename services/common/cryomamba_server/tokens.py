@@ -202,6 +202,17 @@ class TokenStore:
         infos = [self._read(path.stem) for path in self._folder.glob("*.json")]
         return sorted((info for info in infos if info is not None), key=lambda info: info.created_at, reverse=True)
 
+    def has_valid(self, owner: str, scope: Scope) -> bool:
+        """Whether an owner has a token with a scope that has neither expired nor been revoked."""
+        now = self._clock()
+        return any(
+            info.owner == owner
+            and info.revoked_at is None
+            and info.expires_at.timestamp() > now
+            and scope in with_included(info.scopes)
+            for info in self.list()
+        )
+
     def revoke(self, token_id: str) -> TokenInfo:
         """Revoke a token, at once and for every gateway with this data directory; a second time has no effect.
 

@@ -39,10 +39,12 @@ from cryomamba_gateway.routers import (
     session,
     uploads,
     volumes,
+    webhooks,
     websocket,
     zarr,
 )
 from cryomamba_gateway.routers.head import add_head_routes
+from cryomamba_gateway.webhooks.described import described_messages
 
 DESCRIPTION: Final = """
 Segments cryo-electron tomograms and streams previews of the mask as it is computed. Arrays are ZYX in C order, lengths
@@ -63,11 +65,13 @@ TAGS: Final = [
     {"name": "previews", "description": "The mask as computed so far."},
     {"name": "uploads", "description": "Uploads of tomograms, and uploaded files."},
     {"name": "artifacts", "description": "Output files of jobs."},
+    {"name": "webhooks", "description": "Signed messages to other servers when jobs end."},
     {"name": "volumes", "description": "Tomograms and masks as OME-Zarr and as images."},
 ]
 JOB_ROUTERS: Final = [add_head_routes(module.router) for module in (jobs, events, previews, artifacts, revisions)]
 OTHER_ROUTERS: Final = [
-    add_head_routes(module.router) for module in (health, server, session, uploads, inputs, volumes, links, zarr)
+    add_head_routes(module.router)
+    for module in (health, server, session, uploads, inputs, volumes, links, zarr, webhooks)
 ]
 
 
@@ -94,6 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        webhooks=described_messages(),
     )
     app.state.gateway = gateway
     for router in JOB_ROUTERS:

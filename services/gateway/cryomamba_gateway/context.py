@@ -28,10 +28,13 @@ from cryomamba_gateway.system import system_info
 from cryomamba_gateway.uploads.store import UploadLimits, UploadStore
 from cryomamba_gateway.volumes.catalog import VolumeCatalog
 from cryomamba_gateway.volumes.reader import VolumeReader
+from cryomamba_gateway.webhooks.delivery import WebhookDelivery
+from cryomamba_gateway.webhooks.sender import WebhookSender
 from cryomamba_server.loop_lag import measure_loop_lag
 from cryomamba_server.signing import UrlSigner
 from cryomamba_server.tokens import TokenStore
 from cryomamba_server.unauthenticated import UnauthenticatedConnections
+from cryomamba_server.webhook_addresses import WebhookPolicy
 
 __all__ = ["Caller", "Context", "Gateway"]
 
@@ -93,13 +96,17 @@ class Gateway:
         self.volumes = VolumeCatalog(self.settings, self.bus, self.uploads, self.reader)
         self._sweeping = asyncio.create_task(self._sweep(), name="gateway-sweep")
         self._measuring = asyncio.create_task(measure_loop_lag(self.metrics.loop_lag.observe), name="gateway-loop-lag")
+        sender = await asyncio.to_thread(WebhookSender, WebhookPolicy(self.settings.webhook_networks))
+        delivery = WebhookDelivery(self.bus, self.tokens, sender)
+        self._delivering = asyncio.create_task(delivery.run(), name="gateway-webhooks")
         self.metrics.bus.set_function(lambda: float(self.bus.connected))
 
     async def close(self) -> None:
         """Release everything."""
-        for task in (self._sweeping, self._measuring):
+        tasks = (self._sweeping, self._measuring, self._delivering)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(self._sweeping, self._measuring, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.bus.close()
         await asyncio.to_thread(self.uploads.close)
         await asyncio.to_thread(self.reader.close)

@@ -39,6 +39,7 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.UNKNOWN_ENGINE: 422,
     ErrorCode.ENGINE_UNAVAILABLE: 422,
     ErrorCode.PATH_FORBIDDEN: 403,
+    ErrorCode.URL_FORBIDDEN: 422,
     ErrorCode.TOO_LARGE: 413,
     ErrorCode.VOLUME_NOT_FOUND: 422,
     ErrorCode.VOLUME_UNREADABLE: 422,

@@ -47,6 +47,13 @@ UPLOAD: Final[dict[str, Any]] = {
 THRESHOLD: Final[dict[str, Any]] = {
     "stricter": {"summary": "Fewer and larger components", "value": {"high": 170, "low": 140, "min_volume_nm3": 5000.0}}
 }
+WEBHOOK: Final[dict[str, Any]] = {
+    "all": {"summary": "Every end of a job", "value": {"url": "https://example.org/cryomamba"}},
+    "failures": {
+        "summary": "Only failures",
+        "value": {"url": "https://example.org/cryomamba", "events": ["job.failed"], "name": "on-call"},
+    },
+}
 REVISION: Final[dict[str, Any]] = {
     "upload": {
         "summary": "An uploaded mask",
@@ -102,6 +109,10 @@ JOB_LINKS: Final = _links(
     linkArtifact=_MASK,
     getJobVolumes=_JOB,
     linkJobZarr=_JOB,
+)
+_WEBHOOK_ID: Final = {"webhook_id": "$response.body#/webhook_id"}
+WEBHOOK_LINKS: Final = _links(
+    getWebhook=_WEBHOOK_ID, testWebhook=_WEBHOOK_ID, listWebhookDeliveries=_WEBHOOK_ID, deleteWebhook=_WEBHOOK_ID
 )
 _UPLOAD_ID: Final = {"upload_id": "$response.body#/upload_id"}
 UPLOAD_LINKS: Final = _links(

@@ -23,6 +23,7 @@ from cryomamba.models.jobs import (
 )
 from cryomamba.models.masks import MaskSource
 from cryomamba.models.server import ServerInfo
+from cryomamba.models.webhooks import ALL_EVENTS, WebhookEvent, WebhookUrl
 from cryomamba_gateway.deprecated import CancelStatus, FirstJobFields, FirstJobFilter
 from cryomamba_gateway.download_names import download_name
 
@@ -234,6 +235,23 @@ class RevisionBody(Request):
         if (self.file_id is None) == (self.path is None):
             raise ValueError("give exactly one of file_id and path")
         return self
+
+
+class WebhookBody(Request):
+    """A URL to which a signed message is sent when a job ends."""
+
+    url: WebhookUrl = Field(description="Where the messages are sent, with POST: https at a public address.")
+    events: Annotated[tuple[WebhookEvent, ...], Field(min_length=1, max_length=len(ALL_EVENTS))] = Field(
+        ALL_EVENTS, description="The ends of jobs that are sent."
+    )
+    name: Label = Field("", description="A label for people.")
+
+
+class WebhookQuery(Request):
+    """Which page of a listing."""
+
+    limit: int = Field(50, ge=1, le=200, description="Maximum number of webhooks in the page.")
+    cursor: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="The `cursor` of the previous page.")
 
 
 class PreviewQuery(Request):

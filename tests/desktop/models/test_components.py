@@ -6,19 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from napari.layers import Labels
 
-from cryomamba.errors import NotFoundError
-from napari_cryomamba.layers.masks import apply_edit
-from napari_cryomamba.models.components import (
-    COLUMNS,
-    as_text,
-    fill_holes,
-    keep_component,
-    measure_mask,
-    remove_small_components,
-    table_rows,
-)
+from napari_cryomamba.models.components import COLUMNS, as_text, measure_mask, table_rows
 
 SIZE = (20.0, 10.0, 10.0)
 
@@ -32,10 +21,6 @@ def mask() -> Any:
     found[2:9, 9:15, 9:16] = 2
     found[4:6, 11:13, 11:13] = 0
     return found
-
-
-def counts(mask: Any) -> list[int]:
-    return [int(count) for count in np.bincount(mask.reshape(-1), minlength=3)]
 
 
 def test_the_table_has_labels_first_and_then_components_by_size(mask: Any) -> None:
@@ -63,29 +48,11 @@ def test_the_table_goes_to_a_spreadsheet(mask: Any) -> None:
     assert len(lines) == len(rows) + 1
 
 
-def test_small_components_are_removed_and_large_ones_stay(mask: Any) -> None:
-    """A minimum of 20 nm³ removes the box of 16 nm³ and nothing else, and undo restores it."""
-    layer = Labels(mask)
-    apply_edit(layer, remove_small_components(mask, SIZE, 20.0))
-    assert counts(layer.data)[1:] == [36, 286]
-    layer.undo()
-    assert counts(layer.data)[1:] == [44, 286]
-
-
-def test_holes_are_filled_and_openings_are_not(mask: Any) -> None:
-    """Only background enclosed on all sides is filled, with the label around it."""
-    layer = Labels(mask.copy())
-    apply_edit(layer, fill_holes(mask, SIZE))
-    assert counts(layer.data)[1:] == [44, 294]
-    mask[2:5, 11, 11] = 0
-    assert len(fill_holes(mask, SIZE)) == 0
-
-
-def test_the_chosen_component_is_kept_and_other_labels_stay(mask: Any) -> None:
-    """Only the other components of its label are removed; on background, an error says what to do."""
-    layer = Labels(mask.copy())
-    apply_edit(layer, keep_component(mask, SIZE, (1, 1, 1)))
-    assert counts(layer.data)[1:] == [8, 286]
-    with pytest.raises(NotFoundError) as caught:
-        keep_component(mask, SIZE, (0, 0, 0))
-    assert caught.value.hint
+def test_a_row_finds_its_component(mask: Any) -> None:
+    """Rows of components have a place, those of labels none."""
+    rows = table_rows(measure_mask(mask, SIZE, {}))
+    assert [row.place is None for row in rows] == [True, True, False, False, False]
+    place = rows[3].place
+    assert place is not None
+    found = place.find(mask)
+    assert (found.label, found.voxels, found.start) == (1, 36, (5, 5, 1))

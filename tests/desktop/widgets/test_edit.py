@@ -68,9 +68,9 @@ def test_the_component_under_the_cursor_is_kept(
 ) -> None:
     """Others of its label go, other labels stay; beside the mask a message says what to do."""
     viewer.cursor.position = layer.data_to_world((1, 1, 1))
-    edit.keep_button.click()
+    edit.keep_component()
     wait_for(edit.isEnabled, notifications)
     assert (count(layer, 1), count(layer, 2)) == (8, 286)
     viewer.cursor.position = (-50.0, 0.0, 0.0)
-    edit.keep_button.click()
+    edit.keep_component()
     assert notifications.history.entries[-1].hint == "Point at the mask, then press Alt+K."

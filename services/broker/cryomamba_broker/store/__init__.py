@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cryomamba_broker.delivery_policy import DeliveryPolicy
 from cryomamba_broker.state_machine import LeasePolicy
 from cryomamba_broker.store.attempts import Attempt, Lease
 from cryomamba_broker.store.database import Clock, Database
+from cryomamba_broker.store.deliveries import Deliveries
 from cryomamba_broker.store.engines import EngineTable
 from cryomamba_broker.store.events import EventLog
 from cryomamba_broker.store.jobs import Change, JobTable
@@ -14,11 +16,13 @@ from cryomamba_broker.store.leases import Leases
 from cryomamba_broker.store.live_progress import LiveProgress
 from cryomamba_broker.store.revisions import Revisions
 from cryomamba_broker.store.submissions import NewJob, Submissions
+from cryomamba_broker.store.webhooks import WebhookTable
 
 __all__ = [
     "Attempt",
     "Change",
     "Clock",
+    "Deliveries",
     "EventLog",
     "JobTable",
     "Lease",
@@ -27,6 +31,7 @@ __all__ = [
     "Revisions",
     "Store",
     "Submissions",
+    "WebhookTable",
 ]
 
 
@@ -46,9 +51,17 @@ class Store:
         The file cannot be opened.
     """
 
-    def __init__(self, path: Path, clock: Clock | None = None, policy: LeasePolicy | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock | None = None,
+        policy: LeasePolicy | None = None,
+        delivery_policy: DeliveryPolicy | None = None,
+    ) -> None:
         self.database = Database(path, clock or Clock())
-        self.events = EventLog(self.database)
+        self.webhooks = WebhookTable(self.database)
+        self.deliveries = Deliveries(self.database, self.webhooks, delivery_policy or DeliveryPolicy())
+        self.events = EventLog(self.database, self.deliveries)
         progress = LiveProgress()
         self.jobs = JobTable(self.database, self.events, progress)
         self.submissions = Submissions(self.database, self.events, self.jobs)

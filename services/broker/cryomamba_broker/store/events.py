@@ -9,14 +9,15 @@ from cryomamba.errors import no_such_job
 from cryomamba.models.jobs import EventType, JobEvent, JobState
 from cryomamba.wire.requests import EventPage
 from cryomamba_broker.store.database import Database
+from cryomamba_broker.store.deliveries import Deliveries
 from cryomamba_broker.store.rows import HISTORY_SHOWN, REPLY_BUDGET, event_of, truncate_reason, wire_nbytes
 
 
 class EventLog:
-    """Reads events, and appends one with each change."""
+    """Reads events, and appends one with each change, together with the messages about it to webhooks."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, deliveries: Deliveries) -> None:
+        self._database, self._deliveries = database, deliveries
 
     def append(self, connection: sqlite3.Connection, job: sqlite3.Row, type_: EventType, reason: str = "") -> JobEvent:
         """Add an event within the current transaction; `job` is the row after the change."""
@@ -25,7 +26,9 @@ class EventLog:
             "INSERT INTO events (job, type, state, attempt, at, reason) VALUES (?, ?, ?, ?, ?, ?) RETURNING *, ? AS id",
             (job["serial"], type_, job["state"], job["attempt"], now, truncate_reason(reason), job["id"]),
         )
-        return event_of(cursor.fetchone())
+        event = event_of(cursor.fetchone())
+        self._deliveries.queue_end(connection, job, event)
+        return event
 
     def history(self, serial: int) -> tuple[JobEvent, ...]:
         """Return the newest events of a job, oldest of them first."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cryomamba.access.visibility import Visibility
-from cryomamba.errors import ConflictError, InvalidRequestError, no_such_job
+from cryomamba.errors import ConflictError, no_such_job
 from cryomamba.models.jobs import JobEvent, JobPage, JobRecord, JobState
 from cryomamba.wire.requests import ListRequest, Zyx
 from cryomamba_broker.state_machine import EVENT_OF, IllegalTransitionError, Trigger, next_state
@@ -15,7 +15,7 @@ from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog
 from cryomamba_broker.store.job_conditions import conditions_of
 from cryomamba_broker.store.live_progress import LiveProgress
-from cryomamba_broker.store.rows import ERRORS_SHOWN, REPLY_BUDGET, record_of, to_json, wire_nbytes
+from cryomamba_broker.store.rows import ERRORS_SHOWN, REPLY_BUDGET, parse_cursor, record_of, to_json, wire_nbytes
 
 HISTORY_IN_ERRORS: Final = 10
 
@@ -119,7 +119,7 @@ class JobTable:
             return Change(self.record(row), event)
 
     def delete(self, job_id: str, visibility: Visibility) -> JobRecord:
-        """Delete a job that has ended, with its attempts and events, and return its last record.
+        """Delete a job that has ended, with its attempts, events and ended deliveries, and return its last record.
 
         Raises
         ------
@@ -134,6 +134,7 @@ class JobTable:
                     f"The job is {record.state}, so it cannot be deleted.", hint="Cancel it, or wait until it ends."
                 )
             connection.execute("DELETE FROM jobs WHERE serial = ?", (row["serial"],))
+            connection.execute("DELETE FROM deliveries WHERE job = ? AND state <> 'pending'", (job_id,))
             return record
 
     def focus(self, job_id: str, position: Zyx, visibility: Visibility) -> JobRecord:
@@ -173,20 +174,3 @@ class JobTable:
             (serial, ERRORS_SHOWN),
         ).fetchall()
         return [row["error"] for row in reversed(rows)]
-
-
-def parse_cursor(cursor: str | None) -> int:
-    """Return the serial number before which a page of the listing begins.
-
-    Raises
-    ------
-    InvalidRequestError
-        The cursor did not come from a listing.
-    """
-    if cursor is None:
-        return 2**62
-    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-        raise InvalidRequestError(
-            "The cursor did not come from a listing.", hint="Start the listing again without a cursor."
-        )
-    return int(cursor)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgpack
 
+from cryomamba.errors import InvalidRequestError
 from cryomamba.models.jobs import JobError, JobEvent, JobRecord, Progress
 from cryomamba.wire.constants import HEADER_MAX_BYTES
 
@@ -116,3 +117,20 @@ def record_of(
 def wire_nbytes(value: object) -> int:
     """Return the size of a value in a message header, in bytes."""
     return len(msgpack.packb(value, use_bin_type=True))
+
+
+def parse_cursor(cursor: str | None) -> int:
+    """Return the serial number before which a page of the listing begins.
+
+    Raises
+    ------
+    InvalidRequestError
+        The cursor did not come from a listing.
+    """
+    if cursor is None:
+        return 2**62
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+        raise InvalidRequestError(
+            "The cursor did not come from a listing.", hint="Start the listing again without a cursor."
+        )
+    return int(cursor)

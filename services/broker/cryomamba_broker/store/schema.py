@@ -2,7 +2,8 @@
 
 ``lease_until`` and ``not_before`` are seconds of the running broker's steady clock and are set again when a broker
 starts; ``worker_key`` is the public key of the worker's connection, empty on an open bus; ``reserved`` is the disk
-space that is reserved for a job, in bytes; all other times are seconds since 1970.
+space that is reserved for a job, in bytes; all other times are seconds since 1970. A delivery may outlive its
+job.
 """
 
 from typing import Final
@@ -92,6 +93,44 @@ MIGRATIONS: Final = (
     """
     ALTER TABLE jobs ADD COLUMN request_id TEXT NOT NULL DEFAULT '';
     ALTER TABLE jobs ADD COLUMN traceparent TEXT NOT NULL DEFAULT '';
+    """,
+    """
+    CREATE TABLE webhooks (
+        serial INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        owner TEXT NOT NULL,
+        everything INTEGER NOT NULL,
+        registered_by TEXT NOT NULL,
+        url TEXT NOT NULL,
+        events TEXT NOT NULL,
+        name TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        failing_since REAL,
+        disabled_at REAL,
+        disabled_reason TEXT NOT NULL DEFAULT ''
+    ) STRICT;
+    CREATE INDEX webhooks_by_owner ON webhooks (owner, serial);
+    CREATE TABLE deliveries (
+        serial INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        webhook INTEGER NOT NULL REFERENCES webhooks (serial) ON DELETE CASCADE,
+        type TEXT NOT NULL,
+        job TEXT,
+        body TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'failed')),
+        tries INTEGER NOT NULL DEFAULT 0,
+        claim INTEGER NOT NULL DEFAULT 0,
+        created_at REAL NOT NULL,
+        due_at REAL NOT NULL,
+        leased_until REAL,
+        ended_at REAL,
+        response_status INTEGER,
+        error TEXT NOT NULL DEFAULT ''
+    ) STRICT;
+    CREATE INDEX deliveries_due ON deliveries (due_at, serial) WHERE state = 'pending';
+    CREATE INDEX deliveries_leased ON deliveries (webhook, leased_until) WHERE leased_until IS NOT NULL;
+    CREATE INDEX deliveries_of_webhook ON deliveries (webhook, serial);
+    CREATE INDEX deliveries_of_job ON deliveries (job);
     """,
 )
 

@@ -1,0 +1,1 @@
+"""Corrections of a mask in memory, each in the bounding box that it needs."""

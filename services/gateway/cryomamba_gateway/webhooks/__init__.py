@@ -1,0 +1,1 @@
+"""Messages to webhooks: what they are, and their delivery."""

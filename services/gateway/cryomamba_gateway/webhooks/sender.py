@@ -1,0 +1,151 @@
+"""One try to deliver a message: resolve the host once, check what was found, and send to that address."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import Final, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+
+from cryomamba._version import __version__
+from cryomamba.errors import InvalidRequestError
+from cryomamba.models.webhooks import SignedDelivery
+from cryomamba_server.webhook_addresses import Address, WebhookAddress, WebhookPolicy, parse_webhook_url
+
+TRY_S: Final = 10.0
+_GONE: Final = 410
+
+
+@dataclass(frozen=True, slots=True)
+class TryResult:
+    """What became of a try; see :class:`~cryomamba.wire.webhook_requests.DeliveryResult`."""
+
+    outcome: Literal["delivered", "failed", "gone"]
+    status: int | None = None
+    error: str = ""
+    retry_after_s: float = 0.0
+
+
+class WebhookSender:
+    """Sends messages; reading the system's certificates blocks for some milliseconds.
+
+    Each try has a connection of its own: one that was made for another host at the same address must not be used again.
+    Proxies of the environment are not used, redirects are not followed, and the body of the answer is not read.
+
+    Parameters
+    ----------
+    policy : WebhookPolicy
+    timeout_s : float
+        For the whole try, in seconds.
+    """
+
+    def __init__(self, policy: WebhookPolicy, *, timeout_s: float = TRY_S) -> None:
+        self._policy, self._timeout_s = policy, timeout_s
+        self._tls = ssl.create_default_context()
+
+    async def send(self, delivery: SignedDelivery) -> TryResult:
+        """Make one try."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                address = parse_webhook_url(delivery.url)
+                found = await self._resolve(address)
+                self._policy.check_resolved(address, found)
+                return await self._send_to_first(found, address, delivery)
+        except TimeoutError:
+            return TryResult("failed", error=f"There was no answer within {self._timeout_s:g} s.")
+        except InvalidRequestError as error:
+            return TryResult("failed", error=error.message)
+        except socket.gaierror:
+            return TryResult("failed", error="The host of the URL is not known.")
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            return TryResult("failed", error=_problem(error))
+
+    async def _resolve(self, address: WebhookAddress) -> list[Address]:
+        found = await asyncio.get_running_loop().getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(ip_address(one[4][0]) for one in found))
+
+    async def _send_to_first(
+        self, found: list[Address], address: WebhookAddress, delivery: SignedDelivery
+    ) -> TryResult:
+        """Send to the first address that takes a connection."""
+        *others, last = found
+        for one in others:
+            try:
+                return await self._send_to(one, address, delivery)
+            except httpx.ConnectError:
+                continue
+        return await self._send_to(last, address, delivery)
+
+    async def _send_to(self, to: Address, address: WebhookAddress, delivery: SignedDelivery) -> TryResult:
+        host = f"[{to}]" if to.version == 6 else str(to)
+        url = urlsplit(delivery.url)._replace(netloc=f"{host}:{address.port}")
+        request = httpx.Request(
+            "POST",
+            urlunsplit(url),
+            headers={
+                "Host": address.netloc,
+                "User-Agent": f"cryomamba/{__version__}",
+                "Content-Type": "application/json",
+                **delivery.headers,
+            },
+            content=delivery.body.encode(),
+            # The certificate is checked for this name, not for the address.
+            extensions={"sni_hostname": address.host},
+        )
+        async with httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False) as transport:
+            response = await transport.handle_async_request(request)
+            await response.aclose()
+        return _result(response)
+
+
+def _result(response: httpx.Response) -> TryResult:
+    status = response.status_code
+    if 200 <= status < 300:
+        return TryResult("delivered", status)
+    known = HTTPStatus(status).phrase if status in {one.value for one in HTTPStatus} else ""
+    error = f"The receiver answered {status} {known}".rstrip() + "."
+    if status == _GONE:
+        return TryResult("gone", status, error)
+    return TryResult("failed", status, error, _retry_after_s(response.headers.get("Retry-After", "")))
+
+
+def _retry_after_s(text: str) -> float:
+    """Return the seconds in a header ``Retry-After``, which has a number or a date; 0 for anything else."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, TypeError):
+        return 0.0
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return max(0.0, (at - datetime.now(UTC)).total_seconds())
+
+
+def _problem(error: Exception) -> str:
+    """Return why no answer came, without what the error says of addresses and paths."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"The receiver's certificate is not valid: {cause.verify_message}."
+        if isinstance(cause, ssl.SSLError):
+            return "The receiver does not speak TLS."
+        if isinstance(cause, PermissionError):
+            return "The server may not connect to this address: its system's firewall or sandbox forbids it."
+        if isinstance(cause, ConnectionRefusedError):
+            return "The receiver refuses connections."
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, httpx.ConnectError):
+        return "The receiver cannot be reached."
+    if isinstance(error, httpx.ProtocolError | httpx.ReadError | httpx.WriteError):
+        return "The receiver closed the connection without a valid answer."
+    return "The message could not be sent."
