@@ -24,6 +24,7 @@ from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.export import ExportPanel
 from napari_cryomamba.widgets.jobs import JobsPanel
 from napari_cryomamba.widgets.mask import MaskPanel
+from napari_cryomamba.widgets.measure import MeasurePanel
 from napari_cryomamba.widgets.menu import CryoMambaMenu, add_menu, remove_menu
 from napari_cryomamba.widgets.messages import MessagesPanel
 from napari_cryomamba.widgets.offer_bar import OfferBar
@@ -100,6 +101,7 @@ class CryoMambaWidget(QWidget):
         )
         self.component_link = ComponentLink(viewer, self.edit, self.statistics, app.tasks)
         self.picks = PicksPanel(viewer, app.notifications)
+        self.measure = MeasurePanel(viewer, app.tasks, app.notifications)
         self.messages = MessagesPanel(app.notifications, app.server)
         self.recovery = OfferBar(self)
         self.closing = ClosingQuestion(app, self, self._close_window)
@@ -117,6 +119,7 @@ class CryoMambaWidget(QWidget):
             (work, "Segment"),
             (self.mask_panel, "Mask"),
             (self.picks, "Picks"),
+            (self.measure, "Measure"),
             (self.messages, "Messages"),
         ):
             self.tabs.addTab(panel, title)

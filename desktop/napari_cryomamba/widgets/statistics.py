@@ -6,15 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QApplication,
-    QCheckBox,
-    QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
-    QWidget,
-)
+from qtpy.QtWidgets import QAbstractItemView, QApplication, QCheckBox, QPushButton, QTableWidget, QWidget
 
 from cryomamba.masks.measure import Measurements, write_csv
 from napari_cryomamba.app.notifications import Notifications
@@ -22,30 +14,12 @@ from napari_cryomamba.app.revisions import stem_of
 from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.masks import Mask
 from napari_cryomamba.layers.tomograms import require_savable
-from napari_cryomamba.models.components import COLUMNS, Cell, Place, Row, as_text, measure_mask, table_rows
+from napari_cryomamba.models.components import COLUMNS, Place, Row, as_text, measure_mask, table_rows
 from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.widgets.component_tools import Tool
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 from napari_cryomamba.widgets.save_dialog import choose_file
-
-
-class TableCell(QTableWidgetItem):
-    """A cell that shows a formatted number and sorts by its value; text sorts before numbers."""
-
-    def __init__(self, value: Cell) -> None:
-        text = f"{value:,}" if isinstance(value, int) else f"{value:,.1f}" if isinstance(value, float) else value
-        super().__init__(text)
-        self.value = value
-        if not isinstance(value, str):
-            self.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-
-    def __lt__(self, other: QTableWidgetItem) -> bool:
-        if not isinstance(other, TableCell):
-            return super().__lt__(other)
-        mine, theirs = self.value, other.value
-        if isinstance(mine, str) or isinstance(theirs, str):
-            return (not isinstance(mine, str), str(mine)) < (not isinstance(theirs, str), str(theirs))
-        return mine < theirs
+from napari_cryomamba.widgets.table_cell import TableCell
 
 
 class StatisticsPanel(QWidget):
