@@ -19,19 +19,28 @@ PathOrPaths = str | Sequence[str]
 
 
 def is_tomogram_name(path: str) -> bool:
-    """Whether a name is that of an MRC file, compressed or not, of a TIFF file or of a Zarr folder."""
-    name = path.lower().rstrip("/\\")
-    if name.endswith((*images.SUFFIXES, *images.FOLDERS)):
-        return True
+    """Whether a file name is that of an MRC file, compressed or not."""
+    name = path.lower()
     for suffix in COMPRESSED:
         name = name.removesuffix(suffix)
     return name.endswith(SUFFIXES)
 
 
+def is_volume_image(path: str) -> bool:
+    """Whether a file of another format is a volume; sections and colour images are left to other plugins."""
+    if not path.lower().rstrip("/\\").endswith((*images.SUFFIXES, *images.FOLDERS)):
+        return False
+    try:
+        images.open_image(path).close()
+    except CryoMambaError:
+        return False
+    return True
+
+
 def get_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[Any]] | None:
     """Return the reader for tomograms, None for other files."""
     paths = [path] if isinstance(path, str) else list(path)
-    return read if paths and all(is_tomogram_name(name) for name in paths) else None
+    return read if paths and all(is_tomogram_name(name) or is_volume_image(name) for name in paths) else None
 
 
 def read(path: PathOrPaths) -> list[Any]:

@@ -202,7 +202,7 @@ def looks_like_mask(sample: Array) -> bool:
     """Whether voxels could be labels: whole numbers from 0 to 65,535, few different ones or often the background."""
     if sample.dtype.kind == "f" and not (np.isfinite(sample).all() and (np.rint(sample) == sample).all()):
         return False
-    if not sample.size or sample.min() < 0 or sample.max() > LABEL_MAX:
+    if not sample.size or float(sample.min()) < 0 or float(sample.max()) > LABEL_MAX:
         return False
     return len(np.unique(sample)) <= _FEW_LABELS or float((sample == 0).mean()) > _BACKGROUND_SHARE
 
