@@ -24,7 +24,7 @@ from cryomamba.volumes import inspect
 from cryomamba.volumes.compressed import compression_of
 from cryomamba.wire.requests import REQUESTS, parse_request
 from cryomamba_broker.dispatch import readable_id
-from cryomamba_broker.store.jobs import parse_cursor
+from cryomamba_broker.store.rows import parse_cursor
 from cryomamba_gateway.live.messages import parse_inbound
 from cryomamba_gateway.origins import origin_allowed
 from cryomamba_gateway.routers.artifacts import _RANGE

@@ -109,7 +109,7 @@ class Deliveries:
             return None
         with self._database.write() as connection:
             row = connection.execute(
-                f"UPDATE deliveries SET claim = claim + 1, leased_until = :until WHERE serial = ({_DUE}) RETURNING *",  # noqa: S608 (constants)  # nosec B608
+                f"UPDATE deliveries SET claim = claim + 1, leased_until = :until WHERE serial = ({_DUE}) RETURNING *",  # noqa: S608 (constants)
                 {"now": now, "until": now + self._policy.lease_s},
             ).fetchone()
             webhook = connection.execute("SELECT * FROM webhooks WHERE serial = ?", (row["webhook"],)).fetchone()
