@@ -73,7 +73,7 @@ class PreviewController(QObject):
             self._viewer.add_layer(NapariLayer.create(*tomogram.layer()))
             self.watch(job_id)
 
-        self._tasks.run("Opening the tomogram", lambda _task: open_tomogram(path), opened)
+        self._tasks.run(f"Opening {path.name}", lambda _task: open_tomogram(path), opened)
 
     def watch(self, job_id: str) -> None:
         """Show a job: its preview while it runs, its results when it is complete."""
