@@ -34,9 +34,9 @@ def test_a_broken_file_is_a_message(panel: CryoMambaWidget, tmp_path: Path, wait
     panel.controller.tomograms.open_files([path])
     wait_for(lambda: len(panel.controller.notifications.history) == 1)
     assert panel.controller.notifications.history.entries[0].code == str(ErrorCode.VOLUME_UNREADABLE)
-    assert panel.tabs.tabText(4) == "Messages (1)"
-    panel.tabs.setCurrentIndex(4)
-    assert panel.tabs.tabText(4) == "Messages"
+    assert panel.tabs.tabText(panel.tabs.indexOf(panel.messages)) == "Messages (1)"
+    panel.tabs.setCurrentWidget(panel.messages)
+    assert panel.tabs.tabText(panel.tabs.indexOf(panel.messages)) == "Messages"
 
 
 def test_everything_local_works_without_a_server(opened: CryoMambaWidget, wait_for: WaitFor, tmp_path: Path) -> None:
