@@ -47,7 +47,7 @@ class AppController(QObject):
         )
         self.preview = PreviewController(viewer, self.jobs, self.frames, self.tasks, self.preferences, self)
         self.tomograms = TomogramController(
-            viewer, self.preview, self.tasks, self.notifications, self.preferences, self
+            viewer, self.preview, self.server, self.tasks, self.notifications, self.preferences, self
         )
         self.sections = Sections(viewer, self)
         self.display = DisplayController(viewer, self.sections, self.tasks, self)

@@ -18,6 +18,7 @@ from napari_cryomamba.layers.selection import selection_kept
 from napari_cryomamba.layers.tomogram import Array, Tomogram, open_tomogram
 from napari_cryomamba.layers.tomograms import layer_of_path
 from napari_cryomamba.models.frames import FrameStore
+from napari_cryomamba.models.job_details import details, short_parameters, when_text
 from napari_cryomamba.models.palette import Palette, free_color
 from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
 
@@ -161,6 +162,8 @@ class PreviewController(QObject):
         overlay = overlay or self._new_overlay(job.record)
         known = len(overlay.palette.labels)
         overlay.show_preview(frame)
+        if is_new:
+            self._describe(overlay, job.record)
         if is_new or len(overlay.palette.labels) != known:
             self.overlay_changed.emit(job_id)
         self.frame_drawn.emit(job_id)
@@ -173,8 +176,13 @@ class PreviewController(QObject):
         if not overlay.palette.labels:
             overlay.palette.add_names({1: record.engine})
         overlay.show_mask(mask, voxel_size_A)
+        self._describe(overlay, record)
         self._watched.discard(record.job_id)
         self.overlay_changed.emit(record.job_id)
+
+    def _describe(self, overlay: Overlay, record: JobRecord) -> None:
+        when = [("Started", text)] if (text := when_text(record)) else []
+        overlay.describe([*when, *details(record, self._jobs.engine(record.engine))])
 
     def _new_overlay(self, record: JobRecord) -> Overlay:
         settings = self._preferences.values
@@ -183,6 +191,7 @@ class PreviewController(QObject):
             record,
             tomogram=self.tomogram_of(record),
             palette=self._palette(record.job_id),
+            parameters=short_parameters(record, self._jobs.engine(record.engine)),
             opacity=settings.opacity,
             contour=settings.contour,
         )

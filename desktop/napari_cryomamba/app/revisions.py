@@ -31,7 +31,8 @@ TITLES: dict[str, str] = {
 
 def stem_of(name: str) -> str:
     """Return a file's name without the suffixes of a volume."""
-    return re.sub(r"\.(gz|bz2)$", "", name, flags=re.IGNORECASE).rpartition(".")[0] or name
+    plain = re.sub(r"\.(gz|bz2)$", "", name, flags=re.IGNORECASE)
+    return re.sub(r"\.ome$", "", plain.rpartition(".")[0], flags=re.IGNORECASE) or name
 
 
 def next_version(folder: Path, tomogram: str, feature: str) -> Path:

@@ -66,9 +66,9 @@ class DesktopSettings(BaseModel):
     parameters: dict[str, dict[str, Any]] = {}
     tokens: dict[str, str] = {}
 
-    def remember_file(self, path: Path) -> None:
-        """Add a file to the recent ones."""
-        name = str(path)
+    def remember_file(self, file: Path | str) -> None:
+        """Add a path or an address to the recent ones."""
+        name = str(file)
         self.recent_files = [name, *(other for other in self.recent_files if other != name)][:RECENT_MAX]
 
     def remember_server(self, url: str) -> None:

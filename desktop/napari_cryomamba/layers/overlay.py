@@ -18,6 +18,8 @@ from napari_cryomamba.models.world_coordinates import Placement
 from napari_cryomamba.napari_types import Layer, Viewer
 
 JOB_KEY = "cryomamba_job"
+ABOUT_KEY = "CryoMamba"
+"""Where a layer's metadata say how its mask was made."""
 
 
 class Overlay:
@@ -29,6 +31,8 @@ class Overlay:
         The layer of its tomogram; a demo job has none.
     palette : Palette, optional
         Initial names and colours.
+    parameters : str
+        What differs from the engine's default values, for the layer's name.
     opacity, contour : float, int
         Initial look of the layer.
 
@@ -49,6 +53,7 @@ class Overlay:
         *,
         tomogram: Layer = None,
         palette: Palette | None = None,
+        parameters: str = "",
         opacity: float = 0.6,
         contour: int = 0,
     ) -> None:
@@ -62,7 +67,7 @@ class Overlay:
         self.layer: Layer = None
         self._finished: Array | None = None
         self._voxel_size_A = record.volume.voxel_size_A
-        self._name = layer_name(record)
+        self._name = layer_name(record, parameters)
         self._style = {"opacity": opacity, "contour": contour}
         self._colored: set[int] = set()
 
@@ -86,6 +91,15 @@ class Overlay:
         self._voxel_size_A = voxel_size_A
         self._finished = None
         self._set_data(mask, Placement.of_volume(self._shown_voxel_size_A() or voxel_size_A))
+
+    def describe(self, rows: list[tuple[str, str]]) -> None:
+        """Set what the layer's metadata and its tooltip say of the job: label and text each."""
+        if not self.in_viewer:
+            return
+        layer, text = self.layer, "\n".join(f"{label}: {value}" for label, value in rows)
+        layer.metadata[ABOUT_KEY] = dict(rows)
+        # napari's tooltip of a layer is this text.
+        layer.get_source_str = lambda: f"{layer.name}\n{text}"
 
     @property
     def temporary(self) -> bool:
@@ -215,11 +229,15 @@ class Overlay:
             layers.move(layers.index(self.layer), above)
 
 
-def layer_name(record: JobRecord) -> str:
-    """Return the name of a job's layer: tomogram and engine, or the job's own name for another threshold."""
+def layer_name(record: JobRecord, parameters: str = "") -> str:
+    """Return the name of a job's layer: tomogram, engine and what differs from its default values.
+
+    Another threshold has a job of its own, whose name says so.
+    """
     if record.volume.job_id is not None and record.name:
         return printable(record.name)
-    return printable(f"{record.volume.name or record.name or 'demo'} · {record.engine}")
+    what = f"{record.engine} ({parameters})" if parameters else record.engine
+    return printable(f"{record.volume.name or record.name or 'demo'} · {what}")
 
 
 def warm_up() -> None:

@@ -56,6 +56,8 @@ def advance(record: JobRecord, state: JobState, **changes: Any) -> JobRecord:  #
         at=now,
     )
     changes |= {"state": state, "updated_at": now, "history": (*record.history, event)}
+    if state is JobState.RUNNING:
+        changes["started_at"] = now
     if state.final:
         changes["completed_at"] = now
     return record.model_copy(update=changes)

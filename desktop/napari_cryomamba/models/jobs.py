@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 
-from cryomamba.models.estimates import estimates_line
 from cryomamba.models.jobs import JobRecord, JobState, Progress
+from napari_cryomamba.models.job_details import took_s
 from napari_cryomamba.models.notifications import Level, Notification
 
 _STATE_WORDS = {
@@ -17,6 +18,8 @@ _STATE_WORDS = {
     JobState.FAILED: "Failed",
     JobState.CANCELLED: "Cancelled",
 }
+_TILES_STAGE = "segmenting"
+"""The stage in which an engine works tile by tile, unless it calls it differently."""
 
 
 class JobKind(StrEnum):
@@ -68,16 +71,28 @@ class Job:
             return "Cancelling"
         if record.state is JobState.RUNNING and self.progress.stage:
             attempt = f" (attempt {record.attempt})" if record.attempt > 1 else ""
-            return f"{self.progress.stage.capitalize()}{attempt}"
+            return f"{self._doing}{attempt}"
         if record.state is JobState.PENDING and record.attempt:
             return f"Waiting for attempt {record.attempt + 1}"
         return _STATE_WORDS[record.state]
 
     @property
-    def eta_text(self) -> str:
-        """The time left, empty if it is unknown."""
+    def _doing(self) -> str:
+        progress = self.progress
+        stage = f"{progress.stage[:1].upper()}{progress.stage[1:]}"
+        if progress.stage == _TILES_STAGE and 0 <= progress.done_tiles < progress.total_tiles:
+            return f"{stage}: {progress.done_tiles} of {progress.total_tiles} tiles done"
+        return stage
+
+    def time_text(self, now: datetime) -> str:
+        """Return the time left; if that is unknown, for how long the job has run; how long it took if it has ended."""
+        took = took_s(self.record, now)
+        if self.record.state.final:
+            return "" if took is None else f"took {duration(took)}"
         eta = self.progress.eta_s
-        return "" if self.record.state.final or eta is None else duration(eta)
+        if eta is not None:
+            return f"{duration(eta)} left"
+        return "" if took is None else f"for {duration(took)}"
 
     @property
     def can_cancel(self) -> bool:
@@ -93,12 +108,6 @@ class Job:
     def warning_text(self) -> str:
         """What should be checked, one sentence or two per line; empty if there is nothing."""
         return "\n".join(f"⚠ {text}" for text in self.record.warning_texts)
-
-    @property
-    def estimates_text(self) -> str:
-        """What the engine has determined by itself, empty if nothing."""
-        line = estimates_line(self.record.estimates)
-        return f"Estimated: {line}" if line else ""
 
     @property
     def error_text(self) -> str:

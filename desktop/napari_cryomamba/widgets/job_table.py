@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, QRect, Qt
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem
 
+from cryomamba.engines.info import EngineInfo
 from cryomamba.models.jobs import JobState
 from cryomamba.printable import printable
+from napari_cryomamba.models.job_details import as_lines, changed_parameters, details, when_text
 from napari_cryomamba.models.jobs import Job, JobKind, JobTable
 from napari_cryomamba.widgets.theme import bar_colors, state_colors
 
-COLUMNS = ("Name", "Engine", "State", "Progress", "Time left")
-STATE, PROGRESS = 2, 3
+COLUMNS = ("Name", "State", "Progress", "Time", "Started", "Engine", "Parameters")
+STATE, PROGRESS, TIME = 1, 2, 3
 Index = QModelIndex | QPersistentModelIndex
 
 
 class JobTableModel(QAbstractTableModel):
     """Shows the jobs of a table, newest first."""
 
-    def __init__(self, table: JobTable, parent: QObject | None = None) -> None:
+    def __init__(
+        self, table: JobTable, engine: Callable[[str], EngineInfo | None], parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
-        self._table = table
+        self._table, self._engine = table, engine
         self._rows: list[Job] = []
 
     def refresh(self) -> None:
@@ -37,6 +43,13 @@ class JobTableModel(QAbstractTableModel):
         self.beginResetModel()
         self._rows = rows
         self.endResetModel()
+
+    def tick(self) -> bool:
+        """Show the times as they are now; return whether any job is unfinished."""
+        unfinished = [row for row, job in enumerate(self._rows) if not job.record.state.final]
+        for row in unfinished:
+            self.dataChanged.emit(self.index(row, STATE), self.index(row, TIME))
+        return bool(unfinished)
 
     def job(self, row: int) -> Job | None:
         """Return the job of a row."""
@@ -67,26 +80,32 @@ class JobTableModel(QAbstractTableModel):
             return None
         match role:
             case Qt.ItemDataRole.DisplayRole:
-                return printable(_text(job, index.column()))
+                return printable(self._text(job, index.column()))
             case Qt.ItemDataRole.UserRole:
                 return _fraction(job)
             case Qt.ItemDataRole.ForegroundRole if index.column() == STATE:
                 return _state_color(job.record.state)
             case Qt.ItemDataRole.ToolTipRole:
-                return printable(job.error_text or f"{job.record.volume.name} · job {job.job_id}")
+                return self._tooltip(job)
         return None
 
+    def _text(self, job: Job, column: int) -> str:
+        record = job.record
+        local = " (local)" if job.kind is JobKind.LOCAL else ""
+        return (
+            record.name or record.volume.name,
+            job.state_text,
+            f"{_fraction(job) * 100:.0f} %",
+            job.time_text(datetime.now(UTC)),
+            when_text(record),
+            f"{record.engine}{local}",
+            ", ".join(changed_parameters(record, self._engine(record.engine))),
+        )[column]
 
-def _text(job: Job, column: int) -> str:
-    record = job.record
-    local = " (local)" if job.kind is JobKind.LOCAL else ""
-    return (
-        record.name or record.volume.name,
-        f"{record.engine}{local}",
-        job.state_text,
-        f"{_fraction(job) * 100:.0f} %",
-        job.eta_text,
-    )[column]
+    def _tooltip(self, job: Job) -> str:
+        name = printable(f"{job.record.volume.name} · job {job.job_id}")
+        error = [printable(job.error_text)] if job.error_text else []
+        return "\n".join([name, *error, as_lines(details(job.record, self._engine(job.record.engine)))])
 
 
 def _fraction(job: Job) -> float:

@@ -15,6 +15,7 @@ from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.models.connection import TRANSPORTS
 from napari_cryomamba.models.frames import FrameStore
+from napari_cryomamba.models.job_details import as_lines, details
 from napari_cryomamba.models.jobs import Job, JobKind
 from napari_cryomamba.widgets.job_table import PROGRESS, JobTableModel, ProgressDelegate
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
@@ -24,7 +25,7 @@ _TICK_MS = 500
 
 
 class JobsPanel(QWidget):
-    """The table, buttons for the selected job, its error, warnings and estimates, and a line about its preview."""
+    """The table, buttons for the selected job, its error, warnings and details, and a line about its preview."""
 
     def __init__(
         self,
@@ -37,7 +38,7 @@ class JobsPanel(QWidget):
         super().__init__()
         self._jobs, self._preview, self._frames, self._server = jobs, preview, frames, server
         self._transfers: dict[str, str] = {}
-        self.model = JobTableModel(jobs.table, self)
+        self.model = JobTableModel(jobs.table, jobs.engine, self)
         self.table = QTableView(self)
         self.show_button = button("Show", self, self._show_selected)
         self.cancel_button = button("Cancel", self, lambda: self._with_selected(self._jobs.cancel))
@@ -48,12 +49,12 @@ class JobsPanel(QWidget):
         self.show_all.setChecked(jobs.table.show_all)
         self.error = text_label(color=state_colors().error)
         self.warnings = text_label(color=state_colors().warning)
-        self.estimates = text_label()
+        self.details = text_label()
         self.preview = text_label()
         self._build()
         self._timer = QTimer(self)
         self._timer.setInterval(_TICK_MS)
-        self._timer.timeout.connect(self._show_preview)
+        self._timer.timeout.connect(self._tick)
         self._connect(downloads)
         self.refresh()
 
@@ -77,7 +78,7 @@ class JobsPanel(QWidget):
             buttons,
             self.error,
             self.warnings,
-            self.estimates,
+            self.details,
             self.preview,
             self.show_all,
             margin=4,
@@ -127,11 +128,21 @@ class JobsPanel(QWidget):
         self.error.setVisible(failed)
         for label, text in (
             (self.warnings, "" if job is None else job.warning_text),
-            (self.estimates, "" if job is None else job.estimates_text),
+            (self.details, "" if job is None else self._details(job)),
         ):
             label.setText(text)
             label.setVisible(bool(text))
         self._show_preview()
+        if job is not None and not self._timer.isActive():
+            self._timer.start()
+
+    def _details(self, job: Job) -> str:
+        return as_lines(details(job.record, self._jobs.engine(job.record.engine)))
+
+    def _tick(self) -> None:
+        self._show_preview()
+        if not self.model.tick():
+            self._timer.stop()
 
     def _show_preview(self) -> None:
         job = self.selected
@@ -139,12 +150,9 @@ class JobsPanel(QWidget):
             self.preview.setText(self._transfers[job.job_id])
         elif job is None or not self._preview.is_watched(job.job_id) or job.kind is JobKind.UPLOAD:
             self.preview.clear()
-            self._timer.stop()
         else:
             text = self._frames[job.job_id].statistics.text(time.time())
             self.preview.setText(f"{text} · {self._transport(job)}")
-            if not self._timer.isActive():
-                self._timer.start()
 
     def _transport(self, job: Job) -> str:
         if job.kind is JobKind.LOCAL:

@@ -25,7 +25,9 @@ from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.app.results import Results
 from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.layers.masks import Mask, mask_of
+from napari_cryomamba.layers.overlay import ABOUT_KEY
 from napari_cryomamba.models.edits import Edit
+from napari_cryomamba.models.job_details import as_lines
 from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.widgets.compare import ComparePanel
 from napari_cryomamba.widgets.edit import EditPanel
@@ -79,6 +81,7 @@ class MaskPanel(QScrollArea):
         self.labels = QTableWidget(0, 3, body)
         self.version = QComboBox(body)
         self.version.setToolTip("The engine's result and the corrected versions that were saved with the job")
+        self.made = text_label()
         self._build(body)
         self._connect()
         self.refresh()
@@ -102,6 +105,7 @@ class MaskPanel(QScrollArea):
             ("Edit", self._edit, False),
             ("Compare", self._compare, False),
             ("Save && export", self._export, True),
+            ("How it was made", self.made, False),
         ):
             section = QCollapsible(title, body)
             section.setDuration(0)
@@ -173,6 +177,8 @@ class MaskPanel(QScrollArea):
         self._export.show_mask(mask, overlay)
         self._threshold.show_overlay(overlay)
         self._list_versions()
+        rows = layer.metadata.get(ABOUT_KEY, {}) if mask is not None else {}
+        self.made.setText(as_lines(list(rows.items())) or "No job of this program made this mask.")
 
     def _record(self) -> JobRecord | None:
         layer = self.current.layer if self.current is not None else None

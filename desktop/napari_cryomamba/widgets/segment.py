@@ -14,8 +14,10 @@ from napari_cryomamba.app.jobs import JobController
 from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.app.task_runner import TaskRunner
+from napari_cryomamba.layers.conversion import convert, needs_conversion
 from napari_cryomamba.layers.tomogram import source_of
 from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
+from napari_cryomamba.models.source import Source
 from napari_cryomamba.models.submission import JobSubmission
 from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.widgets.form import ParameterForm
@@ -33,6 +35,7 @@ class SegmentPanel(QWidget):
     ) -> None:
         super().__init__()
         self._viewer, self._jobs, self._server, self._preferences = viewer, jobs, server, preferences
+        self._tasks = tasks
         self._shown = ""
         self.tomogram = QComboBox(self)
         self.tomogram.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -57,6 +60,8 @@ class SegmentPanel(QWidget):
         self.interval.setValue(preferences.values.preview_interval_s)
         self.submit_button = button("Segment on server", self, self.submit)
         self.local_button = button("Run on this computer", self, self.run_locally)
+        self.conversion = text_label()
+        self.conversion.hide()
         self.local_button.setToolTip("Run the segmentation on this computer, without a server")
         self._build()
         self._connect()
@@ -93,7 +98,7 @@ class SegmentPanel(QWidget):
         bottom.addRow("Send file", self.upload_mode)
         bottom.addRow("Preview every", self.interval)
         buttons = hbox(self.submit_button, self.local_button, stretch=self.submit_button)
-        vbox(self, top, self.summary, scroll, bottom, buttons, margin=4, stretch=scroll)
+        vbox(self, top, self.summary, scroll, bottom, buttons, self.conversion, margin=4, stretch=scroll)
 
     @property
     def layer(self) -> Layer:
@@ -176,7 +181,31 @@ class SegmentPanel(QWidget):
     def _start(self, start: Callable[[JobSubmission], None]) -> None:
         submission = self._submission()
         if submission is not None:
-            self.region.with_mask(submission.source, lambda mask: start(replace(submission, within=mask)))
+            source = submission.source
+            self._with_file(
+                source, lambda: self.region.with_mask(source, lambda mask: start(replace(submission, within=mask)))
+            )
+
+    def _with_file(self, source: Source, start: Callable[[], None]) -> None:
+        """Call `start` once a tomogram of another format is written as MRC, which is what engines read."""
+        if not needs_conversion(source):
+            start()
+            return
+        text = f"Writing {source.meta.name} as MRC for the engine"
+        self.conversion.setText(f"{text} …")
+        self.conversion.show()
+
+        def done(_none: object) -> None:
+            self.conversion.setText(f"{source.meta.name} was written as MRC for the engine: {source.path}.")
+            start()
+
+        self._tasks.run(
+            text,
+            lambda task: convert(source, task.progress),
+            done,
+            progress=lambda fraction: self.conversion.setText(f"{text}: {fraction:.0%}"),
+            failed=self.conversion.hide,
+        )
 
     def _submission(self) -> JobSubmission | None:
         layer = self.layer

@@ -10,18 +10,20 @@ group ``cryomamba.engines``::
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from cryomamba.engines.passes import Pass as Pass
+from cryomamba.engines.passes import Work as Work
 from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
@@ -41,6 +43,10 @@ CONTRAST: Final = "contrast"
 """Name of the estimate of the contrast, ``dark`` or ``bright``."""
 CONTRAST_MARGIN: Final = "contrast_margin"
 """Name of the estimate of how certain the contrast is, from 0 (undecided) to 1; the runner warns of a low one."""
+
+_PREPARE_S: Final = 0.03
+_TILES_S: Final = 0.2
+"""Seconds per million voxels that an engine takes which does not say how long it takes."""
 
 
 class EngineParameters(BaseModel):
@@ -65,7 +71,14 @@ class Availability:
     hint: str = ""
 
 
-def _ignore_progress(_fraction: float) -> None:
+class ReportProgress(Protocol):
+    """Takes the fraction that is done, and in a word or two what is done now."""
+
+    def __call__(self, fraction: float, doing: str = "", /) -> None:
+        """Report."""
+
+
+def _ignore_progress(_fraction: float, _doing: str = "", /) -> None:
     """Discard the reported progress."""
 
 
@@ -97,8 +110,9 @@ class VolumeContext:
         Each of these threads enters it while it computes; several can be inside at once. While the runner needs a
         core for other work, one of them waits at the entrance.
     report_progress : callable
-        Takes the fraction of the preparation that is done. Call it regularly, in the thread that called `prepare`;
-        it raises if the job was cancelled.
+        Takes the fraction of the preparation that is done and, if there are several steps, what is done now, which
+        people read. Call it several times a second, in the thread that called `prepare`; it raises if the job was
+        cancelled.
     coarse : bool
         Whether this is the binned copy of a coarse preview.
     within : callable or None
@@ -116,7 +130,7 @@ class VolumeContext:
     scratch: Path | None = None
     threads: int = 1
     compute_slot: AbstractContextManager[object] = field(default_factory=nullcontext)
-    report_progress: Callable[[float], None] = _ignore_progress
+    report_progress: ReportProgress = _ignore_progress
     coarse: bool = False
     within: Callable[[Slices], Inside] | None = None
 
@@ -248,6 +262,11 @@ class Engine(ABC, Generic[P]):
     def max_tile_bytes(self, voxel_size_A: Spacing) -> int:  # noqa: ARG002 (part of the interface)
         """Return the maximum size of a tile's data at that voxel size, see :attr:`tile_bytes`."""
         return self.tile_bytes
+
+    def work(self, shape: Shape, voxel_size_A: Spacing) -> Work:  # noqa: ARG002 (part of the interface)
+        """Return how long the engine expects to work on a volume (ZYX, ångström z, y, x)."""
+        millions = math.prod(shape) / 1e6
+        return Work(_PREPARE_S * millions, _TILES_S * millions)
 
     def prepare(self, context: VolumeContext) -> None:
         """Calibrate on statistics and samples of the volume; called once, before the first tile."""

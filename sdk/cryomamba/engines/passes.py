@@ -6,6 +6,22 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """How long an engine expects to work on a volume, in seconds on two cores of a common computer.
+
+    Only the ratio of these times to each other and to those of other stages matters: progress is weighted by it.
+
+    Attributes
+    ----------
+    prepare_s, tiles_s : float
+        Of ``prepare``, and of all tiles of the pass at full resolution.
+    """
+
+    prepare_s: float
+    tiles_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Pass:
     """One pass over the whole volume. The last pass of an engine gives the result; earlier ones are coarse previews.
 

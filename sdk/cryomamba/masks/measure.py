@@ -24,6 +24,8 @@ THICKNESS_METHOD: Final = "twice the distance to the edge at the middle (ridge o
 COMPONENTS_MAX: Final = 100_000
 """How many components of a mask are listed, the largest; the others count for their label only."""
 _FIND_SHARE: Final = 0.3
+_SURFACE_SHARE: Final = 0.3
+"""Of the time for measuring shapes."""
 _MEASURED_VOXELS: Final = 32 * 1024 * 1024
 _ROWS: Final = 4096
 _NUMBERS: Final = ("voxels", "volume_nm3", "surface_nm2", "medial_surface_nm2", "thickness_A", "thickness_sd_A")
@@ -251,12 +253,32 @@ def _measure_shape(components: Instances, sums: ShapeSums, threads: int) -> Iter
     # The thicker a slab, the smaller the share of halo planes, which are computed twice.
     slabs = regroup_slabs(source.slabs(), max(_MEASURED_VOXELS // (height * width), 1))
     for window in windows(slabs, max(HALO, thickness_halo(size)), copy=False):
-        numbers = _NumberLookup(component_slabs, (window.core.stop - window.core.start) * height * width)
+        planes = window.core.stop - window.core.start
+        done = _WindowProgress(window.start + window.core.start, planes, source.shape)
+        numbers = _NumberLookup(component_slabs, planes * height * width)
         for voxels, area_A2 in face_areas(window.data, window.core, size, threads=threads):
             sums.add_surface(numbers.at(voxels), area_A2)
+            yield from done.reached(voxels, 0.0, _SURFACE_SHARE)
         for voxels, thickness_A in medial_thickness(window.data, window.core, size, threads=threads):
             sums.add_thickness(numbers.at(voxels), thickness_A)
+            yield from done.reached(voxels, _SURFACE_SHARE, 1 - _SURFACE_SHARE)
         yield (window.start + window.core.stop) / depth
+
+
+class _WindowProgress:
+    """Progress within a window, which is measured from its first row to its last, twice."""
+
+    def __init__(self, first: int, planes: int, shape: Shape) -> None:
+        self._first, self._planes, self._shape, self._last = first, planes, shape, 0.0
+
+    def reached(self, voxels: npt.NDArray[np.int32], before: float, share: float) -> Iterator[float]:
+        """Yield the fraction of the mask that is done if it has risen by a hundredth of the window."""
+        depth, height, width = self._shape
+        row = int(voxels[-1]) // width % height if voxels.size else 0
+        done = before + share * row / height
+        if done >= self._last + 0.01:
+            self._last = done
+            yield (self._first + self._planes * done) / depth
 
 
 class _NumberLookup:

@@ -7,11 +7,12 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cryomamba.atomic import sync_folder
-from cryomamba.engines.api import Engine
+from cryomamba.engines.api import Engine, ReportProgress
 from cryomamba.engines.artifacts import (
     CANDIDATES,
     EXPORTS,
@@ -36,6 +37,7 @@ from cryomamba.volumes.exports import write_nifti, write_nrrd
 from cryomamba_inference.free_memory import release_free_memory
 from cryomamba_inference.mask_statistics import mask_statistics
 from cryomamba_inference.runner.progress import WRITING
+from cryomamba_inference.runner.reported import run_reported
 from cryomamba_inference.runner.task import Outcome
 
 ALL_FORMATS: tuple[ExportFormat, ...] = ("nifti", "nrrd")
@@ -71,48 +73,94 @@ def write_artifacts(
     tuple of Artifact
         The mask first.
     """
-    folder = outcome.mask.parent
     outcome.meter.enter(WRITING)
+
+    def update(fraction: float, doing: str) -> None:
+        check()
+        outcome.meter.update(fraction, doing=doing)
+
+    return run_reported(
+        lambda report: _write_all(outcome, engine, volume_name, formats, report=report, threads=threads), update
+    )
+
+
+def _write_all(
+    outcome: Outcome,
+    engine: Engine[Any],
+    volume_name: str,
+    formats: Sequence[ExportFormat],
+    *,
+    report: ReportProgress,
+    threads: int,
+) -> tuple[Artifact, ...]:
+    folder = outcome.mask.parent
     masks = [form for form in formats if form in _WRITERS]
     options = membrane_options(engine)
-    steps = len(masks) + (3 if options else 2)
-
-    def reporter(number: int) -> Callable[[float], None]:
-        def report(fraction: float) -> None:
-            # Arrays of many sizes are freed in between; what the C library keeps of them is a seventh more memory.
-            release_free_memory()
-            check()
-            outcome.meter.update((number + fraction) / steps)
-
-        return report
-
+    steps = _Steps(report, len(masks) + (3 if options else 2))
     names = [MASK.name, *([SCORES.name] if outcome.scores is not None else [])]
     with open_volume(outcome.mask) as mask:
         labels = LabelVolume.of(mask)
-        for number, form in enumerate(masks):
+        for form in masks:
             names.append(EXPORTS[form].name)
-            _WRITERS[form](labels, folder / names[-1], labels=True, progress=reporter(number))
+            progress = steps.next(f"writing {names[-1]}")
+            _WRITERS[form](labels, folder / names[-1], labels=True, progress=progress)
         # Without a tomogram the mask is a demonstration, whose surface and thickness are not measured.
-        source, report = LabelSource.of_volume(labels), reporter(len(masks))
+        source = LabelSource.of_volume(labels)
         measured = measure(
             source,
             engine.labels,
             shape=engine.needs_volume,
             region_voxels=None if outcome.region is None else outcome.region.voxels,
-            progress=report,
+            progress=steps.next("measuring the mask"),
             threads=threads,
         )
         picks = outcome.picks
         if options is not None:
-            report = reporter(len(masks) + 1)
-            measured, written, picks = _trace_membranes(measured, options, mask, folder, engine, report)
+            progress = steps.next("tracing surfaces")
+            measured, written, picks = _trace_membranes(measured, options, mask, folder, engine, progress)
             names += written
         write_csv(measured, folder / STATISTICS_TABLE.name)
     statistics = mask_statistics(outcome, engine, volume_name, measured, picks, surfaces=options is not None)
     text = json.dumps(statistics.model_dump(mode="json"), indent=2) + "\n"
     (folder / STATISTICS.name).write_text(text, encoding="utf-8")
     names += [STATISTICS.name, STATISTICS_TABLE.name, *_write_picks(outcome, picks, volume_name)]
-    return tuple(_describe(folder / name, check) for name in names)
+    return _describe_all([folder / name for name in names], steps.next("checking files", trims=False))
+
+
+def _describe_all(paths: Sequence[Path], progress: Callable[[float], None]) -> tuple[Artifact, ...]:
+    total, before, described = max(sum(path.stat().st_size for path in paths), 1), 0, []
+    for path in paths:
+        described.append(_describe(path, partial(_report_part, progress, before, total)))
+        before += described[-1].size_bytes
+    return tuple(described)
+
+
+def _report_part(progress: Callable[[float], None], before: int, total: int, done: int) -> None:
+    progress((before + done) / total)
+
+
+class _Steps:
+    """Divides the progress of a stage among its steps."""
+
+    def __init__(self, report: ReportProgress, count: int) -> None:
+        self._report, self._count, self._number = report, count, -1
+
+    def next(self, doing: str, *, trims: bool = True) -> Callable[[float], None]:
+        """Return where the next step reports to.
+
+        A report also gives memory back, unless not `trims`: arrays of many sizes are freed between two reports, and
+        what the C library keeps of them is a seventh more memory.
+        """
+        self._number += 1
+        number = self._number
+        self._report(number / self._count, doing)
+
+        def report(fraction: float) -> None:
+            if trims:
+                release_free_memory()
+            self._report((number + fraction) / self._count, doing)
+
+        return report
 
 
 def _write_picks(outcome: Outcome, picks: Picks | None, volume_name: str) -> list[str]:
@@ -175,12 +223,12 @@ def publish(folder: Path, destination: Path, artifacts: Sequence[Artifact]) -> N
         sync_folder(level)
 
 
-def _describe(path: Path, check: Callable[[], None]) -> Artifact:
+def _describe(path: Path, progress: Callable[[int], None]) -> Artifact:
     digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
         while chunk := file.read(_READ_NBYTES):
-            check()
             digest.update(chunk)
             size += len(chunk)
+            progress(size)
         os.fsync(file.fileno())
     return Artifact(name=path.name, size_bytes=size, media_type=media_type(path.name), sha256=digest.hexdigest())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,7 +41,11 @@ def test_progress_counts_for_the_running_attempt_only(make_record: RecordMaker) 
     assert not table.progress("job-1", 1, Progress(fraction=0.9))
     assert table.progress("job-1", 2, Progress(fraction=0.25, stage="segmenting", eta_s=75))
     job = table.rows[0]
-    assert (job.progress.fraction, job.state_text, job.eta_text) == (0.25, "Segmenting (attempt 2)", "1 min 15 s")
+    now = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
+    found = (job.progress.fraction, job.state_text, job.time_text(now))
+    assert found == (0.25, "Segmenting (attempt 2)", "1 min 15 s left")
+    table.progress("job-1", 2, Progress(fraction=0.5, stage="segmenting", done_tiles=3, total_tiles=8))
+    assert table.rows[0].state_text == "Segmenting: 3 of 8 tiles done (attempt 2)"
     assert not table.progress("unknown", 1, Progress())
 
 

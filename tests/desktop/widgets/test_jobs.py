@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,13 +37,17 @@ def row(jobs: JobsPanel) -> list[str]:
 def test_a_row_shows_name_engine_state_and_time_left(
     jobs: JobsPanel, controller: AppController, make_record: RecordMaker
 ) -> None:
-    """The row follows the job's progress; a local job is marked."""
-    controller.on_message(JobChanged(make_record()))
+    """The row follows the job's progress and has its start and parameters; a local job is marked."""
+    begin = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
+    controller.on_message(JobChanged(make_record(started_at=begin, params={"high": 140})))
     progress = Progress(fraction=0.25, stage="segmenting", eta_s=75)
     controller.on_message(JobProgressed("job-1", 1, progress))
-    assert row(jobs) == ["vesicles", "membrane", "Segmenting", "25 %", "1 min 15 s"]
+    started = f"{begin.astimezone():%d %b %H:%M}"
+    assert row(jobs) == ["vesicles", "Segmenting", "25 %", "1 min 15 s left", started, "membrane", "high 140"]
     controller.on_message(JobChanged(make_record("local-1", JobState.COMPLETED, n=9)))
-    assert "membrane (local)" in {jobs.model.data(jobs.model.index(number, 1)) for number in range(2)}
+    assert "membrane (local)" in {
+        jobs.model.data(jobs.model.index(number, COLUMNS.index("Engine"))) for number in range(2)
+    }
 
 
 def test_a_name_cannot_reverse_a_row_or_bring_markup(
@@ -78,15 +83,16 @@ def test_a_failed_job_shows_its_error_and_can_be_removed(
 def test_a_completed_job_shows_what_should_be_checked(
     jobs: JobsPanel, controller: AppController, make_record: RecordMaker
 ) -> None:
-    """Warnings with what to try and the engine's estimates stand below the table, and the warnings in the messages."""
+    """Warnings with what to try and what the engine decided stand below the table, and the warnings in the messages."""
     controller.on_message(JobChanged(make_record()))
     assert jobs.warnings.isHidden()
-    assert jobs.estimates.isHidden()
+    assert "Contrast" not in jobs.details.text()
     warning = VolumeWarning(code="mask_empty", message="The mask is empty.", hint="Check the contrast.")
     found = {"warnings": (warning,), "estimates": {"contrast": "dark", "contrast_margin": 0.05}}
     controller.on_message(JobChanged(make_record(state=JobState.COMPLETED, n=3, **found)))
     assert jobs.warnings.text() == "⚠ The mask is empty. Check the contrast."
-    assert jobs.estimates.text() == "Estimated: contrast dark, contrast margin 0.05"
+    assert "Contrast: dark" in jobs.details.text()
+    assert "margin 0.05" in jobs.details.text()
     assert ("The mask is empty.", "Check the contrast.") in {
         (entry.text, entry.hint) for entry in controller.notifications.history.entries
     }

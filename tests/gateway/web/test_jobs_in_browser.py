@@ -279,6 +279,61 @@ async def test_files_are_dropped_and_what_is_wrong_is_said_in_place(idle_service
     assert all(job["params"] == {"seconds": 2} for job in jobs)
 
 
+async def test_tomograms_on_the_server_are_found_and_ticked(idle_services: Services, tmp_path: Path) -> None:
+    """From the allowed folder into one below it; ticked ones become jobs, and a broken one cannot be ticked."""
+    services = idle_services
+    session = tmp_path / "data" / "<i>session"
+    session.mkdir(parents=True)
+    names = ["t1.mrc", "t2.mrc", "t10.mrc"]
+    for name in names:
+        tomogram(session, name)
+    (session / "broken.mrc").write_text("not a tomogram")
+    services.settings = services.settings.model_copy(update={"roots": (tmp_path / "data",)})
+    await services.start_broker()
+    await services.start_worker()
+    url = await services.start_gateway()
+    async with tab(f"{url}/#/new", tmp_path / "profile") as page:
+        await page.until("!!document.querySelector('#engines input:checked')")
+        await tab_to(page, "#show-server")
+        await press(page, "Enter")
+        # The only folder that is allowed is open already.
+        await page.until(
+            f"document.querySelector('.browser-path')?.textContent === {json.dumps(str(tmp_path / 'data'))}"
+        )
+        await tab_to(page, "button.entry")
+        await press(page, "Enter")
+        entries = "[...document.querySelectorAll('#server-files .entry')]"
+        await page.until(f"{entries}.length === 4")
+        listed = await page.value(f"{entries}.map(({{innerText}}) => innerText)")
+        assert [text.split("\n")[0] for text in listed] == ["broken.mrc", *names]
+        assert "not an MRC volume" in listed[0]
+        assert "8 × 16 × 16 voxels of 10 Å" in listed[1]
+        boxes = "[...document.querySelectorAll('#server-files input[type=checkbox]')]"
+        assert await page.value(f"{boxes}.map(({{disabled}}) => disabled)") == [True, False, False, False]
+        await page.value(f"{boxes}[3].focus()")
+        await press(page, " ")
+        await page.until("document.querySelectorAll('#volumes > li').length === 1")
+        await click(page, "#tick-all")
+        await page.until("document.querySelectorAll('#volumes > li').length === 3")
+        await page.value(f"{boxes}[2].click()")
+        await page.until("document.querySelectorAll('#volumes > li').length === 2")
+        if AXE.exists():
+            await page.value(f"{AXE.read_text(encoding='utf-8')}; 0")
+            assert await page.value(SERIOUS) == []
+        # It opens again where it was, and up is the list of all.
+        await click(page, "#show-server")
+        await click(page, "#show-server")
+        await page.until(f"{boxes}.filter(({{checked}}) => checked).length === 2")
+        await click(page, "#folder-up")
+        await page.until("document.querySelectorAll('button.entry').length === 1")
+        assert await page.text("button.entry") == "<i>session"
+        await click(page, "#start")
+        await page.until("location.hash.startsWith('#/jobs')")
+        await page.until("document.querySelectorAll('#jobs li').length === 2")
+    jobs = (await services.http.get("/v1/jobs")).json()["jobs"]
+    assert sorted(job["volume"]["path"] for job in jobs) == [str(session / "t1.mrc"), str(session / "t10.mrc")]
+
+
 async def test_a_form_survives_a_lost_connection(idle_services: Services, tmp_path: Path) -> None:
     """The visitor is told, the job is submitted once when the server is back, and what was entered is still there."""
     services = idle_services

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.engines.api import Slices, Tile, VolumeContext
+from cryomamba.engines.api import ReportProgress, Slices, Tile, VolumeContext
 from cryomamba.geometry import Shape, Spacing
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
 from cryomamba_inference.network.model import STEP_A
@@ -25,7 +25,7 @@ def prepared(
     threads: int = 1,
     coarse: bool = False,
     within: Callable[[Slices], npt.NDArray[np.bool_]] | None = None,
-    report_progress: Callable[[float], None] = lambda _: None,
+    report_progress: ReportProgress = lambda *_: None,
     **parameters: Any,
 ) -> MembraneEngine:
     """Return an engine that has seen a volume."""

@@ -14,6 +14,7 @@ from tests.inference.network.prepared import prepared, scores_of
 from cryomamba.engines.api import VolumeContext
 from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
+from cryomamba_inference.network.durations import STEPS
 from cryomamba_inference.network.engine import NetworkEngine
 from cryomamba_inference.volume_preparation import node_map
 
@@ -58,15 +59,22 @@ def test_threads_do_not_show() -> None:
 
 
 def test_the_preparation_reports_progress_and_can_be_stopped() -> None:
-    """Fractions rise to at most one, and an exception of the callback ends the preparation."""
+    """Fractions rise to at most one, each step is named, and an exception of the callback ends the preparation."""
     noise = np.random.default_rng(14).normal(size=(20, 40, 40))
     seen: list[float] = []
-    prepared(noise, report_progress=seen.append)
+    steps: list[str] = []
+
+    def report(fraction: float, doing: str = "", /) -> None:
+        seen.append(fraction)
+        steps.append(doing)
+
+    prepared(noise, report_progress=report)
+    assert list(dict.fromkeys(steps)) == list(STEPS)
     assert len(seen) > 2
     assert seen == sorted(seen)
     assert 0 < seen[-1] <= 1
 
-    def stop(_fraction: float) -> None:
+    def stop(_fraction: float, _doing: str = "", /) -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
+
 import pytest
 
+from cryomamba.engines.api import ReportProgress
 from cryomamba.models.jobs import Progress
+from cryomamba.testing import DEADLINE_S
 from cryomamba_inference.runner.progress import ProgressMeter, Stage
+from cryomamba_inference.runner.reported import run_reported
 
 
 def test_a_stage_that_is_shorter_than_expected_counts_less() -> None:
@@ -24,3 +30,87 @@ def test_a_stage_that_is_shorter_than_expected_counts_less() -> None:
     assert meter.fraction == pytest.approx(0.8)
     fractions = [report.fraction for report in reports]
     assert fractions == sorted(fractions)
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_progress_goes_on_between_two_reports_but_not_past_the_next() -> None:
+    """While a tile is computed the fraction rises each second; a tile that takes thrice as long does not finish it."""
+    reports: list[Progress] = []
+    clock = Clock()
+    meter = ProgressMeter([Stage("tiles", 40), Stage("writing", 10)], clock=clock, on_progress=reports.append)
+    meter.enter("tiles", steps=4)
+    for _ in range(10):
+        clock.now += 1
+        meter.tick()
+    meter.update(0.25, tiles=1)
+    seen = [reports[-1].fraction]
+    for _ in range(30):
+        clock.now += 1
+        meter.tick()
+        seen.append(reports[-1].fraction)
+    assert all(after > before for before, after in itertools.pairwise(seen))
+    assert seen[0] == pytest.approx(0.2)
+    assert pytest.approx(seen[10]) == 0.3
+    assert 0.34 < seen[-1] < 0.4
+
+
+def test_the_time_left_does_not_jump() -> None:
+    """A tile that takes long makes the time left rise slowly, and it falls again as soon as work goes on."""
+    reports: list[Progress] = []
+    clock = Clock()
+    meter = ProgressMeter([Stage("tiles", 100)], clock=clock, on_progress=reports.append)
+    meter.enter("tiles", steps=100)
+    for tile in range(60):
+        clock.now += 4 if tile == 30 else 1
+        meter.update((tile + 1) / 100, tiles=1)
+    left = [report.eta_s for report in reports if report.eta_s is not None]
+    rises = [after - before for before, after in itertools.pairwise(left)]
+    assert max(rises) < 2
+    assert left[-1] == pytest.approx(42, abs=2)
+
+
+def test_what_is_done_is_named_with_the_stage() -> None:
+    """The stage says in a word or two what the work is at."""
+    reports: list[Progress] = []
+    meter = ProgressMeter([Stage("preparing", 1)], clock=Clock(), on_progress=reports.append)
+    meter.enter("preparing")
+    meter.update(0.5, doing="filtering")
+    assert [report.stage for report in reports] == ["preparing", "preparing: filtering"]
+
+
+def test_work_in_a_thread_is_reported_while_it_says_nothing() -> None:
+    """The caller goes on reporting, and its error ends the work at the work's next report."""
+    reported = threading.Semaphore(0)
+    seen: list[tuple[float, str]] = []
+
+    def update(fraction: float, doing: str) -> None:
+        seen.append((fraction, doing))
+        reported.release()
+
+    def work(report: ReportProgress) -> str:
+        report(0.5, "thinking")
+        for _ in range(3):
+            assert reported.acquire(timeout=DEADLINE_S)
+        return "done"
+
+    assert run_reported(work, update) == "done"
+    assert seen.count((0.5, "thinking")) >= 3
+
+    def stop(_fraction: float, _doing: str) -> None:
+        raise InterruptedError
+
+    def endless(report: ReportProgress) -> None:
+        while True:
+            report(0.5)
+
+    with pytest.raises(InterruptedError):
+        run_reported(endless, stop)

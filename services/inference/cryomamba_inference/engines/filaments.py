@@ -153,16 +153,19 @@ class FilamentsEngine(Engine[FilamentsParameters]):
             # Whatever the offset and range of the file, the filters see numbers of moderate size.
             raw = raw_scale(context.read, context.shape)
             resampling = grid.resample_tasks(context.read, raw.apply, nodes)
-            team.run(resampling, lambda _: context.report_progress(0.1))
+            team.run(resampling, lambda _: context.report_progress(0.0, "resampling"))
+            context.report_progress(0.1, "correcting the background")
             correct_background(nodes, padding.array, team)
+            context.report_progress(0.15, "measuring the noise")
             model = learn_model(nodes, grid, diameter_A=diameter)
             tasks = response_tasks(model, nodes, lines)
-            team.run(tasks, lambda n: context.report_progress(0.2 + 0.6 * n / len(tasks)))
+            team.run(tasks, lambda n: context.report_progress(0.2 + 0.6 * n / len(tasks), "filtering for lines"))
             for line_map in lines.values():
                 clear_padding(line_map.response.array, padding.array)
             by_box: dict[int, Points] = {}
             tasks = point_tasks(model, lines[choose_sign(model, lines)], by_box)
-            team.run(tasks, lambda n: context.report_progress(0.8 + 0.1 * n / len(tasks)))
+            team.run(tasks, lambda n: context.report_progress(0.8 + 0.1 * n / len(tasks), "finding centrelines"))
+        context.report_progress(0.9, "linking centrelines")
         points = np.concatenate([by_box[number] for number in range(len(tasks))])
         points = shift_to_centreline(
             points,

@@ -57,7 +57,7 @@ class TileExecutor(Protocol):
         """Enqueue a tile; its data may be reused as soon as this returns."""
 
     def completed(self, timeout_s: float) -> list[Result]:
-        """Return finished tiles; wait for one at most `timeout_s` (in-process: until the tile is computed).
+        """Return finished tiles; wait for one at most `timeout_s`.
 
         Raises
         ------

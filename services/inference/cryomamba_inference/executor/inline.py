@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from typing import Any
 
-from cryomamba.engines.api import Engine, Tile
+from cryomamba.engines.api import Engine, Labels, Points, Tile
 from cryomamba_inference.executor.base import Item, Output, Result, predict_checked
 from cryomamba_inference.threads import one_thread
 
+Found = tuple[Labels, Points | None]
+
 
 class InlineExecutor:
-    """An executor without processes; a tile is computed when its result is requested."""
+    """An executor without processes: a thread computes one tile at a time, so that the caller can report meanwhile."""
 
     def __init__(self) -> None:
         self._engine: Engine[Any] | None = None
-        self._pending: deque[tuple[int, Tile]] = deque()
+        self._pool: ThreadPoolExecutor | None = None
+        self._pending: tuple[int, Future[Found]] | None = None
 
     def warm_up(self, engine: Engine[Any] | None = None) -> None:
         """Do nothing."""
 
     def begin(self, engine: Engine[Any], *, tile_voxels: int, core_voxels: int) -> None:  # noqa: ARG002 (protocol)
         """Begin with a prepared engine."""
+        self.end()
         self._engine = engine
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="tile")
 
     @property
     def processes(self) -> int:
@@ -33,26 +39,38 @@ class InlineExecutor:
     @property
     def free_slots(self) -> int:
         """One, unless a tile is pending."""
-        return 1 - len(self._pending)
+        return 0 if self._pending is not None else 1
 
     def submit(self, index: int, tile: Tile) -> None:
-        """Keep the tile until its result is requested."""
-        self._pending.append((index, tile))
+        """Begin to compute a tile."""
+        engine, pool = self._engine, self._pool
+        if engine is None or pool is None:
+            raise RuntimeError("call begin() first")
 
-    def completed(self, timeout_s: float) -> list[Result]:  # noqa: ARG002 (protocol)
-        """Compute the pending tile."""
-        if self._engine is None or not self._pending:
+        def compute() -> Found:
+            # One thread, as in the processes of the pool: another order of summation would change the result.
+            with one_thread():
+                return predict_checked(engine, tile)
+
+        # With the context of the caller, so that what an engine logs names its job.
+        self._pending = index, pool.submit(copy_context().run, compute)
+
+    def completed(self, timeout_s: float) -> list[Result]:
+        """Return the pending tile, if it is computed within `timeout_s`."""
+        if self._pending is None:
             return []
-        index, tile = self._pending.popleft()
-        # One thread, as in the processes of the pool: another order of summation would change the result.
-        with one_thread():
-            labels, points = predict_checked(self._engine, tile)
+        index, future = self._pending
+        if not wait([future], timeout_s).done:
+            return []
+        self._pending = None
+        labels, points = future.result()
         return [Result(index, labels, points)]
 
     def end(self) -> None:
-        """Release engine and tile."""
-        self._engine = None
-        self._pending.clear()
+        """Wait for the tile that is being computed, and release engine and tile."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self._engine, self._pool, self._pending = None, None, None
 
     def map(self, function: Callable[[Item], Output], items: Iterable[Item], /) -> Iterator[Output]:
         """Call the function in this process, each time a result is requested."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, Literal, TypeVar
 
@@ -20,12 +20,22 @@ from cryomamba.engines.api import (
     Pass,
     Tile,
     VolumeContext,
+    Work,
 )
 from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.volumes.metadata import VolumeWarning
 from cryomamba_inference.network.contrast import BRIGHT, DARK, Contrast, decide
 from cryomamba_inference.network.density import map_scales, node_scale, padding_share
+from cryomamba_inference.network.durations import (
+    BACKGROUND,
+    FILTERING,
+    RECOGNIZING,
+    RESAMPLING,
+    StepReport,
+    preparing_s,
+    tiles_s,
+)
 from cryomamba_inference.network.expected_f1 import BestThreshold, best_threshold
 from cryomamba_inference.network.inputs import Inputs
 from cryomamba_inference.network.model import HALO, MULTIPLE, SCORES, STEP_A, Structure, probability
@@ -118,6 +128,11 @@ class NetworkEngine(Engine[P], Generic[P]):
         """Return the size of tiles that are as large for the network at any voxel size."""
         return 4 * math.ceil(math.prod(_TILE_NODES * self.step_A(voxel_size_A) / size for size in voxel_size_A))
 
+    def work(self, shape: Shape, voxel_size_A: Spacing) -> Work:
+        """Return how long preparing and segmenting are expected to take."""
+        nodes = WorkingGrid(shape, voxel_size_A, self.step_A(voxel_size_A)).node_shape
+        return Work(sum(preparing_s(nodes, len(self._signs())).values()), tiles_s(nodes))
+
     def prepare(self, context: VolumeContext) -> None:
         """Resample and filter the volume; measure its level and its noise, and decide on the contrast."""
         step_A = self.step_A(context.voxel_size_A)
@@ -127,8 +142,13 @@ class NetworkEngine(Engine[P], Generic[P]):
         region = None if context.within is None else NodeRegion(grid, context.within)
         inside = None if region is None else region.inside
         team = ThreadTeam(context.threads, context.compute_slot)
+        steps = StepReport(preparing_s(grid.node_shape, len(self._signs())))
+
+        def report(step: str, done: float) -> None:
+            context.report_progress(steps.fraction(step, done), step)
+
         with one_thread():
-            inputs = self._inputs_of(context, grid, region, team)
+            inputs = self._inputs_of(context, grid, region, team, report)
             boxes = sample_boxes(grid.node_shape, inside)
             recognition = Recognition(
                 inputs.view,
@@ -138,7 +158,7 @@ class NetworkEngine(Engine[P], Generic[P]):
                 self._signs(),
             )
             tasks = recognition.tasks()
-            team.run(tasks, lambda count: context.report_progress(0.8 + 0.2 * count / len(tasks)))
+            team.run(tasks, lambda count: report(RECOGNIZING, count / len(tasks)))
             self._inputs, self.contrast = inputs, self._contrast(recognition)
             self.best_threshold = best_threshold(recognition.counts(self.contrast.sign))
             if not context.coarse:
@@ -147,15 +167,22 @@ class NetworkEngine(Engine[P], Generic[P]):
                 self.survey = survey(samples, highest, padding_share(inputs.padding.array))
 
     def _inputs_of(
-        self, context: VolumeContext, grid: WorkingGrid, region: NodeRegion | None, team: ThreadTeam
+        self,
+        context: VolumeContext,
+        grid: WorkingGrid,
+        region: NodeRegion | None,
+        team: ThreadTeam,
+        report: Callable[[str, float], None],
     ) -> Inputs:
         """Return what the network sees, computed where it is needed and scaled by what is in the region."""
         nodes, padding = (NodeMap(grid.node_shape, context.scratch, dtype) for dtype in (np.float32, np.bool_))
         sheets = NodeMap((MAPS, *half_shape(grid.node_shape)), context.scratch, np.float16)
         raw, inside = raw_scale(context.read, context.shape), None if region is None else region.inside
         resampling = grid.resample_tasks(context.read, raw.apply, nodes.array)
-        team.run(resampling, lambda _: context.report_progress(0.2))
+        team.run(resampling, lambda _: report(RESAMPLING, 0.0))
+        report(BACKGROUND, 0.0)
         find_padding(nodes.array, padding.array, team, margin=grid.kernel.reach)
+        report(BACKGROUND, 0.3)
         remove_gradients(nodes.array, padding.array, team, inside)
         inputs = Inputs(grid, nodes, padding, sheets, node_scale(nodes.array, padding.array, inside))
         tasks = sheet_tasks(
@@ -164,7 +191,7 @@ class NetworkEngine(Engine[P], Generic[P]):
             sheets.array,
             lambda box: region is None or region.touches(box, 2 * self.halo_nodes),
         )
-        team.run(tasks, lambda count: context.report_progress(0.2 + 0.6 * count / len(tasks)))
+        team.run(tasks, lambda count: report(FILTERING, count / len(tasks)))
         return replace(inputs, sheet_scales=map_scales(sheets.array, padding.array, inside))
 
     def _signs(self) -> Sequence[int]:

@@ -12,12 +12,13 @@ from cryomamba_inference.volume_preparation.region import NodesInside
 
 SAMPLE_SIDE = 48  # nodes
 _BOXES = 8
-_WHOLE_NODES = 8 * SAMPLE_SIDE**3  # up to which the whole volume is the sample
+SAMPLE_NODES = _BOXES * SAMPLE_SIDE**3
+"""In all boxes; a volume of up to so many nodes is the sample as a whole."""
 
 
 def sample_boxes(shape: Shape, inside: NodesInside | None = None) -> list[Slices]:
     """Return boxes of nodes: the whole of a small volume, else eight spread over it or over its region."""
-    if np.prod(shape) <= _WHOLE_NODES:
+    if np.prod(shape) <= SAMPLE_NODES:
         return [(slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))]
     if inside is not None:
         return _boxes_in_region(shape, inside)

@@ -93,7 +93,7 @@ class CoarsePreview:
         voxel_size_A = (z * factor, y * factor, x * factor)
         within = None if inside is None else inside.__getitem__
         return VolumeContext(
-            shape, voxel_size_A, statistics, read, report_progress=lambda _: check(), within=within, coarse=True
+            shape, voxel_size_A, statistics, read, report_progress=lambda *_: check(), within=within, coarse=True
         )
 
 

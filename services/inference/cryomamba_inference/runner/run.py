@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from threading import BoundedSemaphore
 
 import numpy as np
 
-from cryomamba.engines.api import Estimate, Labels, Points, Slices, VolumeContext, Voxels
+from cryomamba.engines.api import Estimate, Labels, Points, ReportProgress, Slices, VolumeContext, Voxels
 from cryomamba.engines.artifacts import MASK, SCORES
 from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.masks.hysteresis import Scores
@@ -25,6 +26,7 @@ from cryomamba_inference.runner.coarse_preview import CoarsePreview, refuse_read
 from cryomamba_inference.runner.control import Control, EventSink
 from cryomamba_inference.runner.preview_publisher import PreviewPublisher
 from cryomamba_inference.runner.progress import MEASURING, MERGING, PREPARING, ProgressMeter, job_stages
+from cryomamba_inference.runner.reported import run_reported
 from cryomamba_inference.runner.score_run import ScoreRun
 from cryomamba_inference.runner.task import Outcome, RegionSize, Task
 from cryomamba_inference.runner.tile_loop import run_tiles
@@ -36,6 +38,8 @@ from cryomamba_inference.tiling import TileSpec
 _PARALLEL_FROM_TILES = 8
 # Of the time for reading the volume: a mask has one byte per voxel, a tomogram up to four.
 _SELECTING_SHARE = 0.2
+# Of the time for merging components and saving the score map.
+_MERGED_SHARE = 0.7
 
 
 def run_task(task: Task, folder: Path, executor: TileExecutor, control: Control, events: EventSink) -> Outcome:
@@ -81,7 +85,18 @@ class _Run:
         self._coarse_passes, self._result_pass = task.passes
         self._background: BackgroundTasks[Labels | None] = BackgroundTasks(())
         self._measures = self._volume is not None or task.within is not None
-        stages = job_stages(self._coarse_passes, self._result_pass, measures=self._measures, merges=self._scores)
+        self._concurrent = (
+            self._volume is not None and self._threads > 1 and all(each.concurrent for each in self._coarse_passes)
+        )
+        stages = job_stages(
+            self._coarse_passes,
+            self._result_pass,
+            task.engine.work(self._header.shape, self._header.voxel_size_A),
+            voxels=math.prod(self._header.shape),
+            measures=self._measures,
+            merges=self._scores,
+            concurrent=self._concurrent,
+        )
         self._meter = ProgressMeter(stages, clock=time.monotonic, on_progress=events.on_progress)
         if task.within is None:
             self._meter.total_tiles = len(self._plan) + len(self._coarse_passes)
@@ -94,7 +109,7 @@ class _Run:
             tiles = self._select_tiles()
             statistics = self._measure(tiles)
             self._meter.enter(PREPARING)
-            self._engine.prepare(self._context(statistics))
+            run_reported(lambda report: self._engine.prepare(self._context(statistics, report)), self._update)
         release_free_memory()
         labels = max(self._engine.labels)
         with MaskWriter(self._folder / MASK.name, self._header, labels=labels, engine=self._engine.name) as mask:
@@ -140,17 +155,18 @@ class _Run:
             )
             for index, each in enumerate(self._coarse_passes)
         ]
-        spare_core = self._volume is not None and self._threads > 1
-        if tasks and spare_core and all(each.concurrent for each in self._coarse_passes):
+        if tasks and self._concurrent:
             with BackgroundTasks(tasks, self._compute_slot) as self._background:
                 yield
-                for labels in self._background.wait_for_all(self._control.check):
+                for labels in self._background.wait_for_all(self._wait):
                     self._put_coarse(labels)
             return
         for task in tasks:
             self._meter.enter(task.coarse_pass.stage)
             until = time.monotonic() + task.coarse_pass.seconds
-            self._put_coarse(task(self._control.check))
+            with BackgroundTasks([task]) as alone:
+                for labels in alone.wait_for_all(self._wait):
+                    self._put_coarse(labels)
             self._control.wait(until, self._poll)
         self._executor.warm_up(self._engine)
         yield
@@ -192,19 +208,21 @@ class _Run:
             mask.write(z, 0, 0, block)
             self._publisher.put((z, 0, 0), block)
 
-        with ScoreRun(self._engine, self._header, self._folder / "scores.bin", report=self._report) as scores:
+        with ScoreRun(self._engine, self._header, self._folder / "scores.bin") as scores:
             self._publisher.begin_pass(self._engine.thresholds())
             self._run_tiles(tiles, scores.put)
             picks = self._finalize_picks(tiles)
             self._meter.enter(MERGING)
             self._publisher.begin_pass(None)
-            scores.write_mask(write, self._executor)
+            share = _MERGED_SHARE if self._keep_scores else 1.0
+            scores.write_mask(write, self._executor, lambda done: self._report(share * done))
             if self._keep_scores:
-                scores.save(self._folder / SCORES.name)
+                saved = self._folder / SCORES.name
+                scores.save(saved, lambda done: self._update(share + (1 - share) * done, "saving the score map"))
         return picks
 
     def _run_tiles(self, tiles: TileSelection, store: Callable[[TileSpec, Labels], None]) -> None:
-        self._meter.enter(self._result_pass.stage)
+        self._meter.enter(self._result_pass.stage, steps=len(tiles))
         until = time.monotonic() + self._result_pass.seconds
         plan, done = self._plan, 0
         self._publisher.put_background(tiles.skipped())
@@ -240,30 +258,43 @@ class _Run:
     def _finalize_picks(self, tiles: TileSelection) -> tuple[Picks | None, Picks | None]:
         if self._points:
             points = np.concatenate([self._points[index] for index in sorted(self._points)])
-            picks = tiles.picks(self._engine.finalize_picks(points))
-            return picks, tiles.picks(self._engine.candidates(points)) if self._keep_scores else None
+            return run_reported(lambda _report: self._picks_of(tiles, points), self._finalizing)
         if self._task.candidates is not None and self._scores:
             thresholds = self._engine.thresholds()
             return tiles.picks(self._task.candidates).above(thresholds.high, thresholds.low), None
         return None, None
 
+    def _picks_of(self, tiles: TileSelection, points: Points) -> tuple[Picks, Picks | None]:
+        picks = tiles.picks(self._engine.finalize_picks(points))
+        return picks, tiles.picks(self._engine.candidates(points)) if self._keep_scores else None
+
+    def _finalizing(self, _fraction: float, _doing: str) -> None:
+        self._update(1.0, "finding picks")
+
     def _read(self, where: Slices) -> Voxels:
-        self._control.check()
         return refuse_reading(where) if self._volume is None else self._volume.read(*where)
 
     def _report(self, fraction: float) -> None:
+        self._update(fraction, "")
+
+    def _update(self, fraction: float, doing: str) -> None:
         self._control.check()
-        self._meter.update(fraction)
+        self._meter.update(fraction, doing=doing)
+        self._poll()
+
+    def _wait(self) -> None:
+        self._control.check()
         self._poll()
 
     def _poll(self) -> None:
+        self._meter.tick()
         for labels in self._background.completed():
             self._put_coarse(labels)
             # Not earlier: starting processes would take the core from the coarse preview.
             self._executor.warm_up(self._engine)
         self._publisher.publish_if_due(self._meter.fraction)
 
-    def _context(self, statistics: Statistics | None) -> VolumeContext:
+    def _context(self, statistics: Statistics | None, report: ReportProgress) -> VolumeContext:
         return VolumeContext(
             self._header.shape,
             self._header.voxel_size_A,
@@ -274,6 +305,6 @@ class _Run:
             scratch=self._folder,
             threads=self._threads,
             compute_slot=self._compute_slot,
-            report_progress=self._report,
+            report_progress=report,
             within=None if self._task.within is None else self._task.within.read,
         )

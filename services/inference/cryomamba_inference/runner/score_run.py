@@ -25,14 +25,10 @@ class ScoreRun:
     ----------
     path : Path
         The scratch file, deleted at the end.
-    report : callable
-        Takes the fraction of the current stage that is done; raises to stop.
     """
 
-    def __init__(
-        self, engine: Engine[Any], header: HeaderFields, path: Path, *, report: Callable[[float], None]
-    ) -> None:
-        self._engine, self._header, self._path, self._report = engine, header, path, report
+    def __init__(self, engine: Engine[Any], header: HeaderFields, path: Path) -> None:
+        self._engine, self._header, self._path = engine, header, path
         self._planes = ScorePlanes(path, header.shape)
 
     def __enter__(self) -> Self:
@@ -52,20 +48,23 @@ class ScoreRun:
             )
         self._file.write(spec.target, scores.astype(np.uint8, copy=False))
 
-    def write_mask(self, write: Callable[[int, Scores], None], executor: TileExecutor) -> None:
-        """Apply the engine's thresholds, and give `write` the first z and the mask (0 and 1) of each slab."""
+    def write_mask(
+        self, write: Callable[[int, Scores], None], executor: TileExecutor, report: Callable[[float], None]
+    ) -> None:
+        """Apply the engine's thresholds, and give `write` the first z and the mask (0 and 1) of each slab.
+
+        `report` takes the fraction that is done, and raises to stop.
+        """
         self._file.close()
         thresholds = self._engine.thresholds()
-        write_mask(
-            self._header.shape, self._planes, write, thresholds, progress=self._report, parallel_map=executor.map
-        )
+        write_mask(self._header.shape, self._planes, write, thresholds, progress=report, parallel_map=executor.map)
 
-    def save(self, path: Path) -> None:
-        """Save the scores as an MRC volume on the tomogram's grid, for later re-thresholding."""
+    def save(self, path: Path, report: Callable[[float], None]) -> None:
+        """Save the scores as an MRC volume on the tomogram's grid, for later re-thresholding; `report` as before."""
         depth, _, _ = self._header.shape
         planes = slab_depth(self._header.shape, SCORE_SLAB_VOXELS)
         with MaskWriter(path, self._header, labels=SCORE_MAX, engine=self._engine.name, what="scores") as saved:
             for z in range(0, depth, planes):
                 last = min(z + planes, depth)
                 saved.write(z, 0, 0, self._planes(slice(z, last)).astype(np.uint16))
-                self._report(last / depth)
+                report(last / depth)

@@ -1,0 +1,138 @@
+"""What a person who follows a job sees: the longest time without anything new, and how long the stages take.
+
+A job of the membrane network runs on this machine, on 128³ and on 512³ voxels (or the sides that are given). From two
+seconds after the start until the end, a change is another sentence about what is done, another tenth of a percent,
+another number of seconds left, or another preview. Also shown is for how long on end the time left rose.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import scipy.ndimage
+
+from cryomamba.models.events import PreviewEvent, ProgressEvent
+from cryomamba.models.jobs import SubmitRequest, VolumeSource
+from cryomamba.synth import PhantomSpec, synthesize
+from cryomamba.volumes import write_volume
+from cryomamba_inference.local import LocalRunner
+
+SIDES = (128, 512)
+VOXEL_SIZE_A = (10.0, 10.0, 10.0)
+FIRST_S = 2.0
+"""From when on something is expected every second."""
+GAP_LIMIT_S = 1.0
+
+
+@dataclass
+class Watcher:
+    """Takes a run's events, with the time of each change.
+
+    Attributes
+    ----------
+    changes : list of (float, str)
+        When, and the stage.
+    left : list of (float, float)
+        When, and the time left in seconds that was shown.
+    """
+
+    started: float = field(default_factory=time.perf_counter)
+    changes: list[tuple[float, str]] = field(default_factory=list)
+    left: list[tuple[float, float]] = field(default_factory=list)
+    previews: list[float] = field(default_factory=list)
+    _shown: tuple[str, int, int] = ("", -1, -1)
+
+    def __call__(self, event: ProgressEvent | PreviewEvent) -> None:
+        now = time.perf_counter() - self.started
+        if isinstance(event, PreviewEvent):
+            self.previews.append(now)
+            self.changes.append((now, self._shown[0]))
+            return
+        progress = event.progress
+        shown = (progress.stage, int(1000 * progress.fraction), round(progress.eta_s or 0))
+        if shown != self._shown:
+            self.changes.append((now, progress.stage))
+            self._shown = shown
+        if progress.eta_s is not None:
+            self.left.append((now, progress.eta_s))
+
+    def gaps(self) -> Iterator[tuple[float, float, str]]:
+        """Yield the length of each time without a change, when it began, and the stage."""
+        times = [(FIRST_S, "start"), *((when, stage) for when, stage in self.changes if when > FIRST_S)]
+        for (before, stage), (after, _) in itertools.pairwise(times):
+            yield after - before, before, stage
+
+    def stages(self) -> dict[str, float]:
+        """Return how many seconds each stage took."""
+        found: dict[str, float] = {}
+        for (before, stage), (after, _) in itertools.pairwise(self.changes):
+            found[stage] = found.get(stage, 0.0) + after - before
+        return found
+
+    def longest_rise(self) -> float:
+        """Return for how many seconds on end the time left rose."""
+        since, longest, before = 0.0, 0.0, float("inf")
+        for when, left in self.left:
+            if left < before:
+                since = when
+            longest, before = max(longest, when - since), left
+        return longest
+
+
+def write_phantom(path: Path, side: int) -> None:
+    """Write a phantom, at most 128³ computed and the rest its mirror images with noise of their own."""
+    small = min(side, 128)
+    density = synthesize(PhantomSpec(shape=(small,) * 3, voxel_size_A=VOXEL_SIZE_A, seed=3, noise=1.0)).density
+    rng = np.random.default_rng(5)
+
+    def slabs() -> Iterator[np.ndarray]:
+        for start in range(0, side, small):
+            mirrored = density[:: -1 if start // small % 2 else 1]
+            plane = np.pad(mirrored, [(0, 0), (0, side - small), (0, side - small)], mode="symmetric")
+            noise = rng.normal(0, density.std() / 4, plane.shape)
+            yield scipy.ndimage.gaussian_filter1d(plane + noise, 0.3, axis=0).astype(np.float32)
+
+    write_volume(path, slabs(), VOXEL_SIZE_A, shape=(side,) * 3)
+
+
+def follow(path: Path, folder: Path, processes: int) -> tuple[Watcher, float]:
+    """Run a job; return what was seen and how long it took."""
+    request = SubmitRequest(volume=VolumeSource(path=str(path)), engine="membrane")
+    watcher = Watcher()
+    cancelled: Callable[[], bool] = lambda: False  # noqa: E731
+    LocalRunner(processes).run(
+        path, request, output=folder / "mask.mrc", on_event=watcher, cancelled=cancelled, formats=("scores",)
+    )
+    return watcher, time.perf_counter() - watcher.started
+
+
+def main() -> None:
+    sides = [int(text) for text in sys.argv[1:]] or list(SIDES)
+    print(f"{'':<8}{'job':>8}{'previews':>10}{'longest gap':>13}{'limit':>8}{'time left rose for':>20}  in stage")
+    for side in sides:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "phantom.mrc"
+            write_phantom(path, side)
+            watcher, took = follow(path, Path(folder), processes=2)
+        longest, at, stage = max(watcher.gaps(), default=(0.0, 0.0, "none"))
+        rise = watcher.longest_rise()
+        print(
+            f"{f'{side}³':<8}{took:>6.1f} s{len(watcher.previews):>10}{longest:>11.2f} s{GAP_LIMIT_S:>6.0f} s"
+            f"{rise:>18.1f} s  {stage}, {at:.1f} s after the start"
+        )
+        shares = ", ".join(f"{name} {seconds / took:.0%}" for name, seconds in watcher.stages().items())
+        print(f"        {shares}")
+        for length, at, stage in sorted(watcher.gaps(), reverse=True)[1:6]:
+            if length > GAP_LIMIT_S:
+                print(f"        also {length:.2f} s: {stage}, {at:.1f} s after the start")
+
+
+if __name__ == "__main__":
+    main()
