@@ -90,9 +90,9 @@ def read_csv(path: Path, kind: Kind = "particles") -> Picks:
 def write_star(picks: Picks, path: Path, tomogram: TomogramInfo, *, relion: int = 5) -> None:
     """Write a STAR file of particles for RELION 5, or for RELION 4.
 
-    With ``relion=4`` there are ``rlnCoordinate{X,Y,Z}`` in voxels of this tomogram (as wide as along x), the first being
-    0, in place of centred Å. RELION 4 expects pixels of the tilt series, so each is multiplied by the binning of the
-    tomogram when it is imported there; ``rlnDetectorPixelSize`` has the voxel size.
+    With ``relion=4`` there are ``rlnCoordinate{X,Y,Z}`` in voxels of this tomogram (as wide as along x), the first
+    being 0, in place of centred Å. RELION 4 expects pixels of the tilt series, so each is multiplied by the binning
+    of the tomogram when it is imported there; ``rlnDetectorPixelSize`` has the voxel size.
 
     ``rlnCenteredCoordinate{X,Y,Z}Angst`` is (voxel − size / 2) · voxel size, as in RELION's ``particle_set.cpp``, where
     the first voxel is 0; it does not depend on the binning. ``rlnTomoName`` must match the tilt series' name in RELION;
