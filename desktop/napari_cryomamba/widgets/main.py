@@ -14,7 +14,9 @@ from napari_cryomamba.app.controller import AppController
 from napari_cryomamba.app.diagnostics import diagnose
 from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.layers.overlay import warm_up
+from napari_cryomamba.models.notifications import Notification
 from napari_cryomamba.napari_types import Viewer
+from napari_cryomamba.widgets.busy import BusyLine
 from napari_cryomamba.widgets.closing import ClosingQuestion
 from napari_cryomamba.widgets.compare import ComparePanel
 from napari_cryomamba.widgets.component_link import ComponentLink
@@ -33,6 +35,7 @@ from napari_cryomamba.widgets.picks import PicksPanel
 from napari_cryomamba.widgets.position import PositionBar
 from napari_cryomamba.widgets.segment import SegmentPanel
 from napari_cryomamba.widgets.statistics import StatisticsPanel
+from napari_cryomamba.widgets.theme import state_colors
 from napari_cryomamba.widgets.threshold import ThresholdPanel
 from napari_cryomamba.widgets.tomogram import TomogramPanel
 
@@ -73,7 +76,7 @@ class CryoMambaWidget(QWidget):
         self.menu.y_up.setChecked(self.controller.preferences.values.y_up)
         self._use_orientation()
         self.setAcceptDrops(True)
-        self.controller.tasks.run("Preparing napari", lambda _task: warm_up())
+        self.controller.tasks.run("Preparing napari", lambda _task: warm_up(), background=True)
         self._offer_recovery()
         if connect:
             self.connection.connect_now()
@@ -108,6 +111,8 @@ class CryoMambaWidget(QWidget):
         self.measure = MeasurePanel(viewer, app.tasks, app.notifications)
         self.messages = MessagesPanel(app.notifications, app.server)
         self.recovery = OfferBar(self)
+        self.failure = OfferBar(self, color=state_colors().error)
+        self.busy = BusyLine(app.tasks, app.server.bridge, self)
         self.closing = ClosingQuestion(app, self, self._close_window)
         self.position = PositionBar(app.sections)
 
@@ -134,6 +139,8 @@ class CryoMambaWidget(QWidget):
         layout.addWidget(self.connection)
         layout.addWidget(self.recovery)
         layout.addWidget(self.tabs, 1)
+        layout.addWidget(self.failure)
+        layout.addWidget(self.busy)
         layout.addWidget(self.position)
 
     def sizeHint(self) -> QSize:
@@ -151,6 +158,7 @@ class CryoMambaWidget(QWidget):
         app = self.controller
         self.tabs.currentChanged.connect(self._count_messages)
         app.notifications.changed.connect(self._count_messages)
+        app.notifications.action_failed.connect(self._show_failure)
         app.preview.overlay_changed.connect(self._on_overlay)
         app.preview.frame_drawn.connect(self._refresh_orthogonal)
         self.tomogram.open_requested.connect(self.menu.open_dialog)
@@ -244,10 +252,19 @@ class CryoMambaWidget(QWidget):
     def _show_box(self, title: str, text: str) -> None:
         QMessageBox(QMessageBox.Icon.NoIcon, title, text, QMessageBox.StandardButton.Ok, self).open()
 
+    def _show_failure(self, notification: Notification) -> None:
+        """Show below the tab in which the user acted why that failed."""
+        if self.tabs.currentWidget() is self.messages:
+            return
+        context = f"{notification.context}: " if notification.context else ""
+        text = f"{context}{notification.text} {notification.hint}".rstrip()
+        self.failure.offer(text, "Messages", lambda: self.tabs.setCurrentWidget(self.messages), dismiss="Close")
+
     def _count_messages(self) -> None:
         history, index = self.controller.notifications.history, self.tabs.indexOf(self.messages)
         if self.tabs.currentIndex() == index:
             history.mark_read()
+            self.failure.withdraw()
         self.tabs.setTabText(index, f"Messages ({history.unread})" if history.unread else "Messages")
 
     def event(self, event: QEvent) -> bool:
@@ -301,6 +318,7 @@ class CryoMambaWidget(QWidget):
             remove_menu(self.menu, self.viewer)
             self._hide_orthogonal()
         self.position.stop()
+        self.busy.stop()
         self.controller.close(discard_edits=discard_edits)
 
     def closeEvent(self, event: QCloseEvent) -> None:
