@@ -100,7 +100,7 @@ class CryoMambaWidget(QWidget):
             export=self.export,
         )
         self.component_link = ComponentLink(viewer, self.edit, self.statistics, app.tasks)
-        self.picks = PicksPanel(viewer, app.notifications)
+        self.picks = PicksPanel(viewer, app.tasks, app.notifications)
         self.measure = MeasurePanel(viewer, app.tasks, app.notifications)
         self.messages = MessagesPanel(app.notifications, app.server)
         self.recovery = OfferBar(self)
