@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QApplication, QMessageBox, QSplitter, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QMessageBox, QScrollArea, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from cryomamba._version import __version__
 from napari_cryomamba.app.controller import AppController
@@ -26,6 +26,7 @@ from napari_cryomamba.widgets.display import DisplayMenu, DisplayPanel
 from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.export import ExportPanel
 from napari_cryomamba.widgets.jobs import JobsPanel
+from napari_cryomamba.widgets.layout import scrolled
 from napari_cryomamba.widgets.mask import MaskPanel
 from napari_cryomamba.widgets.measure import MeasurePanel
 from napari_cryomamba.widgets.menu import CryoMambaMenu, add_menu, remove_menu
@@ -41,6 +42,9 @@ from napari_cryomamba.widgets.tomogram import TomogramPanel
 
 # Where z, y and x point. In 3D both show the hand of the file, as IMOD and ChimeraX do; napari's default mirrors it.
 ORIENTATIONS = {False: ("away", "down", "right"), True: ("towards", "up", "right")}
+_WIDTH = 420
+# Of a form with a few fields, where the jobs below it leave no more.
+_SEGMENT_HEIGHT = 240
 
 
 class CryoMambaWidget(QWidget):
@@ -117,7 +121,8 @@ class CryoMambaWidget(QWidget):
     def _arrange_panels(self) -> None:
         work = QSplitter(Qt.Orientation.Vertical, self)
         work.addWidget(self.segment)
-        work.addWidget(self.jobs)
+        work.addWidget(scrolled(self.jobs))
+        self.segment.setMinimumHeight(_SEGMENT_HEIGHT)
         work.setStretchFactor(0, 3)
         work.setStretchFactor(1, 2)
         self.tabs = QTabWidget(self)
@@ -129,7 +134,8 @@ class CryoMambaWidget(QWidget):
             (self.measure, "Measure"),
             (self.messages, "Messages"),
         ):
-            self.tabs.addTab(panel, title)
+            scrolls = panel in (work, self.messages) or isinstance(panel, QScrollArea)
+            self.tabs.addTab(panel if scrolls else scrolled(panel), title)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2, 2, 2, 2)
         layout.addWidget(self.connection)
@@ -139,7 +145,17 @@ class CryoMambaWidget(QWidget):
         layout.addWidget(self.failure)
         layout.addWidget(self.busy)
         layout.addWidget(self.position)
-        self.setMinimumWidth(380)
+
+    def sizeHint(self) -> QSize:
+        """Ask for the width that the panels need, which is less than the widest table would like."""
+        return QSize(_WIDTH, super().sizeHint().height())
+
+    def show_panel(self, panel: QWidget) -> None:
+        """Show the tab that a panel is in."""
+        for number in range(self.tabs.count()):
+            page = self.tabs.widget(number)
+            if page is not None and (page is panel or page.isAncestorOf(panel)):
+                self.tabs.setCurrentIndex(number)
 
     def _connect(self) -> None:
         app = self.controller

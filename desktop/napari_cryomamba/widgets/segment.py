@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLineEdit, QScrollArea, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLineEdit, QWidget
 
 from cryomamba.client.submit import UploadMode
 from cryomamba.errors import CryoMambaError
@@ -25,7 +25,7 @@ from napari_cryomamba.models.submission import JobSubmission
 from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.widgets.batch import BatchChooser
 from napari_cryomamba.widgets.form import ParameterForm
-from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
+from napari_cryomamba.widgets.layout import button, hbox, scrolled, text_label, vbox
 from napari_cryomamba.widgets.region import RegionChooser
 
 UPLOAD_MODES: dict[UploadMode, str] = {"auto": "automatically", "never": "by path", "always": "upload"}
@@ -96,17 +96,17 @@ class SegmentPanel(QWidget):
         top.addRow(self.batch)
         top.addRow("Within", self.region)
         top.addRow("Engine", hbox(self.engine, self.reset_button, stretch=self.engine))
-        scroll = QScrollArea(self)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setWidget(self.form)
-        scroll.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         bottom = QFormLayout()
+        bottom.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         bottom.addRow("Job name", self.name)
         bottom.addRow("Send file", self.upload_mode)
         bottom.addRow("Preview every", self.interval)
+        # The buttons are always in sight; all else scrolls in a low window.
+        body = QWidget(self)
+        vbox(body, top, self.summary, self.form, bottom).addStretch(1)
+        scroll = scrolled(body)
         buttons = hbox(self.submit_button, self.local_button, stretch=self.submit_button)
-        vbox(self, top, self.summary, scroll, bottom, buttons, self.conversion, margin=4, stretch=scroll)
+        vbox(self, scroll, buttons, self.conversion, margin=4, stretch=scroll)
 
     @property
     def layer(self) -> Layer:
