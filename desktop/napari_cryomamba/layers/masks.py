@@ -147,3 +147,10 @@ def voxel_under(layer: Layer, position: Any, direction: Any, displayed: Sequence
 def _rounded(position: Any) -> Shape:  # noqa: ANN401
     z, y, x = (round(float(value)) for value in position)
     return z, y, x
+
+
+def color_layer(layer: Layer, palette: Palette) -> None:
+    """Give the labels of a layer that no job made the colours of its palette."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    layer.colormap = DirectLabelColormap(color_dict=palette.color_dict(palette.labels))

@@ -17,10 +17,12 @@ from cryomamba.printable import printable
 from cryomamba.volumes import LabelVolume, Volume, open_volume, result_kind
 from cryomamba.volumes.grid import checked_voxel_size
 from cryomamba.volumes.images import ImageVolume, is_image, is_url, open_image
+from cryomamba.volumes.label_names import names_in
 from cryomamba.volumes.labels import LABEL_MAX, labels_of_array
 from napari_cryomamba.layers.conversion import conversion_path
 from napari_cryomamba.models.display import contrast_limits
 from napari_cryomamba.models.indexing import full_index
+from napari_cryomamba.models.palette import PALETTE_KEY, Palette
 from napari_cryomamba.models.source import Source
 from napari_cryomamba.models.world_coordinates import Placement
 from napari_cryomamba.napari_types import Layer
@@ -50,7 +52,7 @@ class Tomogram:
             **Placement.of_volume(self.source.meta.voxel_size_A).layer_arguments(),
         }
         if self.source.is_mask:
-            return self.data, arguments, "labels"
+            return self.data, arguments | _named(self.source), "labels"
         arguments |= {"colormap": "gray", "contrast_limits": self.contrast_limits}
         return self.data, arguments, "image"
 
@@ -58,6 +60,20 @@ class Tomogram:
         """Return the same tomogram with another voxel size."""
         sizes = checked_voxel_size(voxel_size_A)
         return replace(self, source=self.source.with_voxel_size(sizes))
+
+
+def _named(source: Source) -> dict[str, Any]:
+    """Return a mask's layer arguments with the names that its file has of its labels, and a colour for each."""
+    names = names_in(source.meta.labels)
+    if not names:
+        return {}
+    from napari.utils.colormaps import DirectLabelColormap
+
+    palette = Palette(names=names)
+    return {
+        "metadata": {METADATA_KEY: source, PALETTE_KEY: palette},
+        "colormap": DirectLabelColormap(color_dict=palette.color_dict(names)),
+    }
 
 
 class LazyVoxels:
