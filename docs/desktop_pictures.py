@@ -100,7 +100,7 @@ def session(stack: Stack, tomogram: Path) -> None:
     pick(camera, panel)
     trace(camera, panel, tomogram.with_name("microtubules.mrc"))
 
-    panel.tabs.setCurrentWidget(panel.messages)
+    panel.show_panel(panel.messages)
     stack.kill("gateway")
     camera.until(lambda: app.server.state.phase == "waiting", "the loss to be noticed")
     camera.take("messages")
@@ -137,7 +137,7 @@ def preview(camera: Camera, panel: Any) -> None:  # noqa: ANN401 (napari's own t
 
 def measure(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     """Measure the mask, and change its threshold."""
-    panel.tabs.setCurrentWidget(panel.mask_panel)
+    panel.show_panel(panel.mask_panel)
     panel.statistics.measure()
     camera.until(lambda: panel.statistics.rows, "the table")
     camera.take("mask")
@@ -175,7 +175,7 @@ def pick(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     camera.until(lambda: len(overlays) == 2 and all(overlay.final for overlay in overlays.values()), "its mask")
     for overlay in overlays.values():
         overlay.layer.visible = False
-    panel.tabs.setCurrentWidget(panel.picks)
+    panel.show_panel(panel.picks)
     camera.take("picks")
 
 
@@ -195,7 +195,7 @@ def trace(camera: Camera, panel: Any, tomogram: Path) -> None:  # noqa: ANN401
         layer.visible = layer.name in (f"{tomogram.name} · paths", f"{tomogram.name} · picks")
     panel.viewer.dims.ndisplay = 3
     panel.viewer.scene.camera.angles = (10, 30, 60)
-    panel.tabs.setCurrentWidget(panel.picks)
+    panel.show_panel(panel.picks)
     camera.take("paths", settle_s=2.0)
     panel.viewer.dims.ndisplay = 2
 

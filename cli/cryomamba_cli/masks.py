@@ -118,14 +118,14 @@ def clean(
 
 
 def export(
-    mask: Annotated[Path, typer.Argument(metavar="MASK.mrc|PICKS.csv", help="Mask, or table of picks.")],
+    mask: Annotated[Path, typer.Argument(metavar="MASK.mrc|PICKS.csv", help="Mask, or picks: .csv, .star or .mod.")],
     out: Annotated[
         str,
         typer.Option(
             "--out",
             "-o",
             metavar="PATH",
-            help="Output file: .nii.gz, .nrrd, .tif, .ome.zarr, .stl, .obj or .mrc; for picks .star or .tbl.",
+            help="Output: .nii.gz, .nrrd, .tif, .ome.zarr, .stl, .obj or .mrc; for picks .star, .mod, .tbl or .csv.",
         ),
     ],
     label: Annotated[
@@ -146,20 +146,24 @@ def export(
     filaments: Annotated[
         bool, typer.Option("--filaments", help="For picks: labels are filament numbers, not classes.")
     ] = False,
+    relion: Annotated[
+        int, typer.Option("--relion", min=4, max=5, help="For picks: version of RELION that reads the STAR file.")
+    ] = 5,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Convert a mask to another format or a mesh (in Å), or picks to RELION 5 or Dynamo; format from the extension."""
+    """Convert a mask to another format or a mesh (in Å), or picks for RELION, IMOD or Dynamo, by the extension."""
     from cryomamba.masks.export import EXTENSIONS
     from cryomamba.masks.export import export as export_mask
     from cryomamba.picks import EXTENSIONS as PICKS_EXTENSIONS
+    from cryomamba.picks import READABLE
     from cryomamba.volumes import open_volume
 
-    is_table = mask.suffix.lower() == ".csv"
+    is_table = mask.suffix.lower() in READABLE
     target = output_file(out, PICKS_EXTENSIONS if is_table else EXTENSIONS)
     require_outputs([target], inputs=[mask, *([tomogram] if tomogram else [])], replace=force)
     if is_table:
-        _export_picks(mask, target, tomogram, name, label, min_score, filaments=filaments)
+        _export_picks(mask, target, tomogram, name, label, min_score, filaments=filaments, relion=relion)
     else:
         with open_volume(mask) as volume, progress_bar("writing", shown=not json) as progress:
             export_mask(volume, target, label=label, progress=progress)
@@ -175,9 +179,10 @@ def _export_picks(
     min_score: float | None,
     *,
     filaments: bool,
+    relion: int,
 ) -> None:
     from cryomamba.file_names import split_result_name
-    from cryomamba.picks import TomogramInfo, read_csv, write_picks
+    from cryomamba.picks import TomogramInfo, read_csv, read_picks, write_picks, write_star
     from cryomamba.printable import file_text
     from cryomamba.volumes import open_volume
 
@@ -191,14 +196,18 @@ def _export_picks(
             f"The size of the tomogram is unknown: there is no '{reference}'.",
             hint="Give the tomogram, or a mask of it, with --tomogram.",
         )
-    picks = read_csv(table, "filaments" if filaments else "particles")
+    with open_volume(reference) as volume:
+        frame = TomogramInfo(volume.shape, volume.voxel_size_A, file_text(name or split_result_name(reference)[0]))
+    is_own = table.suffix.lower() == ".csv"
+    picks = read_csv(table, "filaments" if filaments else "particles") if is_own else read_picks(table, frame)
     if label is not None:
         picks = picks.select(picks.labels == label)
     if min_score is not None:
         picks = picks.select(picks.scores >= min_score)
-    with open_volume(reference) as volume:
-        frame = TomogramInfo(volume.shape, volume.voxel_size_A, file_text(name or split_result_name(reference)[0]))
-    write_picks(picks, out, frame)
+    if out.suffix.lower() == ".star":
+        write_star(picks, out, frame, relion=relion)
+    else:
+        write_picks(picks, out, frame)
 
 
 def fields(measured: Measurements, most: int | None = None) -> dict[str, object]:

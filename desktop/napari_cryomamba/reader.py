@@ -1,4 +1,4 @@
-"""The reader that napari calls for MRC files."""
+"""The reader that napari calls for MRC, TIFF and OME-Zarr."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from napari.utils.notifications import show_error
 
 from cryomamba.errors import CryoMambaError
+from cryomamba.volumes import images
 from napari_cryomamba.layers.tomogram import open_tomogram
 
 SUFFIXES = (".mrc", ".rec", ".map", ".st", ".ali")
@@ -25,10 +26,21 @@ def is_tomogram_name(path: str) -> bool:
     return name.endswith(SUFFIXES)
 
 
+def is_volume_image(path: str) -> bool:
+    """Whether a file of another format is a volume; sections and colour images are left to other plugins."""
+    if not path.lower().rstrip("/\\").endswith((*images.SUFFIXES, *images.FOLDERS)):
+        return False
+    try:
+        images.open_image(path).close()
+    except CryoMambaError:
+        return False
+    return True
+
+
 def get_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[Any]] | None:
-    """Return the reader for MRC files, None for others."""
+    """Return the reader for tomograms, None for other files."""
     paths = [path] if isinstance(path, str) else list(path)
-    return read if paths and all(is_tomogram_name(name) for name in paths) else None
+    return read if paths and all(is_tomogram_name(name) or is_volume_image(name) for name in paths) else None
 
 
 def read(path: PathOrPaths) -> list[Any]:

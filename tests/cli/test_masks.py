@@ -17,6 +17,7 @@ import zarr
 from tests import mask_flavours
 from typer.testing import Result
 
+from cryomamba.picks import Picks, TomogramInfo, read_csv, write_picks
 from cryomamba.volumes import MaskWriter, blank_header, write_volume
 
 Cli = Callable[..., Result]
@@ -137,3 +138,21 @@ def test_labels_below_zero_are_dropped_on_request(cli: Cli, tmp_path: Path) -> N
     assert cli("clean", "m.mrc", "-o", "c.mrc", "--drop-negative").exit_code == 0
     stored, _ = mask_flavours.REFUSED["-1 for voxels to ignore"]
     assert np.array_equal(mrcfile.read(tmp_path / "c.mrc"), np.maximum(stored, 0))
+
+
+def test_picks_go_from_format_to_format(cli: Cli, mask: Path, tmp_path: Path) -> None:
+    """CSV, both dialects of RELION and IMOD models keep the places; what is no table of picks is refused."""
+    places = np.array([[1.0, 2.0, 3.0], [8.5, 9.25, 20.0]])
+    frame = TomogramInfo((16, 20, 24), (20.0, 10.0, 10.0), "mask")
+    write_picks(Picks(places, np.array([90.0, 60.0]), np.array([1, 2])), tmp_path / "p.csv", frame)
+    reference = ("--tomogram", mask)
+    assert cli("export", "p.csv", "-o", "p4.star", "--relion", 4, *reference).exit_code == 0
+    assert "_rlnCoordinateX" in (tmp_path / "p4.star").read_text()
+    for source, target in (("p4.star", "p.mod"), ("p.mod", "p5.star"), ("p5.star", "again.csv")):
+        done = cli("export", source, "-o", target, *reference)
+        assert done.exit_code == 0, done.stderr
+    np.testing.assert_allclose(read_csv(tmp_path / "again.csv").positions, places, atol=1e-3)
+    (tmp_path / "broken.mod").write_text("nothing")
+    refused = cli("export", "broken.mod", "-o", "x.csv", *reference)
+    assert refused.exit_code == 2
+    assert "not a binary IMOD model" in refused.stderr

@@ -119,7 +119,7 @@ class Autosave(QObject):
         def failed() -> None:
             self._task = None
 
-        self._task = self._tasks.run("Autosave", work, done, failed=failed)
+        self._task = self._tasks.run("Autosave", work, done, failed=failed, background=True)
 
     # what an earlier process has left
 

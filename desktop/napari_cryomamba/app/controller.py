@@ -8,6 +8,7 @@ from napari_cryomamba.app.autosave import Autosave
 from napari_cryomamba.app.display import DisplayController
 from napari_cryomamba.app.downloads import Downloads
 from napari_cryomamba.app.edits import Edits
+from napari_cryomamba.app.existing_results import ResultFinder
 from napari_cryomamba.app.focus import Focus
 from napari_cryomamba.app.jobs import JobController
 from napari_cryomamba.app.notifications import Notifications
@@ -47,7 +48,7 @@ class AppController(QObject):
         )
         self.preview = PreviewController(viewer, self.jobs, self.frames, self.tasks, self.preferences, self)
         self.tomograms = TomogramController(
-            viewer, self.preview, self.tasks, self.notifications, self.preferences, self
+            viewer, self.preview, self.server, self.tasks, self.notifications, self.preferences, self
         )
         self.sections = Sections(viewer, self)
         self.display = DisplayController(viewer, self.sections, self.tasks, self)
@@ -58,6 +59,7 @@ class AppController(QObject):
         )
         self.volume_view = VolumeView(viewer, self.sections, self.preview, self.tasks, self.notifications, self)
         self.focus = Focus(viewer, self.jobs, self.preview, self)
+        self.existing = ResultFinder(viewer, self.jobs, self.preview, self.tomograms, self.server, self.tasks, self)
         self.edits = Edits(viewer, self.preview)
         self.autosave = Autosave(viewer, self.edits, self.tasks, self.notifications, folder / "autosave", self)
         bridge.message_received.connect(self.on_message)
@@ -101,6 +103,7 @@ class AppController(QObject):
         self.edits.close()
         self.focus.close()
         self.volume_view.close()
+        self.existing.close()
         self.display.close()
         self.sections.close()
         self.tomograms.close()

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
 
 from qtpy.QtCore import QObject, Signal
 
 from cryomamba.errors import CryoMambaError, UnavailableError
+from cryomamba.printable import printable
 from napari_cryomamba.models.notifications import Level, Notification, NotificationHistory
 
 logger = logging.getLogger(__name__)
 
 
 class Notifications(QObject):
-    """The history of notifications, for the GUI thread; `changed` is emitted when one is added or all are cleared."""
+    """The history of notifications, for the GUI thread.
+
+    Signals
+    -------
+    changed
+        One is added, or all are cleared.
+    action_failed : Notification
+        What the user did has failed.
+    """
 
     changed = Signal()
+    action_failed = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -28,6 +40,8 @@ class Notifications(QObject):
         log("%s: %s", notification.context or "CryoMamba", notification.text)
         self.history.add(notification)
         self.changed.emit()
+        if notification.level is Level.ERROR and notification.answers:
+            self.action_failed.emit(notification)
 
     def notify_error(self, error: CryoMambaError, context: str) -> None:
         """Add an error; `context` is what was being done."""
@@ -53,5 +67,6 @@ class Notifications(QObject):
 
 def disk_error(error: OSError) -> CryoMambaError:
     """Return an error of the file system as one for people."""
-    why = f"The file could not be read or written: {error.strerror or error}."
+    name = f" '{printable(Path(error.filename).name)}'" if isinstance(error.filename, str | PathLike) else ""
+    why = f"The file{name} could not be read or written: {error.strerror or error}."
     return UnavailableError(why, hint="Check the folder, its permissions and the free disk space.")

@@ -73,7 +73,7 @@ class PreviewController(QObject):
             self._viewer.add_layer(NapariLayer.create(*tomogram.layer()))
             self.watch(job_id)
 
-        self._tasks.run("Opening the tomogram", lambda _task: open_tomogram(path), opened)
+        self._tasks.run(f"Opening {path.name}", lambda _task: open_tomogram(path), opened)
 
     def watch(self, job_id: str) -> None:
         """Show a job: its preview while it runs, its results when it is complete."""
@@ -202,7 +202,8 @@ class PreviewController(QObject):
         """Return the names and colours of a job, which stay when its layer is removed and shown again."""
         if job_id not in self._palettes:
             shown = [overlay.palette.first for overlay in self.overlays.values()]
-            self._palettes[job_id] = Palette(first=free_color(shown))
+            names = self._preferences.values.label_names.get(job_id, {})
+            self._palettes[job_id] = Palette(names=dict(names), first=free_color(shown))
         return self._palettes[job_id]
 
     def _on_removed(self, event: LayerEvent) -> None:

@@ -85,7 +85,11 @@ class Results(QObject):
             self.shown[record.job_id] = name
             self._preview.show_mask(record, mask.array, mask.voxel_size_A)
 
-        self._tasks.run("Opening the mask", lambda _task: OpenMask(open_mask(path), inspect(path).voxel_size_A), opened)
+        self._tasks.run(
+            f"Opening {path.name} of {record.name or record.volume.name}",
+            lambda _task: OpenMask(open_mask(path), inspect(path).voxel_size_A),
+            opened,
+        )
 
     def _show_picks(self, record: JobRecord, path: Path) -> None:
         tomogram = self._preview.tomogram_of(record)
@@ -99,7 +103,7 @@ class Results(QObject):
                 show_picks(self._viewer, record, picks, size, diameter_A(record, info))
 
         kind: Kind = info.picks if info is not None and info.picks is not None else "particles"
-        self._tasks.run("Opening the picks", lambda _task: read_csv(path, kind), opened)
+        self._tasks.run(f"Opening {path.name} of {record.name}", lambda _task: read_csv(path, kind), opened)
 
     def forget(self, job_id: str) -> None:
         """Delete the downloaded files of a job."""
@@ -125,7 +129,7 @@ class Results(QObject):
             def work(task: Task) -> ScoreMap:
                 return load_scores(scores, _threshold_of(statistics), progress=task.progress)
 
-            self._tasks.run("Reading the score map", work, done, progress, failed)
+            self._tasks.run(f"Reading the score map of {record.name}", work, done, progress, failed)
 
         self._downloads.fetch(record, SCORES.name, on_scores, failed, progress)
 
@@ -136,7 +140,7 @@ class Results(QObject):
         self._with_candidates.add(record.job_id)
 
         def on_downloaded(path: Path) -> None:
-            self._tasks.run("Opening the picks", lambda _task: read_csv(path), add)
+            self._tasks.run(f"Opening {path.name} of {record.name}", lambda _task: read_csv(path), add)
 
         def add(candidates: Picks) -> None:
             layer = picks_of_job(self._viewer, record.job_id)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,11 @@ from cryomamba.masks.measure import Measurements
 from cryomamba.masks.slabs import LabelSource, write_labels
 from cryomamba.picks import Picks, TomogramInfo, write_picks
 from cryomamba.volumes import HeaderFields, blank_header, open_volume
+from cryomamba.volumes.label_names import name_lines, without_names
 from napari_cryomamba.layers.tomogram import Array
+
+_OTHER_LINES = 9
+"""Text labels that a header of a mask has besides that of the program."""
 
 TITLES: dict[str, str] = {
     ".mrc": "MRC: IMOD, ChimeraX, Dynamo",
@@ -31,7 +36,8 @@ TITLES: dict[str, str] = {
 
 def stem_of(name: str) -> str:
     """Return a file's name without the suffixes of a volume."""
-    return re.sub(r"\.(gz|bz2)$", "", name, flags=re.IGNORECASE).rpartition(".")[0] or name
+    plain = re.sub(r"\.(gz|bz2)$", "", name, flags=re.IGNORECASE)
+    return re.sub(r"\.ome$", "", plain.rpartition(".")[0], flags=re.IGNORECASE) or name
 
 
 def next_version(folder: Path, tomogram: str, feature: str) -> Path:
@@ -51,6 +57,7 @@ def save_mask(
     voxel_size_A: Spacing,
     *,
     engine: str,
+    names: Mapping[int, str] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> None:
     """Write a mask slab by slab, atomically. May be called from any thread.
@@ -65,6 +72,8 @@ def save_mask(
         Of the mask (z, y, x), if there is no tomogram.
     engine : str
         For the header's label line.
+    names : mapping of int to str, optional
+        Of the labels; they are kept in the header.
     progress : callable, optional
         Called with the fraction done.
 
@@ -78,6 +87,8 @@ def save_mask(
     depth, height, width = mask.shape
     if header is None or header.shape != mask.shape:
         header = blank_header((depth, height, width), voxel_size_A)
+    lines = name_lines(names or {})
+    header = replace(header, labels=(*without_names(header.labels)[: _OTHER_LINES - len(lines)], *lines))
     source = LabelSource.of_array(mask)
     top = max((int(slab.max()) for slab in source.slabs()), default=0)
     write_labels(source, path, header, labels=max(top, 1), engine=engine, progress=progress)

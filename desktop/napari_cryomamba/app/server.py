@@ -7,6 +7,7 @@ from qtpy.QtCore import QObject, Signal
 from cryomamba.client.address import default_server
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import CryoMambaError
+from cryomamba.settings import load_settings
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.models.connection import ConnectionState, Phase
@@ -42,6 +43,7 @@ class ServerConnection(QObject):
         self.bridge = Bridge(frames, self)
         self.state = ConnectionState()
         self.engines: tuple[EngineInfo, ...] = ()
+        self._token: str | None = None
 
     @property
     def usable(self) -> bool:
@@ -90,9 +92,18 @@ class ServerConnection(QObject):
         if token is not None:
             settings.remember_token(url, token if remember else None)
         self._preferences.save()
+        self._token = token or settings.tokens.get(url)
         # At once, so that no request goes to the server that is being disconnected.
         self.on_state(ConnectionState(Phase.CONNECTING, url))
-        self.bridge.open(url, token or settings.tokens.get(url), settings.my_jobs)
+        self.bridge.open(url, self._token, settings.my_jobs)
+
+    def headers_for(self, address: str) -> dict[str, str]:
+        """Return what to send with a request for this address: the token, if it is below that of the server."""
+        of_settings = load_settings().token
+        token = self._token or (of_settings.get_secret_value() if of_settings is not None else None)
+        url = self.state.url.rstrip("/")
+        below = self.accepts_uploads and address.startswith(f"{url}/")
+        return {"Authorization": f"Bearer {token}"} if token and below else {}
 
     def on_state(self, state: ConnectionState) -> None:
         """Store the new state of the connection."""

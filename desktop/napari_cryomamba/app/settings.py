@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ class DesktopSettings(BaseModel):
         Jobs that were submitted here, and those removed from the table, newest first.
     tomograms : dict
         By job, the path on this machine of a tomogram that was uploaded.
+    label_names : dict
+        By job, the names that the user gave to labels.
     engine : str
         The engine that was chosen last.
     parameters : dict
@@ -62,13 +65,14 @@ class DesktopSettings(BaseModel):
     my_jobs: list[str] = []
     hidden_jobs: list[str] = []
     tomograms: dict[str, str] = {}
+    label_names: dict[str, dict[int, str]] = {}
     engine: str = ""
     parameters: dict[str, dict[str, Any]] = {}
     tokens: dict[str, str] = {}
 
-    def remember_file(self, path: Path) -> None:
-        """Add a file to the recent ones."""
-        name = str(path)
+    def remember_file(self, file: Path | str) -> None:
+        """Add a path or an address to the recent ones."""
+        name = str(file)
         self.recent_files = [name, *(other for other in self.recent_files if other != name)][:RECENT_MAX]
 
     def remember_server(self, url: str) -> None:
@@ -87,6 +91,11 @@ class DesktopSettings(BaseModel):
         self.hidden_jobs = [other for other in self.hidden_jobs if other != job_id]
         known = {**self.tomograms, **({job_id: tomogram} if tomogram else {})}
         self.tomograms = {job: path for job, path in known.items() if job in self.my_jobs}
+
+    def remember_names(self, job_id: str, names: Mapping[int, str]) -> None:
+        """Keep the names of a job's labels; those of the oldest jobs are dropped."""
+        others = [(job, known) for job, known in self.label_names.items() if job != job_id]
+        self.label_names = dict([*others, (job_id, dict(names))][-JOBS_MAX:])
 
     def forget_job(self, job_id: str) -> None:
         """Remove a job from the table for good."""

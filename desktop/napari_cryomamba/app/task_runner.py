@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,8 +20,14 @@ class TaskRunner(QObject):
 
     superqt's workers raise errors once more inside their thread and take progress from generators only; what runs here
     takes callbacks.
+
+    Signals
+    -------
+    changed
+        A task has begun or ended.
     """
 
+    changed = Signal()
     _ended = Signal(object)
     _progressed = Signal(object)
 
@@ -38,6 +45,8 @@ class TaskRunner(QObject):
         done: Callable[[Any], None] | None = None,
         progress: Callable[[float], None] | None = None,
         failed: Callable[[], None] | None = None,
+        *,
+        background: bool = False,
     ) -> Task:
         """Start a task.
 
@@ -49,12 +58,34 @@ class TaskRunner(QObject):
             Takes the task, to report progress and to check whether it was cancelled; runs in the task's thread.
         done, progress, failed : callable, optional
             Called in the GUI thread; not after the task was cancelled or this object was closed.
+        background : bool
+            Whether nobody waits for it.
         """
         task = Task(context, work, self._ended.emit, self._progressed.emit)
-        task.done, task.on_progress, task.failed = done, progress, failed
+        task.done, task.on_progress, task.failed, task.background = done, progress, failed, background
         self._tasks.add(task)
         task.start()
+        self.changed.emit()
         return task
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any task runs."""
+        return bool(self._tasks)
+
+    @property
+    def waited_for(self) -> list[Task]:
+        """The tasks that run and are not in the background, oldest first."""
+        found = (task for task in self._tasks if not task.background and not task.is_cancelled())
+        return sorted(found, key=lambda task: task.started)
+
+    def abandon(self, task: Task) -> None:
+        """Cancel a task for the user: `failed` is called, so that what waits for it goes on, but there is no error."""
+        if task in self._tasks and not task.is_cancelled():
+            task.cancel()
+            if task.failed is not None:
+                task.failed()
+            self.changed.emit()
 
     def close(self) -> None:
         """Cancel all tasks and wait for their threads; one that lasts longer reports to nobody."""
@@ -67,13 +98,17 @@ class TaskRunner(QObject):
 
     def _on_progress(self, progressed: tuple[Task, float]) -> None:
         task, fraction = progressed
-        if task in self._tasks and task.on_progress is not None and not task.is_cancelled():
+        if task not in self._tasks or task.is_cancelled():
+            return
+        task.fraction = fraction
+        if task.on_progress is not None:
             task.on_progress(fraction)
 
     def _on_ended(self, task: Task) -> None:
         if task not in self._tasks:
             return
         self._tasks.discard(task)
+        self.changed.emit()
         if task.is_cancelled():
             return
         if task.error is None:
@@ -102,6 +137,9 @@ class Task(threading.Thread):
         self.done: Callable[[Any], None] | None = None
         self.on_progress: Callable[[float], None] | None = None
         self.failed: Callable[[], None] | None = None
+        self.background = False
+        self.started = time.monotonic()
+        self.fraction: float | None = None
         self._work, self._ended, self._progressed = work, ended, progressed
         self._cancelled = threading.Event()
         self._reporting = threading.Lock()

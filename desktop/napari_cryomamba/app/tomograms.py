@@ -12,9 +12,11 @@ from qtpy.QtCore import QObject
 from cryomamba.geometry import Spacing
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.preview import PreviewController
+from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.app.task_runner import TaskRunner
-from napari_cryomamba.layers.tomogram import Tomogram, open_tomogram, source_of
+from napari_cryomamba.layers.adoption import adopt
+from napari_cryomamba.layers.tomogram import Tomogram, as_mask_of, open_tomogram, source_of
 from napari_cryomamba.layers.tomograms import correct_voxel_size, go_to_middle, tomogram_layers
 from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
 from napari_cryomamba.sample import sample_path
@@ -27,30 +29,43 @@ class TomogramController(QObject):
         self,
         viewer: Viewer,
         preview: PreviewController,
+        server: ServerConnection,
         tasks: TaskRunner,
         notifications: Notifications,
         preferences: Preferences,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._viewer, self._preview = viewer, preview
+        self._viewer, self._preview, self._server = viewer, preview, server
         self._tasks, self._notifications, self._preferences = tasks, notifications, preferences
         viewer.layers.events.inserted.connect(self._on_inserted)
+        for layer in viewer.layers:
+            adopt(layer)
 
     @property
     def recent_files(self) -> list[str]:
-        """Paths of the files that were opened last, newest first."""
+        """Paths and addresses of what was opened last, newest first."""
         return self._preferences.values.recent_files
 
-    def open_files(self, paths: Iterable[Path]) -> None:
-        """Open tomograms; unpacking and sampling happen in threads."""
+    def open_files(self, paths: Iterable[Path | str], *, as_mask: bool = False) -> None:
+        """Open tomograms or masks of any program, by paths or addresses; voxels are read in threads."""
         for path in paths:
-            self._open("Opening a tomogram", partial(open_tomogram, path))
+            headers = self._server.headers_for(path) if isinstance(path, str) else {}
+            context = f"Opening {path if isinstance(path, str) else path.name}"
+            self._open(context, partial(open_tomogram, path, as_mask=as_mask, headers=headers))
 
-    def open_masks(self, paths: Iterable[Path]) -> None:
-        """Open masks of any program as labels; their voxels are checked in threads."""
-        for path in paths:
-            self._open("Opening a mask", partial(open_tomogram, path, as_mask=True))
+    def use_as_mask(self, layer: Layer) -> None:
+        """Show the labels of a tomogram's file in place of its densities."""
+        source = source_of(layer)
+        if source is None:
+            return
+
+        def replace(mask: Tomogram) -> None:
+            self._viewer.add_layer(NapariLayer.create(*mask.layer()))
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+
+        self._tasks.run(f"Using {source.meta.name} as a mask", lambda _task: as_mask_of(source), replace)
 
     def open_sample(self) -> None:
         """Open the synthetic tomogram; it is made the first time."""
@@ -63,11 +78,12 @@ class TomogramController(QObject):
         self._tasks.run(context, lambda _task: read(), add)
 
     def _on_inserted(self, event: LayerEvent) -> None:
-        source = source_of(event.value)
+        source = source_of(event.value) or adopt(event.value)
         if source is None:
             return
-        self._preferences.values.remember_file(source.path)
-        self._preferences.save()
+        if source.opened:
+            self._preferences.values.remember_file(source.opened)
+            self._preferences.save()
         if not source.is_mask:
             self._viewer.canvas.overlays.scale_bar.visible = True
             if len(tomogram_layers(self._viewer)) > 1:

@@ -102,7 +102,7 @@ def mask_of(layer: Layer, overlay: Overlay | None) -> Mask | None:
             layer=layer,
             header=tomogram.header if tomogram else None,
             tomogram=tomogram.meta.name if tomogram else "demo.mrc",
-            folder=tomogram.path.parent if tomogram else None,
+            folder=tomogram.folder if tomogram else None,
             feature=overlay.feature,
             palette=overlay.palette,
             not_ready=PREVIEW if not overlay.final else TEMPORARY if overlay.temporary else None,
@@ -110,7 +110,7 @@ def mask_of(layer: Layer, overlay: Overlay | None) -> Mask | None:
     if source is not None:
         tomogram_name, feature = split_result_name(source.path)
         palette = palette_of(layer)
-        return Mask(layer, source.header, f"{tomogram_name}.mrc", source.path.parent, feature or "mask", palette)
+        return Mask(layer, source.header, f"{tomogram_name}.mrc", source.folder, feature or "mask", palette)
     return Mask(layer, None, f"{layer.name}.mrc", None, "mask", palette_of(layer))
 
 
@@ -147,3 +147,10 @@ def voxel_under(layer: Layer, position: Any, direction: Any, displayed: Sequence
 def _rounded(position: Any) -> Shape:  # noqa: ANN401
     z, y, x = (round(float(value)) for value in position)
     return z, y, x
+
+
+def color_layer(layer: Layer, palette: Palette) -> None:
+    """Give the labels of a layer that no job made the colours of its palette."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    layer.colormap = DirectLabelColormap(color_dict=palette.color_dict(palette.labels))

@@ -40,8 +40,9 @@ def require_savable(viewer: Viewer, path: Path) -> None:
     InvalidRequestError
         The file is one of those, by whatever name or link, or cannot be written.
     """
-    sources = (source_of(layer) for layer in tomogram_layers(viewer))
-    require_outputs([path], inputs=[source.path for source in sources if source is not None], replace=True)
+    sources = [source for layer in tomogram_layers(viewer) if (source := source_of(layer)) is not None]
+    opened = [Path(source.location) for source in sources if source.folder is not None and source.image is not None]
+    require_outputs([path], inputs=[*(source.path for source in sources), *opened], replace=True)
 
 
 def active_tomogram(viewer: Viewer) -> Layer:

@@ -85,14 +85,13 @@ class Job:
         return stage
 
     def time_text(self, now: datetime) -> str:
-        """Return the time left; if that is unknown, for how long the job has run; how long it took if it has ended."""
+        """Return for how long the job has run, and the time left as far as it is known; at its end how long it took."""
         took = took_s(self.record, now)
         if self.record.state.final:
             return "" if took is None else f"took {duration(took)}"
         eta = self.progress.eta_s
-        if eta is not None:
-            return f"{duration(eta)} left"
-        return "" if took is None else f"for {duration(took)}"
+        known = [] if took is None else [duration(took)]
+        return ", ".join([*known, *([] if eta is None else [f"{duration(eta)} left"])])
 
     @property
     def can_cancel(self) -> bool:
@@ -138,6 +137,10 @@ class JobTable:
     def get(self, job_id: str) -> Job | None:
         """Return a job, None if it is unknown."""
         return self._jobs.get(job_id)
+
+    def all_jobs(self) -> list[Job]:
+        """Return all jobs that are known, in no order."""
+        return list(self._jobs.values())
 
     @property
     def rows(self) -> list[Job]:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from cryomamba.geometry import Shape, Spacing
 from cryomamba.volumes import Statistics, VolumeMeta
+from cryomamba.volumes.images import ImageVolume
 
 _MODE_NAMES = {0: "int8", 1: "int16", 2: "float32", 6: "uint16", 12: "float16", 101: "4 bits"}
 
 
+def image_rows(image: ImageVolume, voxel_size_A: Spacing) -> list[tuple[str, str]]:
+    """Return what is known of a volume of another format than MRC, as label and text."""
+    rows = [
+        *_grid_rows(image.shape, voxel_size_A),
+        ("Format", f"{image.format}, {image.voxels.dtype.name}"),
+        ("Origin (x, y, z)", ", ".join(f"{v:g}" for v in image.meta.origin_A) + " Å"),
+    ]
+    if image.meta.size_bytes:
+        rows.insert(-1, ("Size on disk", size_text(image.meta.size_bytes)))
+    return rows
+
+
 def header_rows(meta: VolumeMeta) -> list[tuple[str, str]]:
     """Return the fields of the header, as label and text."""
-    z, y, x = meta.shape
-    extent = " × ".join(f"{n * s / 10:.0f}" for n, s in zip(meta.shape, meta.voxel_size_A, strict=True))
-    sizes = meta.voxel_size_A
-    size = f"{sizes[0]:.3f} Å" if len(set(sizes)) == 1 else " × ".join(f"{s:.3f}" for s in sizes) + " Å"
     rows = [
-        ("Shape (z × y × x)", f"{z} × {y} × {x} voxels"),
-        ("Extent", f"{extent} nm"),
-        ("Voxel size", size),
+        *_grid_rows(meta.shape, meta.voxel_size_A),
         ("Mode", f"{meta.mode} ({_MODE_NAMES.get(meta.mode, meta.dtype)})"),
         ("File size", size_text(meta.size_bytes) + (f" ({meta.compression})" if meta.compression else "")),
         ("Origin (x, y, z)", ", ".join(f"{v:g}" for v in meta.origin_A) + " Å"),
@@ -27,6 +35,13 @@ def header_rows(meta: VolumeMeta) -> list[tuple[str, str]]:
     if meta.extended_header is not None:
         rows.append(("Extended header", f"{meta.extended_header.type}, {size_text(meta.extended_header.nbytes)}"))
     return rows
+
+
+def _grid_rows(shape: Shape, sizes: Spacing) -> list[tuple[str, str]]:
+    z, y, x = shape
+    extent = " × ".join(f"{n * s / 10:.0f}" for n, s in zip(shape, sizes, strict=True))
+    size = f"{sizes[0]:.3f} Å" if len(set(sizes)) == 1 else " × ".join(f"{s:.3f}" for s in sizes) + " Å"
+    return [("Shape (z × y × x)", f"{z} × {y} × {x} voxels"), ("Extent", f"{extent} nm"), ("Voxel size", size)]
 
 
 def statistics_rows(statistics: Statistics) -> list[tuple[str, str]]:

@@ -41,6 +41,8 @@ class Notification:
         For support; empty if there is none.
     detail : str
         Anything longer, shown on request.
+    answers : bool
+        Whether it answers something that the user did; such an error is shown where that was.
     at : datetime
         When, UTC.
     count : int
@@ -54,6 +56,7 @@ class Notification:
     code: str = ""
     request_id: str = ""
     detail: str = ""
+    answers: bool = False
     at: datetime = _UNDATED
     count: int = 1
 
@@ -71,6 +74,7 @@ class Notification:
             code=str(error.code),
             request_id=request_id,
             detail="\n".join(part for part in (facts, detail) if part),
+            answers=True,
         )
 
     def same_as(self, other: Notification) -> bool:

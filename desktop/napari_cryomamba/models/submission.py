@@ -38,7 +38,7 @@ class JobSubmission:
     @property
     def title(self) -> str:
         """The job's name."""
-        return self.name or self.source.path.name
+        return self.name or self.source.meta.name
 
     @property
     def preview(self) -> PreviewOptions:

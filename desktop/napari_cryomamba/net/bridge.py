@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from qtpy.QtCore import QObject, Qt, Signal
@@ -25,16 +27,33 @@ CLOSE_S = 5.0
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingRequest:
+    """A request whose answer has not come; `started` by the monotonic clock."""
+
+    context: str
+    future: Future[Any]
+    started: float = field(default_factory=time.monotonic)
+
+
 class Bridge(QObject):
-    """Owns the network thread, and emits its messages in order. Methods belong to the GUI thread and return at once."""
+    """Owns the network thread, and emits its messages in order. Methods belong to the GUI thread and return at once.
+
+    Attributes
+    ----------
+    waiting : list of WaitingRequest
+        Those that a person may be waiting for, oldest first.
+    """
 
     message_received = Signal(object)
+    waiting_changed = Signal()
     _finished = Signal(object)
 
     def __init__(self, frames: FrameStore, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._thread: LoopThread | None = LoopThread("cryomamba-desktop")
         self._session = Session(self.message_received.emit, frames)
+        self.waiting: list[WaitingRequest] = []
         # Queued even from our own thread, so that no result overtakes the call it belongs to.
         self._finished.connect(self._on_finished, Qt.ConnectionType.QueuedConnection)
 
@@ -79,7 +98,11 @@ class Bridge(QObject):
         Future or None
             Cancel it to call neither `done` nor `failed`. None once the bridge is closed.
         """
-        return self._start(self._request(call), context, done, failed)
+        future = self._start(self._request(call), context, done, failed)
+        if future is not None and context:
+            self.waiting.append(WaitingRequest(context, future))
+            self.waiting_changed.emit()
+        return future
 
     async def _request(self, call: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T:
         return await call(self._session.client)
@@ -116,6 +139,8 @@ class Bridge(QObject):
 
     def _on_finished(self, finished: tuple[Future[Any], str, Callable[[Any], None] | None, Any]) -> None:
         future, context, done, failed = finished
+        self.waiting = [request for request in self.waiting if request.future is not future]
+        self.waiting_changed.emit()
         if self._thread is None:
             return
         try:

@@ -119,7 +119,7 @@ class ClosingQuestion:
 def save_edits(tasks: TaskRunner, edits: Edits, mask: Mask, path: Path, done: Callable[[], None]) -> None:
     """Save an edited mask in a thread, and note that it is saved."""
     array, header, size_A, feature = edits.array(mask.layer), mask.header, mask.voxel_size_A, mask.feature
-    state = edits.state(mask.layer)
+    state, names = edits.state(mask.layer), dict(mask.palette.names)
 
     def saved(_none: object) -> None:
         edits.mark_saved(mask.layer, state)
@@ -127,7 +127,7 @@ def save_edits(tasks: TaskRunner, edits: Edits, mask: Mask, path: Path, done: Ca
 
     tasks.run(
         f"Saving {path.name}",
-        lambda task: save_mask(path, array, header, size_A, engine=feature, progress=task.progress),
+        lambda task: save_mask(path, array, header, size_A, engine=feature, names=names, progress=task.progress),
         saved,
     )
 

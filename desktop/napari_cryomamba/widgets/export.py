@@ -81,7 +81,7 @@ class ExportPanel(QWidget):
         if mask is None or not self._is_savable("Saving the mask", path):
             return
         array, header, size, feature = mask.array, mask.header, mask.voxel_size_A, mask.feature
-        state = self._edits.state(mask.layer)
+        state, names = self._edits.state(mask.layer), dict(mask.palette.names)
         self.status.setText(f"Saving {path.name} …")
 
         def saved(_none: object) -> None:
@@ -90,7 +90,7 @@ class ExportPanel(QWidget):
 
         self._tasks.run(
             "Saving the mask",
-            lambda task: save_mask(path, array, header, size, engine=feature, progress=task.progress),
+            lambda task: save_mask(path, array, header, size, engine=feature, names=names, progress=task.progress),
             saved,
             progress=lambda fraction: self.status.setText(f"Saving {path.name}: {fraction:.0%}"),
             failed=self.status.clear,
@@ -103,7 +103,7 @@ class ExportPanel(QWidget):
             return
         array, header, size, feature = mask.array, mask.header, mask.voxel_size_A, mask.feature
         path = self._results.path_for(job_id, f".upload-{uuid.uuid4().hex}.mrc")
-        state = self._edits.state(mask.layer)
+        state, names = self._edits.state(mask.layer), dict(mask.palette.names)
         self.job_button.setEnabled(False)
 
         def ended() -> None:
@@ -122,7 +122,7 @@ class ExportPanel(QWidget):
 
         self._tasks.run(
             "Saving the mask",
-            lambda task: save_mask(path, array, header, size, engine=feature, progress=task.progress),
+            lambda task: save_mask(path, array, header, size, engine=feature, names=names, progress=task.progress),
             lambda _none: self._results.upload_version(job_id, path, comment, done, failed),
             progress=lambda fraction: self.status.setText(f"Writing the mask: {fraction:.0%}"),
             failed=failed,

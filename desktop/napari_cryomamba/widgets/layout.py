@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from cryomamba.printable import printable_lines
 
@@ -45,6 +45,15 @@ def hbox(*widgets: QWidget, stretch: QWidget | None = None) -> QHBoxLayout:
     for widget in widgets:
         layout.addWidget(widget, int(widget is stretch))
     return layout
+
+
+def scrolled(panel: QWidget) -> QScrollArea:
+    """Return a scroll area of a panel, which is as wide as the area and as high as it needs to be."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setWidget(panel)
+    return area
 
 
 def vbox(parent: QWidget, *items: QWidget | QLayout, margin: int = 0, stretch: QWidget | None = None) -> QVBoxLayout:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QApplication, QMessageBox, QSplitter, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QMessageBox, QScrollArea, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from cryomamba._version import __version__
 from napari_cryomamba.app.controller import AppController
 from napari_cryomamba.app.diagnostics import diagnose
+from napari_cryomamba.app.existing_results import SHOWN_MAX, ExistingResults
 from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.app.volume_view import TomogramIn3D
 from napari_cryomamba.layers.overlay import warm_up
+from napari_cryomamba.models.notifications import Notification
 from napari_cryomamba.napari_types import Viewer
+from napari_cryomamba.widgets.busy import BusyLine
 from napari_cryomamba.widgets.closing import ClosingQuestion
 from napari_cryomamba.widgets.compare import ComparePanel
 from napari_cryomamba.widgets.component_link import ComponentLink
@@ -24,6 +27,7 @@ from napari_cryomamba.widgets.display import DisplayMenu, DisplayPanel
 from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.export import ExportPanel
 from napari_cryomamba.widgets.jobs import JobsPanel
+from napari_cryomamba.widgets.layout import scrolled
 from napari_cryomamba.widgets.mask import MaskPanel
 from napari_cryomamba.widgets.measure import MeasurePanel
 from napari_cryomamba.widgets.menu import CryoMambaMenu, add_menu, remove_menu
@@ -33,12 +37,16 @@ from napari_cryomamba.widgets.picks import PicksPanel
 from napari_cryomamba.widgets.position import PositionBar
 from napari_cryomamba.widgets.segment import SegmentPanel
 from napari_cryomamba.widgets.statistics import StatisticsPanel
+from napari_cryomamba.widgets.theme import state_colors
 from napari_cryomamba.widgets.threshold import ThresholdPanel
 from napari_cryomamba.widgets.tomogram import TomogramPanel
 from napari_cryomamba.widgets.volume_view import VolumeMenu
 
 # Where z, y and x point. In 3D both show the hand of the file, as IMOD and ChimeraX do; napari's default mirrors it.
 ORIENTATIONS = {False: ("away", "down", "right"), True: ("towards", "up", "right")}
+_WIDTH = 420
+# Of a form with a few fields, where the jobs below it leave no more.
+_SEGMENT_HEIGHT = 240
 
 
 class CryoMambaWidget(QWidget):
@@ -72,7 +80,7 @@ class CryoMambaWidget(QWidget):
         self.menu.y_up.setChecked(self.controller.preferences.values.y_up)
         self._use_orientation()
         self.setAcceptDrops(True)
-        self.controller.tasks.run("Preparing napari", lambda _task: warm_up())
+        self.controller.tasks.run("Preparing napari", lambda _task: warm_up(), background=True)
         self._offer_recovery()
         if connect:
             self.connection.connect_now()
@@ -103,17 +111,21 @@ class CryoMambaWidget(QWidget):
             export=self.export,
         )
         self.component_link = ComponentLink(viewer, self.edit, self.statistics, app.tasks)
-        self.picks = PicksPanel(viewer, app.notifications)
+        self.picks = PicksPanel(viewer, app.tasks, app.notifications)
         self.measure = MeasurePanel(viewer, app.tasks, app.notifications)
         self.messages = MessagesPanel(app.notifications, app.server)
         self.recovery = OfferBar(self)
+        self.existing = OfferBar(self)
+        self.failure = OfferBar(self, color=state_colors().error)
+        self.busy = BusyLine(app.tasks, app.server.bridge, self)
         self.closing = ClosingQuestion(app, self, self._close_window)
         self.position = PositionBar(app.sections)
 
     def _arrange_panels(self) -> None:
         work = QSplitter(Qt.Orientation.Vertical, self)
         work.addWidget(self.segment)
-        work.addWidget(self.jobs)
+        work.addWidget(scrolled(self.jobs))
+        self.segment.setMinimumHeight(_SEGMENT_HEIGHT)
         work.setStretchFactor(0, 3)
         work.setStretchFactor(1, 2)
         self.tabs = QTabWidget(self)
@@ -125,19 +137,36 @@ class CryoMambaWidget(QWidget):
             (self.measure, "Measure"),
             (self.messages, "Messages"),
         ):
-            self.tabs.addTab(panel, title)
+            scrolls = panel in (work, self.messages) or isinstance(panel, QScrollArea)
+            self.tabs.addTab(panel if scrolls else scrolled(panel), title)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2, 2, 2, 2)
         layout.addWidget(self.connection)
         layout.addWidget(self.recovery)
+        layout.addWidget(self.existing)
         layout.addWidget(self.tabs, 1)
+        layout.addWidget(self.failure)
+        layout.addWidget(self.busy)
         layout.addWidget(self.position)
-        self.setMinimumWidth(380)
+
+    def sizeHint(self) -> QSize:
+        """Ask for the width that the panels need, which is less than the widest table would like."""
+        return QSize(_WIDTH, super().sizeHint().height())
+
+    def show_panel(self, panel: QWidget) -> None:
+        """Show the tab that a panel is in."""
+        for number in range(self.tabs.count()):
+            page = self.tabs.widget(number)
+            if page is not None and (page is panel or page.isAncestorOf(panel)):
+                self.tabs.setCurrentIndex(number)
 
     def _connect(self) -> None:
         app = self.controller
         self.tabs.currentChanged.connect(self._count_messages)
         app.notifications.changed.connect(self._count_messages)
+        app.notifications.action_failed.connect(self._show_failure)
+        app.existing.found.connect(self._offer_results)
+        self.jobs.parameters_requested.connect(self.segment.use_parameters)
         app.preview.overlay_changed.connect(self._on_overlay)
         app.preview.frame_drawn.connect(self._refresh_orthogonal)
         self.tomogram.open_requested.connect(self.menu.open_dialog)
@@ -235,10 +264,26 @@ class CryoMambaWidget(QWidget):
     def _show_box(self, title: str, text: str) -> None:
         QMessageBox(QMessageBox.Icon.NoIcon, title, text, QMessageBox.StandardButton.Ok, self).open()
 
+    def _offer_results(self, results: ExistingResults) -> None:
+        """Offer the results that exist for a tomogram that was opened."""
+        count, name = results.count, results.tomogram.name
+        what = f"{count} result{'' if count == 1 else 's'} for {name}"
+        accept = "Show" if count <= SHOWN_MAX else f"Show the newest {SHOWN_MAX}"
+        self.existing.offer(what, accept, lambda: self.controller.existing.show(results))
+
+    def _show_failure(self, notification: Notification) -> None:
+        """Show below the tab in which the user acted why that failed."""
+        if self.tabs.currentWidget() is self.messages:
+            return
+        context = f"{notification.context}: " if notification.context else ""
+        text = f"{context}{notification.text} {notification.hint}".rstrip()
+        self.failure.offer(text, "Messages", lambda: self.tabs.setCurrentWidget(self.messages), dismiss="Close")
+
     def _count_messages(self) -> None:
         history, index = self.controller.notifications.history, self.tabs.indexOf(self.messages)
         if self.tabs.currentIndex() == index:
             history.mark_read()
+            self.failure.withdraw()
         self.tabs.setTabText(index, f"Messages ({history.unread})" if history.unread else "Messages")
 
     def event(self, event: QEvent) -> bool:
@@ -292,6 +337,7 @@ class CryoMambaWidget(QWidget):
             remove_menu(self.menu, self.viewer)
             self._hide_orthogonal()
         self.position.stop()
+        self.busy.stop()
         self.controller.close(discard_edits=discard_edits)
 
     def closeEvent(self, event: QCloseEvent) -> None:

@@ -24,7 +24,7 @@ from napari_cryomamba.app.jobs import JobController
 from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.app.results import Results
 from napari_cryomamba.app.settings import Preferences
-from napari_cryomamba.layers.masks import Mask, mask_of
+from napari_cryomamba.layers.masks import Mask, color_layer, mask_of
 from napari_cryomamba.layers.overlay import ABOUT_KEY
 from napari_cryomamba.models.edits import Edit
 from napari_cryomamba.models.job_details import as_lines
@@ -277,6 +277,10 @@ class MaskPanel(QScrollArea):
     def _rename(self, item: QTableWidgetItem) -> None:
         if self.current is not None and not self._filling and item.column() == _NAME:
             self.current.palette.rename(item.data(Qt.ItemDataRole.UserRole), item.text())
+            overlay = self._preview.overlay_of_layer(self.current.layer)
+            if overlay is not None:
+                self._preferences.values.remember_names(overlay.job_id, self.current.palette.names)
+                self._preferences.save()
 
     def _pick_color(self, row: int, column: int) -> None:
         item = self.labels.item(row, column)
@@ -296,4 +300,6 @@ class MaskPanel(QScrollArea):
         overlay = self._preview.overlay_of_layer(self.current.layer)
         if overlay is not None:
             overlay.recolor()
+        else:
+            color_layer(self.current.layer, self.current.palette)
         self._fill()

@@ -74,6 +74,9 @@ class MeasurePanel(QWidget):
         self.plot = LinePlot("distance along the line, nm", self)
         self.plot.hide()
         self.points_box, self.mask_box, self.label_box = QComboBox(self), QComboBox(self), QComboBox(self)
+        for box in (self.points_box, self.mask_box, self.label_box):
+            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.label_box.setMinimumContentsLength(6)
         self.points_button = button("New points", self, self.add_points)
         self.points_button.setToolTip("Add a layer of points: click where you want to measure from")
         self.distance_button = button("Measure distances", self, self.measure_distances)

@@ -8,14 +8,16 @@ from pathlib import Path
 
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction, QKeySequence
-from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMenu, QWidget
 
+from cryomamba.volumes import images
 from napari_cryomamba.app.tomograms import TomogramController
 from napari_cryomamba.layers.tomograms import active_tomogram, go_to_middle
 from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.reader import COMPRESSED, SUFFIXES
 
-_PATTERNS = " ".join(f"*{suffix}{compressed}" for suffix in SUFFIXES for compressed in ("", *COMPRESSED))
+_MRC = [f"*{suffix}{compressed}" for suffix in SUFFIXES for compressed in ("", *COMPRESSED)]
+_PATTERNS = " ".join([*_MRC, *(f"*{suffix}" for suffix in images.SUFFIXES)])
 
 
 class CryoMambaMenu(QMenu):
@@ -48,7 +50,9 @@ class CryoMambaMenu(QMenu):
         super().__init__("&CryoMamba", parent)
         self._viewer, self._tomograms = viewer, tomograms
         self._add("&Open tomogram…", self.open_dialog, "Ctrl+Shift+T")
-        self._add("Open &mask…", self.open_mask_dialog)
+        self._add("Open OME-&Zarr…", self.open_folder_dialog, "Ctrl+Alt+Z")
+        self._add("Open from the &web…", self.open_address_dialog, "Ctrl+Alt+U")
+        self._add("Open &mask…", self.open_mask_dialog, "Ctrl+Alt+O")
         self.recent = QMenu("Open &recent", self)
         self.addMenu(self.recent)
         self.recent.aboutToShow.connect(self._fill_recent)
@@ -90,19 +94,33 @@ class CryoMambaMenu(QMenu):
         )
         self._tomograms.open_files(Path(name) for name in names)
 
+    def open_folder_dialog(self) -> None:
+        """Ask for the folder of an OME-Zarr image, tomogram or labels, and open it."""
+        name = QFileDialog.getExistingDirectory(self.parentWidget(), "Open an OME-Zarr folder")
+        if name:
+            self._tomograms.open_files([Path(name)])
+
+    def open_address_dialog(self) -> None:
+        """Ask for the address of an OME-Zarr image, and open it; only what is looked at is transferred."""
+        title, question = "Open from the web", "Address of an OME-Zarr image, for example https://…/tomogram.ome.zarr"
+        address, chosen = QInputDialog.getText(self.parentWidget(), title, question)
+        if chosen and address.strip():
+            self._tomograms.open_files([address.strip()])
+
     def open_mask_dialog(self) -> None:
         """Ask for masks and open them as labels."""
         names, _ = QFileDialog.getOpenFileNames(
             self.parentWidget(), "Open masks", "", f"Masks ({_PATTERNS});;All files (*)"
         )
-        self._tomograms.open_masks(Path(name) for name in names)
+        self._tomograms.open_files([Path(name) for name in names], as_mask=True)
 
     def _fill_recent(self) -> None:
         names = self._tomograms.recent_files
         self.recent.clear()
         for name in names:
             action = QAction(name, self.recent)
-            action.triggered.connect(lambda _checked=False, path=Path(name): self._tomograms.open_files([path]))
+            opened = name if images.is_url(name) else Path(name)
+            action.triggered.connect(lambda _checked=False, path=opened: self._tomograms.open_files([path]))
             self.recent.addAction(action)
         self.recent.setEnabled(bool(names))
 

@@ -101,7 +101,7 @@ class RegionChooser(QWidget):
         return is_mask and self._source is not None and tuple(layer.data.shape) == self._source.meta.shape
 
     def _choose_file(self) -> None:
-        folder = str(self._source.path.parent) if self._source is not None else ""
+        folder = str(self._source.folder or "") if self._source is not None else ""
         name, _ = QFileDialog.getOpenFileName(self, "Choose a mask", folder, _FILES)
         if name:
             self.choose(Path(name))

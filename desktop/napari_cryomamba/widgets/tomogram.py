@@ -18,11 +18,12 @@ from qtpy.QtWidgets import (
 )
 
 from cryomamba.volumes import Statistics, open_volume, stream_statistics
+from cryomamba.volumes.images import is_url
 from napari_cryomamba.app.task_runner import Task, TaskRunner
 from napari_cryomamba.app.tomograms import TomogramController
 from napari_cryomamba.layers.tomogram import source_of
 from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
-from napari_cryomamba.models.metadata import header_rows, statistics_rows
+from napari_cryomamba.models.metadata import header_rows, image_rows, statistics_rows
 from napari_cryomamba.models.source import Source
 from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
@@ -76,7 +77,8 @@ class TomogramPanel(QScrollArea):
             "Use this voxel size instead of the header's, also for new jobs. The file is not changed."
         )
         self.size_row = self._size_row(body)
-        for widget in (self.chooser, self.title, self.empty, self.warnings, self.size_row):
+        self.mask_row = self._mask_row(body)
+        for widget in (self.chooser, self.title, self.empty, self.warnings, self.mask_row, self.size_row):
             self._layout.addWidget(widget)
         self._layout.addLayout(self.form)
         self._layout.addWidget(self.progress)
@@ -87,6 +89,14 @@ class TomogramPanel(QScrollArea):
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self.refresh)
         self.refresh()
+
+    def _mask_row(self, body: QWidget) -> QWidget:
+        widget = QWidget(body)
+        hint = text_label("The values are whole numbers, as in a mask.")
+        self.use_as_mask = button("Use as mask", widget, lambda: self._tomograms.use_as_mask(self._layer))
+        self.use_as_mask.setToolTip("Show the labels of this file in place of its densities, to measure and edit them")
+        widget.setLayout(hbox(hint, self.use_as_mask, stretch=hint))
+        return widget
 
     def insert_panel(self, panel: QWidget) -> None:
         """Show a further panel between the tomogram's name and its header."""
@@ -121,6 +131,7 @@ class TomogramPanel(QScrollArea):
         self.title.setText(source.meta.name if source else "No tomogram open")
         self.empty.setVisible(source is None)
         self.size_row.setVisible(source is not None)
+        self.mask_row.setVisible(source is not None and source.looks_like_mask)
         while self.form.rowCount():
             self.form.removeRow(0)
         self.warnings.hide()
@@ -131,8 +142,12 @@ class TomogramPanel(QScrollArea):
         warnings = "\n".join(f"⚠ {w.message} {w.hint}" for w in source.meta.warnings)
         self.warnings.setText(warnings)
         self.warnings.setVisible(bool(warnings))
-        for label, text in header_rows(source.meta):
+        image = source.image
+        for label, text in header_rows(source.meta) if image is None else image_rows(image, source.meta.voxel_size_A):
             self._add(label, text)
+        if is_url(source.location):
+            self._add("Statistics", "not measured, because all voxels would have to be transferred")
+            return
         statistics = self._statistics.get(str(source.path))
         if statistics is not None:
             for label, text in statistics_rows(statistics):
@@ -144,7 +159,9 @@ class TomogramPanel(QScrollArea):
         layout = QVBoxLayout(self.empty)
         layout.setContentsMargins(0, 0, 0, 0)
         hint = QLabel(
-            "Drop .mrc, .rec, .map, .st or .ali files on the window (.gz and .bz2 also work), or:", self.empty
+            "Drop files on the window, or choose them: MRC (.mrc, .rec, .map, .st, .ali; .gz and .bz2 also work), TIFF "
+            "or OME-Zarr.",
+            self.empty,
         )
         hint.setWordWrap(True)
         layout.addWidget(hint)
@@ -156,10 +173,11 @@ class TomogramPanel(QScrollArea):
             choice.clicked.connect(slot)
             layout.addWidget(choice)
         for name in self._tomograms.recent_files[:RECENT_SHOWN]:
-            choice = QPushButton(Path(name).name, self.empty)
+            choice = QPushButton(name.rstrip("/").rpartition("/")[2] if is_url(name) else Path(name).name, self.empty)
             choice.setFlat(True)
             choice.setToolTip(name)
-            choice.clicked.connect(lambda _checked=False, path=Path(name): self._tomograms.open_files([path]))
+            path: Path | str = name if is_url(name) else Path(name)
+            choice.clicked.connect(lambda _checked=False, path=path: self._tomograms.open_files([path]))
             layout.addWidget(choice)
 
     def _choose(self, index: int) -> None:
@@ -178,6 +196,8 @@ class TomogramPanel(QScrollArea):
         self.progress.show()
 
         def measure(task: Task) -> Statistics:
+            if source.image is not None:
+                return stream_statistics(source.image, progress=task.progress, cancelled=task.is_cancelled)
             with open_volume(source.path) as volume:
                 return stream_statistics(volume, progress=task.progress, cancelled=task.is_cancelled)
 

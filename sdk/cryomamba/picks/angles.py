@@ -41,6 +41,32 @@ def relion_angles(normals: Floats) -> Floats:
     return angles
 
 
+def relion_rotations(angles: npt.NDArray[Any]) -> Floats:
+    """Return the matrices (n, 3, 3; x, y, z) of rot, tilt, psi (n, 3) that map a particle's axes to the tomogram's."""
+    rot, tilt, psi = np.radians(np.asarray(angles, np.float64)).T
+    rotations: Floats = _about_z(-psi) @ _about_y(-tilt) @ _about_z(-rot)
+    return rotations
+
+
+def relion_normals(subtomogram: npt.NDArray[Any], particle: npt.NDArray[Any]) -> Floats:
+    """Return the z axes (n, 3; z, y, x) of particles, given both their triples of rot, tilt, psi (n, 3)."""
+    rotations = relion_rotations(subtomogram) @ relion_rotations(particle)
+    normals: Floats = rotations[:, ::-1, 2]
+    return normals
+
+
+def _about_z(angle: Floats) -> Floats:
+    zero, one = np.zeros_like(angle), np.ones_like(angle)
+    rows = [[np.cos(angle), -np.sin(angle), zero], [np.sin(angle), np.cos(angle), zero], [zero, zero, one]]
+    return np.asarray(np.moveaxis(np.array(rows), -1, 0), np.float64)
+
+
+def _about_y(angle: Floats) -> Floats:
+    zero, one = np.zeros_like(angle), np.ones_like(angle)
+    rows = [[np.cos(angle), zero, np.sin(angle)], [zero, one, zero], [-np.sin(angle), zero, np.cos(angle)]]
+    return np.asarray(np.moveaxis(np.array(rows), -1, 0), np.float64)
+
+
 def dynamo_angles(normals: Floats) -> Floats:
     """Return tdrot, tilt (n, 2), given unit normals in z, y, x; with any narot the z axis lies along the normal."""
     z, y, x = np.asarray(normals, np.float64).reshape(-1, 3).T

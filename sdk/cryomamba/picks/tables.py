@@ -1,11 +1,10 @@
-"""Tables of picks: CSV, RELION 5 STAR and Dynamo. All are written atomically."""
+"""Tables of picks: CSV, STAR of RELION 4 and 5, IMOD models, and Dynamo. All are written atomically."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,25 +13,18 @@ import numpy.typing as npt
 
 from cryomamba._version import __version__
 from cryomamba.atomic import AtomicFile, write_atomically
-from cryomamba.errors import InvalidRequestError
-from cryomamba.geometry import Shape, Spacing
+from cryomamba.errors import InvalidRequestError, NotFoundError
 from cryomamba.picks.angles import PRIOR, dynamo_angles, golden_angles, relion_angles
+from cryomamba.picks.imod import read_imod, write_imod
 from cryomamba.picks.picks import Kind, Picks, empty_picks
+from cryomamba.picks.relion import read_relion
 from cryomamba.picks.star_values import star_value
+from cryomamba.picks.tomogram_info import TomogramInfo
 
 COLUMNS: Final = ("z", "y", "x", "z_A", "y_A", "x_A", "score", "label")
 NORMAL_COLUMNS: Final = ("normal_z", "normal_y", "normal_x")
 TRACK_COLUMN: Final = "track_A"
 _DYNAMO_COLUMNS: Final = 35
-
-
-@dataclass(frozen=True, slots=True)
-class TomogramInfo:
-    """The tomogram of some picks: ZYX shape, voxel size in Å (z, y, x), and its name in tables."""
-
-    shape: Shape
-    voxel_size_A: Spacing
-    name: str
 
 
 def write_csv(picks: Picks, path: Path, tomogram: TomogramInfo) -> None:
@@ -95,8 +87,12 @@ def read_csv(path: Path, kind: Kind = "particles") -> Picks:
     return Picks(table[:, :3], table[:, -2], table[:, -1].astype(np.int64), kind, normals)
 
 
-def write_star(picks: Picks, path: Path, tomogram: TomogramInfo) -> None:
-    """Write a RELION 5 STAR file of particles.
+def write_star(picks: Picks, path: Path, tomogram: TomogramInfo, *, relion: int = 5) -> None:
+    """Write a STAR file of particles for RELION 5, or for RELION 4.
+
+    With ``relion=4`` there are ``rlnCoordinate{X,Y,Z}`` in voxels of this tomogram (as wide as along x), the first
+    being 0, in place of centred Å. RELION 4 expects pixels of the tilt series, so each is multiplied by the binning
+    of the tomogram when it is imported there; ``rlnDetectorPixelSize`` has the voxel size.
 
     ``rlnCenteredCoordinate{X,Y,Z}Angst`` is (voxel − size / 2) · voxel size, as in RELION's ``particle_set.cpp``, where
     the first voxel is 0; it does not depend on the binning. ``rlnTomoName`` must match the tilt series' name in RELION;
@@ -105,11 +101,10 @@ def write_star(picks: Picks, path: Path, tomogram: TomogramInfo) -> None:
     filaments have ``rlnHelicalTubeID`` and ``rlnHelicalTrackLengthAngst``; membranes have ``rlnTomoManifoldIndex``, the
     component. Normals become angles, see :mod:`cryomamba.picks.angles`.
     """
-    heads = ["rlnTomoName", *(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")]
-    centred = (picks.positions - np.array(tomogram.shape) / 2) * tomogram.voxel_size_A
+    heads, coordinates = _coordinates(picks, tomogram, relion)
     columns: list[Iterable[str]] = [
         [star_value(tomogram.name)] * len(picks),
-        *([f"{at:.3f}" for at in centred[:, axis]] for axis in (2, 1, 0)),
+        *([f"{at:.3f}" for at in values] for values in coordinates),
     ]
     if picks.kind != "membranes" and not np.isnan(picks.scores).all():
         heads.append("rlnAutopickFigureOfMerit")
@@ -127,6 +122,17 @@ def write_star(picks: Picks, path: Path, tomogram: TomogramInfo) -> None:
     lines += [f"_{head} #{number}" for number, head in enumerate(heads, 1)]
     lines += [" ".join(row) for row in zip(*columns, strict=True)]
     write_atomically(path, "\n".join(lines) + "\n\n")
+
+
+def _coordinates(picks: Picks, tomogram: TomogramInfo, relion: int) -> tuple[list[str], list[npt.NDArray[np.float64]]]:
+    """Return the heads of name and coordinates, and the values of the latter."""
+    if relion >= 5:
+        centred = (picks.positions - np.array(tomogram.shape) / 2) * tomogram.voxel_size_A
+        return ["rlnTomoName", *(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")], list(centred[:, ::-1].T)
+    heads = ["rlnTomoName", *(f"rlnCoordinate{axis}" for axis in "XYZ"), "rlnDetectorPixelSize"]
+    pixel = tomogram.voxel_size_A[2]
+    pixels = picks.positions * (np.array(tomogram.voxel_size_A) / pixel)
+    return heads, [*pixels[:, ::-1].T, np.full(len(picks), pixel)]
 
 
 def _angle_columns(picks: Picks) -> dict[str, npt.NDArray[Any]]:
@@ -173,12 +179,19 @@ _WRITERS: Final[Mapping[str, Callable[[Picks, Path, TomogramInfo], None]]] = {
     ".csv": write_csv,
     ".star": write_star,
     ".tbl": write_dynamo,
+    ".mod": write_imod,
+}
+_READERS: Final[Mapping[str, Callable[[Path, TomogramInfo], Picks]]] = {
+    ".csv": lambda path, _tomogram: read_csv(path),
+    ".star": read_relion,
+    ".mod": read_imod,
 }
 EXTENSIONS: Final = tuple(_WRITERS)
+READABLE: Final = tuple(_READERS)
 
 
 def write_picks(picks: Picks, path: Path, tomogram: TomogramInfo) -> None:
-    """Write picks in the format of the file extension: ``.csv``, ``.star`` or ``.tbl``.
+    """Write picks in the format of the file extension: ``.csv``, ``.star`` (RELION 5), ``.tbl`` or ``.mod``.
 
     Raises
     ------
@@ -192,3 +205,24 @@ def write_picks(picks: Picks, path: Path, tomogram: TomogramInfo) -> None:
             hint=f"Picks can be written to {', '.join(EXTENSIONS[:-1])} or {EXTENSIONS[-1]} files.",
         )
     writer(picks, path, tomogram)
+
+
+def read_picks(path: Path, tomogram: TomogramInfo) -> Picks:
+    """Read picks in the format of the file extension: ``.csv``, ``.star`` (RELION 4 or 5) or ``.mod``.
+
+    Raises
+    ------
+    InvalidRequestError
+        The extension is unknown, or the file is damaged.
+    NotFoundError
+        There is no such file, or it has picks of other tomograms only.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InvalidRequestError(
+            f"Unknown format: '{path.name}'.",
+            hint=f"Picks can be read from {', '.join(READABLE[:-1])} and {READABLE[-1]} files.",
+        )
+    if not path.is_file():
+        raise NotFoundError(f"There is no file '{path}'.", hint="Check the spelling of its name.")
+    return reader(path, tomogram)

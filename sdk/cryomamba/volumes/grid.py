@@ -68,7 +68,7 @@ def voxel_size(
             sizes[2] /= shape_xyz[2]
     known = [_SMALLEST_A <= size <= _LARGEST_A for size in sizes]
     if not any(known):
-        warnings.append(_MISSING)
+        warnings.append(VOXEL_SIZE_MISSING)
         return 1.0, 1.0, 1.0
     if not all(known):
         sizes = _completed(sizes, known, warnings)
@@ -122,7 +122,7 @@ _STACK_HEADER = VolumeWarning(
     message="The header describes an image stack (mz is 1) although the file contains a volume.",
     hint="The voxel size along z was derived from the cell and the number of sections.",
 )
-_MISSING = VolumeWarning(
+VOXEL_SIZE_MISSING = VolumeWarning(
     code="voxel_size_missing",
     message="The header has no voxel size; 1 Å was assumed.",
     hint="Give the voxel size in Å, otherwise sizes and distances will be wrong.",

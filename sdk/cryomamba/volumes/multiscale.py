@@ -9,10 +9,9 @@ from cryomamba.volumes.grid import Triple
 
 SMALLEST_SIDE: Final = 64
 AXES: Final = ("z", "y", "x")
-_METHODS: Final = {
-    False: ("mean", "Mean of the voxels that a voxel covers."),
-    True: ("maximum", "Largest label of the voxels that a voxel covers, so that thin structures do not vanish."),
-}
+LABELS_DESCRIPTION: Final = "Largest label of the voxels that a voxel covers, so that thin structures do not vanish."
+"""Of the levels of labels; by it an image that this program wrote is known to be labels."""
+_METHODS: Final = {False: ("mean", "Mean of the voxels that a voxel covers."), True: ("maximum", LABELS_DESCRIPTION)}
 
 
 class Level(NamedTuple):

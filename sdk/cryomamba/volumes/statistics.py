@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from cryomamba.errors import ErrorCode, JobFailedError, VolumeError
+from cryomamba.volumes.images.image_volume import ImageVolume
 from cryomamba.volumes.moments import Moments
 from cryomamba.volumes.mrc import Volume
 from cryomamba.volumes.voxel_file import BUFFER_NBYTES
@@ -91,7 +92,7 @@ class Statistics(BaseModel):
 
 
 def stream_statistics(
-    volume: Volume,
+    volume: Volume | ImageVolume,
     *,
     within: Subset | None = None,
     progress: Callable[[float], None] | None = None,
@@ -101,7 +102,7 @@ def stream_statistics(
 
     Parameters
     ----------
-    volume : Volume
+    volume : Volume or ImageVolume
         Open volume.
     within : Subset, optional
         Only these voxels are measured; the whole volume is read.
@@ -158,11 +159,11 @@ class _Chunk:
     non_finite: int = 0
 
 
-def _whole(volume: Volume) -> Iterator[_Chunk]:
+def _whole(volume: Volume | ImageVolume) -> Iterator[_Chunk]:
     return (_Chunk(values, values.size) for values in volume.chunks())
 
 
-def _inside(volume: Volume, read: ReadInside) -> Iterator[_Chunk]:
+def _inside(volume: Volume | ImageVolume, read: ReadInside) -> Iterator[_Chunk]:
     depth, height, width = volume.shape
     planes = max(1, _BLOCK_VOXELS // (height * width))
     rows = min(height, max(1, _BLOCK_VOXELS // width))

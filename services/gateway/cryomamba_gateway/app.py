@@ -29,6 +29,7 @@ from cryomamba_gateway.routers import (
     artifacts,
     events,
     health,
+    inputs,
     jobs,
     links,
     pages,
@@ -69,7 +70,8 @@ TAGS: Final = [
 ]
 JOB_ROUTERS: Final = [add_head_routes(module.router) for module in (jobs, events, previews, artifacts, revisions)]
 OTHER_ROUTERS: Final = [
-    add_head_routes(module.router) for module in (health, server, session, uploads, volumes, links, zarr, webhooks)
+    add_head_routes(module.router)
+    for module in (health, server, session, uploads, inputs, volumes, links, zarr, webhooks)
 ]
 
 

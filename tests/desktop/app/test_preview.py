@@ -86,3 +86,21 @@ def test_a_restarted_job_gets_a_new_layer(watched: AppController, viewer: Any, m
     watched.frames["job-1"].put(make_frame(seq=2))
     watched.preview.draw("job-1")
     assert watched.preview.overlays["job-1"].layer is not first
+
+
+def test_names_and_colours_of_a_job_stay(
+    watched: AppController, viewer: Any, make_frame: FrameMaker, settings_file: Any
+) -> None:
+    """What the user has named stays when the layer is removed and shown again, and at the next start."""
+    watched.frames["job-1"].put(make_frame())
+    watched.preview.draw("job-1")
+    palette = watched.preview.overlays["job-1"].palette
+    palette.rename(1, "outer membrane")
+    watched.preferences.values.remember_names("job-1", palette.names)
+    viewer.layers.remove(watched.preview.overlays["job-1"].layer)
+    watched.preview.show_job("job-1")
+    watched.frames["job-1"].put(make_frame(seq=2))
+    watched.preview.draw("job-1")
+    assert watched.preview.overlays["job-1"].palette.name(1) == "outer membrane"
+    watched.preferences.save()
+    assert settings_file.load().label_names == {"job-1": {1: "outer membrane"}}

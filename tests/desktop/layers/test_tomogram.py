@@ -9,6 +9,7 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+import tifffile
 from tests import mask_flavours
 
 from cryomamba.errors import VolumeError
@@ -150,12 +151,16 @@ def test_flat_and_not_finite_voxels_have_a_contrast(tmp_path: Path) -> None:
     assert (low, high) == (2.5, 3.5)
 
 
-def test_only_names_of_tomograms_are_ours(phantom_file: Path) -> None:
-    """The reader takes names of MRC files, compressed or not, and leaves others to other plugins."""
+def test_only_names_of_tomograms_are_ours(phantom_file: Path, tmp_path: Path) -> None:
+    """The reader takes MRC files, compressed or not, and volumes of other formats, and leaves the rest to others."""
     assert get_reader("a.mrc") is not None
     assert get_reader(["a.REC", "b.map.gz"]) is not None
-    assert get_reader("a.tif") is None
-    assert get_reader(["a.mrc", "b.tif"]) is None
+    assert get_reader("a.png") is None
+    assert get_reader(["a.mrc", "b.png"]) is None
+    tifffile.imwrite(tmp_path / "section.tif", np.zeros((20, 30), np.uint8))
+    tifffile.imwrite(tmp_path / "volume.tif", np.zeros((5, 20, 30), np.uint8), photometric="minisblack")
+    assert get_reader(str(tmp_path / "section.tif")) is None
+    assert get_reader(str(tmp_path / "volume.tif")) is not None
     assert get_reader([]) is None
 
 

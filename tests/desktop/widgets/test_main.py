@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from cryomamba.errors import ErrorCode
-from cryomamba.models.jobs import JobState
+from cryomamba.models.jobs import JobError, JobState
 from napari_cryomamba.models.jobs import JobKind
+from napari_cryomamba.net.messages import JobChanged
 from napari_cryomamba.widgets import CryoMambaWidget
 
 if TYPE_CHECKING:
@@ -28,15 +29,19 @@ def opened(panel: CryoMambaWidget, phantom_file: Path, wait_for: WaitFor) -> Cry
 
 
 def test_a_broken_file_is_a_message(panel: CryoMambaWidget, tmp_path: Path, wait_for: WaitFor) -> None:
-    """A file that is not a tomogram adds no layer; the reason is a message, and the tab counts it."""
+    """A file that is not a tomogram adds no layer; the reason is seen at once and is a message that the tab counts."""
     path = tmp_path / "broken.mrc"
     path.write_bytes(b"nothing")
     panel.controller.tomograms.open_files([path])
     wait_for(lambda: len(panel.controller.notifications.history) == 1)
     assert panel.controller.notifications.history.entries[0].code == str(ErrorCode.VOLUME_UNREADABLE)
-    assert panel.tabs.tabText(4) == "Messages (1)"
-    panel.tabs.setCurrentIndex(4)
-    assert panel.tabs.tabText(4) == "Messages"
+    messages = panel.tabs.indexOf(panel.messages)
+    assert panel.tabs.tabText(messages) == "Messages (1)"
+    assert not panel.failure.isHidden()
+    assert "broken.mrc" in panel.failure.text.text()
+    panel.tabs.setCurrentIndex(messages)
+    assert panel.failure.isHidden()
+    assert panel.tabs.tabText(messages) == "Messages"
 
 
 def test_everything_local_works_without_a_server(opened: CryoMambaWidget, wait_for: WaitFor, tmp_path: Path) -> None:
@@ -76,3 +81,13 @@ def test_everything_local_works_without_a_server(opened: CryoMambaWidget, wait_f
     wait_for(saved.exists, opened.controller.notifications)
     opened.export.export_to(tmp_path / "kept.star")
     wait_for((tmp_path / "kept.star").exists, opened.controller.notifications)
+
+
+def test_a_job_that_fails_in_the_background_interrupts_nothing(panel: CryoMambaWidget, make_record: Any) -> None:
+    """Its error is in the table and in the messages; only what answers an action is shown over the tab."""
+    error = JobError(code=ErrorCode.ENGINE_FAILED, message="It broke.", attempt=1)
+    panel.controller.jobs.table.adopt("job-1")
+    panel.controller.on_message(JobChanged(make_record()))
+    panel.controller.on_message(JobChanged(make_record(state=JobState.FAILED, n=3, errors=(error,))))
+    assert panel.controller.notifications.history.entries[-1].text == "It broke."
+    assert panel.failure.isHidden()

@@ -279,6 +279,61 @@ async def test_files_are_dropped_and_what_is_wrong_is_said_in_place(idle_service
     assert all(job["params"] == {"seconds": 2} for job in jobs)
 
 
+async def test_tomograms_on_the_server_are_found_and_ticked(idle_services: Services, tmp_path: Path) -> None:
+    """From the allowed folder into one below it; ticked ones become jobs, and a broken one cannot be ticked."""
+    services = idle_services
+    session = tmp_path / "data" / "<i>session"
+    session.mkdir(parents=True)
+    names = ["t1.mrc", "t2.mrc", "t10.mrc"]
+    for name in names:
+        tomogram(session, name)
+    (session / "broken.mrc").write_text("not a tomogram")
+    services.settings = services.settings.model_copy(update={"roots": (tmp_path / "data",)})
+    await services.start_broker()
+    await services.start_worker()
+    url = await services.start_gateway()
+    async with tab(f"{url}/#/new", tmp_path / "profile") as page:
+        await page.until("!!document.querySelector('#engines input:checked')")
+        await tab_to(page, "#show-server")
+        await press(page, "Enter")
+        # The only folder that is allowed is open already.
+        await page.until(
+            f"document.querySelector('.browser-path')?.textContent === {json.dumps(str(tmp_path / 'data'))}"
+        )
+        await tab_to(page, "button.entry")
+        await press(page, "Enter")
+        entries = "[...document.querySelectorAll('#server-files .entry')]"
+        await page.until(f"{entries}.length === 4")
+        listed = await page.value(f"{entries}.map(({{innerText}}) => innerText)")
+        assert [text.split("\n")[0] for text in listed] == ["broken.mrc", *names]
+        assert "not an MRC volume" in listed[0]
+        assert "8 × 16 × 16 voxels of 10 Å" in listed[1]
+        boxes = "[...document.querySelectorAll('#server-files input[type=checkbox]')]"
+        assert await page.value(f"{boxes}.map(({{disabled}}) => disabled)") == [True, False, False, False]
+        await page.value(f"{boxes}[3].focus()")
+        await press(page, " ")
+        await page.until("document.querySelectorAll('#volumes > li').length === 1")
+        await click(page, "#tick-all")
+        await page.until("document.querySelectorAll('#volumes > li').length === 3")
+        await page.value(f"{boxes}[2].click()")
+        await page.until("document.querySelectorAll('#volumes > li').length === 2")
+        if AXE.exists():
+            await page.value(f"{AXE.read_text(encoding='utf-8')}; 0")
+            assert await page.value(SERIOUS) == []
+        # It opens again where it was, and up is the list of all.
+        await click(page, "#show-server")
+        await click(page, "#show-server")
+        await page.until(f"{boxes}.filter(({{checked}}) => checked).length === 2")
+        await click(page, "#folder-up")
+        await page.until("document.querySelectorAll('button.entry').length === 1")
+        assert await page.text("button.entry") == "<i>session"
+        await click(page, "#start")
+        await page.until("location.hash.startsWith('#/jobs')")
+        await page.until("document.querySelectorAll('#jobs li').length === 2")
+    jobs = (await services.http.get("/v1/jobs")).json()["jobs"]
+    assert sorted(job["volume"]["path"] for job in jobs) == [str(session / "t1.mrc"), str(session / "t10.mrc")]
+
+
 async def test_a_form_survives_a_lost_connection(idle_services: Services, tmp_path: Path) -> None:
     """The visitor is told, the job is submitted once when the server is back, and what was entered is still there."""
     services = idle_services
@@ -362,6 +417,54 @@ async def test_no_page_has_a_serious_accessibility_problem(idle_services: Servic
                 await page.until("!!document.querySelector('#jobs, #job-status, #engines input, #workers li')")
                 assert await page.value(SERIOUS) == [], (width, theme, fragment)
                 assert await page.value("document.documentElement.scrollWidth <= innerWidth"), (width, fragment)
+
+
+async def test_what_shows_only_for_a_while_is_accessible_too(idle_services: Services, tmp_path: Path) -> None:
+    """axe finds nothing serious on the form to sign in, while a file is sent, and in the question before a deletion."""
+    if not AXE.exists():
+        pytest.skip("The page's packages are not installed ('make web' installs them)")
+    services = idle_services
+    token, _ = TokenStore(services.settings.keys).create("ada", [Scope.WRITE], days=1)
+    await services.start_broker()
+    worker = await services.start_worker()
+    url = await services.start_gateway()
+    services.http.headers["Authorization"] = f"Bearer {token}"
+    job = await services.submit(volume={"shape": [8, 8, 8]}, name="first")
+    await worker.finish(await worker.claim(), {"mask.mrc": b"mask"})
+    path = tmp_path / "large.mrc"
+    write_volume(path, np.zeros((64, 64, 64), np.float32), 10.0)
+    async with tab(url, tmp_path / "profile") as page:
+        await page.resize(360, 740)
+        for theme in ("light", "dark"):
+            await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+            await page.until("!!document.getElementById('sign-in')")
+            await page.value(f"{AXE.read_text(encoding='utf-8')}; 0")
+            assert await page.value(SERIOUS) == [], ("sign in", theme)
+        await enter(page, "#token", token)
+        await click(page, "#sign-in button")
+        await page.until("document.querySelectorAll('#jobs li').length === 1")
+
+        await show(page, "#/new")
+        await page.until("!!document.querySelector('#engines input:checked')")
+        await page.call("Network.enable")
+        # So slow that the file is on its way for all of the test.
+        await page.call(
+            "Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=1000
+        )
+        await drop(page, [path])
+        await page.until("document.querySelector('.upload')?.dataset.phase === 'sending'")
+        for theme in ("light", "dark"):
+            await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+            assert await page.value(SERIOUS) == [], ("upload", theme)
+        assert await page.value("document.querySelector('.upload').dataset.phase") == "sending"
+        await show(page, f"#/jobs/{job.job_id}")
+        await page.until("!!document.getElementById('uploads')")
+        assert await page.value(SERIOUS) == [], "upload, on another page"
+        await click(page, "#delete")
+        await page.until("!!document.querySelector('dialog[open]')")
+        for theme in ("light", "dark"):
+            await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+            assert await page.value(SERIOUS) == [], ("delete", theme)
 
 
 async def test_a_finished_job_is_described_in_full(idle_services: Services, tmp_path: Path) -> None:

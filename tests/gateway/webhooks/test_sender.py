@@ -75,6 +75,21 @@ async def test_a_name_is_resolved_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == ["rebinding.test"]
 
 
+async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with two addresses of which one takes no connections is reached at the other."""
+    resolve = socket.getaddrinfo
+
+    def both(host: Any, *args: Any, **more: Any) -> Any:
+        addresses = ("127.0.0.2", "127.0.0.1") if host == "two.test" else (host,)
+        return [found for one in addresses for found in resolve(one, *args, **more)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    async with Receiver().listening() as receiver:
+        assert (await send(receiver.url(host="two.test"))).outcome == "delivered"
+    assert len(receiver.received) == 1
+    assert (await send(receiver.url(host="two.test"))).error == "The receiver refuses connections."
+
+
 async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would resolve the name again, and may reach what the server may not."""
     async with Receiver().listening() as proxy, Receiver().listening() as receiver:
@@ -121,7 +136,16 @@ async def test_no_answer_of_http_is_an_error_in_words() -> None:
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7.0), ("999999999999", 999999999.0), ("soon", 0.0), ("-1", 0.0), ("", 0.0), ("Fri, 31 Dec 1999", 0.0)],
+    [
+        ("7", 7.0),
+        ("999999999999", 999999999.0),
+        ("soon", 0.0),
+        ("-1", 0.0),
+        ("", 0.0),
+        ("Fri, 31 Dec 1999", 0.0),
+        (f"Fri, 31 Dec {10**20} 23:59:59 GMT", 0.0),
+        (f"Fri, 31 Dec 1999 23:59:59 +{10**17}", 0.0),
+    ],
 )
 async def test_the_receiver_says_when_to_come_again(header: str, seconds: float) -> None:
     """In seconds; nonsense is as good as nothing."""

@@ -30,11 +30,11 @@ class Durations:
         Of the network in the tiles, whose halos are included.
     """
 
-    resampling_s: float = 0.18
-    background_s: float = 0.17
-    filtering_s: float = 1.15
+    resampling_s: float = 0.24
+    background_s: float = 0.36
+    filtering_s: float = 1.5
     recognizing_s: float = 0.8
-    tiles_s: float = 2.3
+    tiles_s: float = 2.45
 
 
 DURATIONS: Final = Durations()

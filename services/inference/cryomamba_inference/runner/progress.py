@@ -16,16 +16,14 @@ WRITING = "writing files"
 _PREVIEW_S = 1.0
 # Seconds per million voxels, by `benchmarks/job_updates.py`; only their ratios matter.
 _MEASURING_S = 0.03
-_MERGING_S = 0.08
-_WRITING_S = 0.4
+_MERGING_S = 0.06
+_WRITING_S = 0.6
 # Below this fraction the remaining time cannot be estimated.
 _ETA_FROM = 0.02
 _SMOOTHED_S = 5.0
 """Over how many seconds the time left approaches a new estimate."""
 _UNKNOWN_STEP = 0.1
 """Of a stage, which may be shown as done before it has reported anything."""
-_STEP_KEPT = 0.9
-"""A report is expected to go as far as the one before, or nearly as far as a longer one some reports ago."""
 _EMIT_EVERY_S = 0.25
 
 
@@ -138,7 +136,7 @@ class ProgressMeter:
         self._doing = doing
         if fraction > self._reported:
             step = fraction - self._reported
-            self._step = max(step, _STEP_KEPT * self._step) if self._reported else min(self._step, max(step, 0.01))
+            self._step = max(step, self._step) if self._reported else min(self._step, max(step, 0.01))
             self._reported, self._reported_at = fraction, now
             self._advance(fraction)
             fresh = fresh or self._is_due(now)

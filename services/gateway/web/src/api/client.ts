@@ -1,7 +1,7 @@
 // Requests to the gateway that served this page. The browser sends the sign-in cookie by itself.
 
 import { ApiError, responseError, unavailable } from "./errors.ts";
-import type { FileRecord, Health, Job, JobPage, JobState, JobVolumes, ServerInfo, Triple } from "./types.ts";
+import type { FileRecord, Health, InputPage, Job, JobPage, JobState, JobVolumes, ServerInfo, Triple } from "./types.ts";
 
 export interface RequestOptions {
   method?: string;
@@ -120,6 +120,12 @@ export const serverInfo = (signal?: AbortSignal) => getJson<ServerInfo>("/v1/ser
 /** The uploaded files, newest first. */
 export async function listFiles(signal?: AbortSignal): Promise<FileRecord[]> {
   return (await getJson<{ files: FileRecord[] }>("/v1/files", signal)).files;
+}
+
+/** The folders and tomograms in a folder that the server may read; an empty path lists these folders. */
+export function listInputs(path: string, cursor: string | null, signal?: AbortSignal): Promise<InputPage> {
+  const query = new URLSearchParams({ path, ...(cursor === null ? {} : { cursor }) });
+  return getJson<InputPage>(`/v1/inputs?${query}`, signal);
 }
 
 export const health = (signal?: AbortSignal) => getJson<Health>("/v1/healthz", signal);

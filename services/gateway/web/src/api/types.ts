@@ -132,6 +132,27 @@ export interface FileRecord {
   created_at: string;
 }
 
+/** A folder or a tomogram in a folder that the server may read. */
+export interface InputEntry {
+  kind: "folder" | "tomogram";
+  name: string;
+  path: string;
+  size_bytes: number | null;
+  modified_at: string | null;
+  shape: Triple | null;
+  voxel_size_A: Triple | null;
+  /** Why it cannot be used. */
+  problem: string | null;
+}
+
+export interface InputPage {
+  /** Empty for the list of all folders that are allowed. */
+  path: string;
+  parent: string | null;
+  entries: InputEntry[];
+  cursor: string | null;
+}
+
 export interface UploadStatus {
   upload_id: string;
   total_size_bytes: number;

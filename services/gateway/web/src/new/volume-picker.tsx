@@ -8,9 +8,10 @@ import { bytes, day, shapeText, voxelSizeText } from "../format/numbers.ts";
 import { addUpload, interrupted, resume, uploads } from "../upload/queue.ts";
 import { addUploaded, addVolume, attempted, engine, volumes } from "./draft.ts";
 import { HEADER_BYTES, glance } from "./mrc-header.ts";
+import { ServerFiles } from "./server-files.tsx";
 import { VolumeRow } from "./volume-row.tsx";
 
-type Place = "none" | "path" | "files";
+type Place = "none" | "server" | "files";
 
 export function VolumePicker() {
   const [place, setPlace] = useState<Place>("none");
@@ -23,12 +24,13 @@ export function VolumePicker() {
       <h3 id="volumes-title">Tomograms</h3>
       <DropZone onFiles={(files) => void add(files)} invalid={missing} empty={volumes.value.length === 0}>
         <button
+          id="show-server"
           type="button"
           class="link"
-          aria-expanded={place === "path"}
-          onClick={() => setPlace(place === "path" ? "none" : "path")}
+          aria-expanded={place === "server"}
+          onClick={() => setPlace(place === "server" ? "none" : "server")}
         >
-          Path on the server
+          On the server
         </button>
         <button
           id="show-files"
@@ -40,7 +42,12 @@ export function VolumePicker() {
           Already uploaded
         </button>
       </DropZone>
-      {place === "path" && <PathEntry onDone={() => setPlace("none")} />}
+      {place === "server" && (
+        <div class="path-entry">
+          <ServerFiles />
+          <PathEntry />
+        </div>
+      )}
       {place === "files" && <UploadedFiles />}
       {problems.length > 0 && (
         <ul class="message danger" role="alert" id="file-problems">
@@ -143,7 +150,7 @@ function DropZone({ onFiles, invalid, empty, children }: DropZoneProps) {
   );
 }
 
-function PathEntry({ onDone }: { onDone: () => void }) {
+function PathEntry() {
   const [path, setPath] = useState("");
   const known = [...new Set(jobList.value.map(({ volume }) => volume.path).filter((one) => one !== null))];
   const add = () => {
@@ -156,11 +163,10 @@ function PathEntry({ onDone }: { onDone: () => void }) {
       uploadKey: null,
     });
     setPath("");
-    onDone();
   };
   return (
-    <div class="path-entry">
-      <label for="path">Path on the server</label>
+    <>
+      <label for="path">Or its path</label>
       <div class="row">
         <input
           id="path"
@@ -187,8 +193,8 @@ function PathEntry({ onDone }: { onDone: () => void }) {
           <option key={one} value={one} />
         ))}
       </datalist>
-      <p class="secondary">A file in a folder that the server can read. It is not copied.</p>
-    </div>
+      <p class="secondary">Tomograms on the server are read where they are, and not copied.</p>
+    </>
   );
 }
 

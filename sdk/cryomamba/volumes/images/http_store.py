@@ -1,0 +1,137 @@
+"""A Zarr store on a web server, for reading."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from http import HTTPStatus
+from typing import Final, NoReturn
+
+import httpx
+from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
+
+from cryomamba.errors import AccessError, ErrorCode, VolumeError
+
+TIMEOUT_S: Final = 60.0
+# Object stores answer 403 for a key that is not there if the bucket cannot be listed.
+_MISSING: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN)
+
+
+class HttpStore(Store):
+    """Reads keys below an address; nothing can be written or listed.
+
+    Parameters
+    ----------
+    url : str
+        Of the image, up to ``.ome.zarr``.
+    headers : mapping
+        Sent with each request.
+    """
+
+    supports_writes = False
+    supports_deletes = False
+    supports_listing = False
+
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+        super().__init__(read_only=True)
+        self.url = url.rstrip("/")
+        self._client = httpx.Client(headers=dict(headers), timeout=TIMEOUT_S, follow_redirects=True)
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        """Return a key's bytes; None if there is no such key.
+
+        Raises
+        ------
+        VolumeError
+            The server does not answer, or answers with an error.
+        """
+        headers = {} if byte_range is None else {"Range": _range(byte_range)}
+        try:
+            # A client for threads serves all loops; zarr has one of its own.
+            response = await asyncio.to_thread(self._client.get, f"{self.url}/{key}", headers=headers)
+        except httpx.HTTPError as error:
+            raise VolumeError(
+                f"{self.url} cannot be read: {error}", hint="Check the address and the network, then open it again."
+            ) from error
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
+            raise AccessError(
+                f"{self.url} needs a token.",
+                code=ErrorCode.UNAUTHORIZED,
+                hint="Connect to that server first, or use a link that needs none.",
+            )
+        if response.status_code in _MISSING:
+            return None
+        if response.is_error:
+            raise VolumeError(
+                f"{self.url} cannot be read: the server answered {response.status_code}.",
+                code=ErrorCode.VOLUME_UNREADABLE,
+                hint="Try again later, or ask whoever runs that server.",
+            )
+        content = response.content
+        if byte_range is not None and response.status_code != HTTPStatus.PARTIAL_CONTENT:
+            content = _part(content, byte_range)
+        return prototype.buffer.from_bytes(content)
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        """Return parts of several keys."""
+        return list(await asyncio.gather(*(self.get(key, prototype, part) for key, part in key_ranges)))
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is such a key."""
+        from zarr.core.buffer import default_buffer_prototype
+
+        return await self.get(key, default_buffer_prototype()) is not None
+
+    async def set(self, key: str, value: Buffer) -> NoReturn:  # noqa: ARG002 (the names are zarr's)
+        """Refuse to write."""
+        raise PermissionError(f"{self.url} is read only")
+
+    async def delete(self, key: str) -> NoReturn:  # noqa: ARG002
+        """Refuse to delete."""
+        raise PermissionError(f"{self.url} is read only")
+
+    def list(self) -> AsyncIterator[str]:
+        """Refuse to list."""
+        raise NotImplementedError
+
+    def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        """Refuse to list."""
+        raise NotImplementedError
+
+    def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Refuse to list."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+        super().close()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, HttpStore) and other.url == self.url
+
+    def __hash__(self) -> int:
+        return hash(self.url)
+
+
+def _range(part: ByteRequest) -> str:
+    match part:
+        case RangeByteRequest():
+            return f"bytes={part.start}-{part.end - 1}"
+        case OffsetByteRequest():
+            return f"bytes={part.offset}-"
+        case SuffixByteRequest():
+            return f"bytes=-{part.suffix}"
+
+
+def _part(content: bytes, part: ByteRequest) -> bytes:
+    match part:
+        case RangeByteRequest():
+            return content[part.start : part.end]
+        case OffsetByteRequest():
+            return content[part.offset :]
+        case SuffixByteRequest():
+            return content[-part.suffix :]

@@ -1,0 +1,161 @@
+"""TIFF, OME-TIFF and ImageJ's TIFF: voxels mapped where they are stored plainly, else read section by section."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Final
+from xml.etree import ElementTree as ET
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryomamba.errors import ErrorCode, VolumeError
+from cryomamba.geometry import Shape, Spacing
+from cryomamba.optional_imports import import_optional
+from cryomamba.printable import file_text
+from cryomamba.volumes.images.image_volume import Block, ImageInfo, ImageVolume
+from cryomamba.volumes.images.units import LENGTHS_A
+
+_OWN: Final = "CryoMamba "
+_UNCOMPRESSED: Final = 1
+_CACHED_SECTIONS: Final = 8
+_SECTION_AXES: Final = "ZIQ"
+"""tifffile's names of an axis of sections, also where the file does not say what it is."""
+
+
+def open_tiff(path: Path) -> ImageVolume:
+    """Open a TIFF file of sections.
+
+    Raises
+    ------
+    VolumeError
+        ``volume_unreadable`` or ``volume_unsupported``.
+    InvalidRequestError
+        ``engine_unavailable``: tifffile is not installed.
+    """
+    tifffile = import_optional("tifffile")
+    name = file_text(path.name)
+    try:
+        file = tifffile.TiffFile(path)
+    except (OSError, ValueError, tifffile.TiffFileError) as error:
+        raise VolumeError(
+            f"{name} cannot be read as TIFF: {error}.", hint="Check that the file is complete, and its permissions."
+        ) from error
+    try:
+        return _opened(file, path, name)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _opened(file: Any, path: Path, name: str) -> ImageVolume:  # noqa: ANN401
+    series = file.series[0]
+    shape = _volume_shape(name, series)
+    info = ImageInfo(
+        name=name,
+        format="OME-TIFF" if file.is_ome else "ImageJ TIFF" if file.is_imagej else "TIFF",
+        voxel_size_A=_voxel_size(file),
+        placement_A=_placement(file),
+        is_labels=_is_own_mask(file, series),
+        size_bytes=path.stat().st_size,
+    )
+    if series.dataoffset is not None and series.keyframe.compression == _UNCOMPRESSED:
+        file.close()
+        mapped = np.memmap(path, series.dtype.newbyteorder(file.byteorder), "r", series.dataoffset, shape)
+        return ImageVolume(mapped, info)
+    return ImageVolume(TiffSections(series, shape), info, file.close)
+
+
+class TiffSections:
+    """The sections of a file that cannot be mapped, because they are compressed or lie apart; the last few are kept."""
+
+    def __init__(self, series: Any, shape: Shape) -> None:  # noqa: ANN401 (tifffile's series)
+        self.shape, self.dtype = shape, np.dtype(series.dtype).newbyteorder("=")
+        self._series = series
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[int, NDArray[Any]] = OrderedDict()
+
+    def __getitem__(self, index: Block) -> NDArray[Any]:
+        z, y, x = index
+        sections = [self._section(at)[y, x] for at in range(*z.indices(self.shape[0]))]
+        if not sections:
+            return np.empty((0, *np.empty(self.shape[1:], np.bool_)[y, x].shape), self.dtype)
+        return np.stack(sections)
+
+    def _section(self, at: int) -> NDArray[Any]:
+        with self._lock:
+            if at not in self._kept:
+                self._kept[at] = self._series.pages[at].asarray().reshape(self.shape[1:])
+                if len(self._kept) > _CACHED_SECTIONS:
+                    self._kept.popitem(last=False)
+            return self._kept[at]
+
+
+def _volume_shape(name: str, series: Any) -> Shape:  # noqa: ANN401
+    sides = [(axis, side) for axis, side in zip(series.axes, series.shape, strict=True) if side > 1 or axis in "YX"]
+    axes = "".join(axis for axis, _ in sides)
+    if len(sides) == 3 and axes[0] in _SECTION_AXES and axes[1:] == "YX":
+        return tuple(side for _, side in sides)
+    if axes == "YX":
+        why, hint = "has one section", "Open a file with all sections of the tomogram."
+    elif "S" in axes:
+        why, hint = "has colours", "Save it as greyscale, for example with Fiji: Image → Type → 32-bit."
+    else:
+        listed = ", ".join(f"{axis} {side}" for axis, side in sides)
+        why, hint = f"has other axes than z, y and x ({listed})", "Save one channel and one time point of it."
+    raise VolumeError(f"{name} {why}.", code=ErrorCode.VOLUME_UNSUPPORTED, hint=hint)
+
+
+def _voxel_size(file: Any) -> Spacing | None:  # noqa: ANN401
+    if file.is_ome:
+        return _of_ome(file.ome_metadata, "PhysicalSize{}", "Pixels", "µm")
+    if file.is_imagej:
+        return _of_imagej(file)
+    return None
+
+
+def _placement(file: Any) -> Spacing:  # noqa: ANN401
+    found = _of_ome(file.ome_metadata, "Position{}", "Plane", "") if file.is_ome else None
+    return found or (0.0, 0.0, 0.0)
+
+
+def _of_ome(xml: str, attribute: str, element: str, default_unit: str) -> Spacing | None:
+    """Return three lengths in Å of the first element of that name; None if one is missing."""
+    try:
+        # Entities are not expanded by tifffile's and OME's own writers; expat refuses those that grow.
+        root = ET.fromstring(xml)  # noqa: S314
+    except ET.ParseError:
+        return None
+    found = next(root.iter(root.tag.rpartition("}")[0] + "}" + element if "}" in root.tag else element), None)
+    if found is None:
+        return None
+    lengths = []
+    for axis in "ZYX":
+        name = attribute.format(axis)
+        text, unit = found.get(name), LENGTHS_A.get(found.get(f"{name}Unit", default_unit))
+        if text is None or unit is None:
+            return None
+        lengths.append(float(text) * unit)
+    return lengths[0], lengths[1], lengths[2]
+
+
+def _of_imagej(file: Any) -> Spacing | None:  # noqa: ANN401
+    metadata, tags = file.imagej_metadata or {}, file.pages[0].tags
+    unit = LENGTHS_A.get(str(metadata.get("unit", "")).replace("\\u00B5", "µ").replace("\\u00C5", "Å"))
+    if unit is None or "XResolution" not in tags or "YResolution" not in tags:
+        return None
+    per_unit = [
+        numerator / (denominator or 1) for numerator, denominator in (tags[f"{axis}Resolution"].value for axis in "YX")
+    ]
+    if not all(per_unit):
+        return None
+    y, x = (unit / count for count in per_unit)
+    return float(metadata.get("spacing") or 0) * unit or x, y, x
+
+
+def _is_own_mask(file: Any, series: Any) -> bool:  # noqa: ANN401
+    """Whether this program exported it as a mask: only those are compressed."""
+    own = file.is_ome and f"<Description>{_OWN}" in file.ome_metadata
+    return bool(own) and series.dtype.kind == "u" and series.keyframe.compression != _UNCOMPRESSED

@@ -1,0 +1,73 @@
+"""The window on small and large screens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QScrollArea, QWidget
+
+from napari_cryomamba.app.settings import SettingsFile
+from napari_cryomamba.widgets import CryoMambaWidget
+from napari_cryomamba.window import open_window
+
+pytestmark = pytest.mark.desktop
+
+# 1280 × 720 less what a desktop's bar and a title take.
+SMALL = (1280, 660)
+LARGE = (3840, 2160)
+PANEL_WIDTH = 440
+
+
+@pytest.fixture(scope="module")
+def window(qapp: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, CryoMambaWidget]]:
+    """A window with the panel, for the whole module."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("home")
+        patch.setenv("CRYOMAMBA_HOME", str(home))
+        viewer, panel = open_window(server="tcp://127.0.0.1:1", settings=SettingsFile(home / "desktop.json"))
+        yield viewer, panel
+        panel.shut_down()
+        viewer.close()
+        qapp.processEvents()
+
+
+def cut_off(page: QWidget) -> list[str]:
+    """Return the controls of a tab that are narrower than they need, and what must be scrolled sideways."""
+    found = []
+    for kind in (QAbstractButton, QComboBox, QAbstractSpinBox):
+        for control in page.findChildren(kind):
+            shown = control.isVisible() and control.height() > 0
+            if (
+                shown
+                and not isinstance(control, QAbstractSpinBox)
+                and control.width() < control.minimumSizeHint().width()
+            ):
+                found.append(f"{type(control).__name__}: {control.width()} < {control.minimumSizeHint().width()}")
+    areas = [*page.findChildren(QScrollArea), *([page] if isinstance(page, QScrollArea) else [])]
+    found += [f"scrolled sideways: {area}" for area in areas if area.horizontalScrollBar().maximum() > 0]
+    return found
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_no_panel_is_cut_off(
+    window: tuple[Any, CryoMambaWidget], phantom_file: Path, wait_for: Any, size: tuple[int, int]
+) -> None:
+    """The window takes the size that it is given; each control of each tab is as wide as it needs to be, and the canvas
+    has at least a third of the width."""
+    viewer, panel = window
+    if not viewer.layers:
+        panel.controller.tomograms.open_files([phantom_file])
+    wait_for(lambda: panel.tomogram.measured and panel.controller.jobs.local_engines)
+    viewer.window.resize(*size)
+    wait_for(lambda: viewer.window.geometry()[2:] == size)
+    for number in range(panel.tabs.count()):
+        panel.tabs.setCurrentIndex(number)
+        QApplication.processEvents()
+        page = panel.tabs.widget(number)
+        assert page is not None
+        assert cut_off(page) == [], panel.tabs.tabText(number)
+    assert panel.width() <= PANEL_WIDTH
+    assert viewer.canvas.size[1] > size[0] / 3
