@@ -24,14 +24,16 @@ from cryomamba.volumes import inspect
 from cryomamba.volumes.compressed import compression_of
 from cryomamba.wire.requests import REQUESTS, parse_request
 from cryomamba_broker.dispatch import readable_id
-from cryomamba_broker.store.jobs import parse_cursor
+from cryomamba_broker.store.rows import parse_cursor
 from cryomamba_gateway.live.messages import parse_inbound
 from cryomamba_gateway.origins import origin_allowed
 from cryomamba_gateway.routers.artifacts import _RANGE
+from cryomamba_gateway.webhooks.sender import retry_after_s
 from cryomamba_server.bus_keys import BusKeys
 from cryomamba_server.logs import redact_secrets
 from cryomamba_server.tokens import TokenStore
 from cryomamba_server.uploaded_files import uploaded_volume
+from cryomamba_server.webhook_addresses import WebhookPolicy
 
 ROOT: Final = Path(__file__).parents[2]
 JSON: Final = st.recursive(
@@ -47,7 +49,7 @@ ADDRESS: Final = st.one_of(
     st.text(max_size=60),
     st.builds(
         "{}://{}:{}{}".format,
-        st.sampled_from(["tcp", "ipc", "inproc", "http", ""]),
+        st.sampled_from(["tcp", "ipc", "inproc", "http", "https", ""]),
         st.text("abc0123456789.:[]%@/", max_size=20),
         st.text("0123456789-*", max_size=6),
         st.sampled_from(["", "/", "?x", "#"]),
@@ -119,6 +121,29 @@ def test_cursors(text: str) -> None:
     """A cursor is a number that SQLite can store, or is refused."""
     if not refused(parse_cursor, text):
         assert 0 <= parse_cursor(text) < 2**63
+
+
+@given(ADDRESS)
+def test_urls_of_webhooks(text: str) -> None:
+    """One that is accepted has a host, https and an allowed port, and no name or password."""
+    if not refused(WebhookPolicy().check_url, text):
+        found = WebhookPolicy().check_url(text)
+        assert found.plain
+        assert found.host
+        assert "@" not in text.split("/")[2]
+
+
+@given(
+    st.text(max_size=30)
+    | st.builds(
+        "Fri, {} Dec {} {}:{}:{} {}".format,
+        *[st.integers(0, 10**20)] * 5,
+        st.sampled_from(["GMT", "-2359", f"+{10**20}"]),
+    )
+)
+def test_when_a_receiver_wants_to_be_asked_again(text: str) -> None:
+    """Whatever a server puts into Retry-After is a number of seconds from 0 on."""
+    assert 0 <= retry_after_s(text) < float("inf")
 
 
 @given(ADDRESS)

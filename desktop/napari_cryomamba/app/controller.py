@@ -8,6 +8,7 @@ from napari_cryomamba.app.autosave import Autosave
 from napari_cryomamba.app.display import DisplayController
 from napari_cryomamba.app.downloads import Downloads
 from napari_cryomamba.app.edits import Edits
+from napari_cryomamba.app.existing_results import ResultFinder
 from napari_cryomamba.app.focus import Focus
 from napari_cryomamba.app.jobs import JobController
 from napari_cryomamba.app.large_volumes import LargeVolumePolicy
@@ -58,6 +59,7 @@ class AppController(QObject):
         )
         self.large_volumes = LargeVolumePolicy(viewer, self.preview, self.tasks, self.notifications, self)
         self.focus = Focus(viewer, self.jobs, self.preview, self)
+        self.existing = ResultFinder(viewer, self.jobs, self.preview, self.tomograms, self.server, self.tasks, self)
         self.edits = Edits(viewer, self.preview)
         self.autosave = Autosave(viewer, self.edits, self.tasks, self.notifications, folder / "autosave", self)
         bridge.message_received.connect(self.on_message)
@@ -100,6 +102,7 @@ class AppController(QObject):
         keep = bool(self.edits.unsaved()) and not discard_edits
         self.edits.close()
         self.focus.close()
+        self.existing.close()
         self.display.close()
         self.sections.close()
         self.large_volumes.close()

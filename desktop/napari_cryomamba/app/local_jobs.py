@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 import uuid
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from cryomamba_inference.local import LocalEvent, LocalRunner
 
 JOIN_S = 10.0
+RUNNING_MAX = 2
+"""How many jobs run at a time; the others wait."""
 _RECORD = "job.json"
 
 
@@ -51,11 +54,14 @@ class LocalJobs(JobSource):
     """
 
     engines_found = Signal(object)
+    _ended = Signal()
 
     def __init__(self, folder: Path, frames: FrameStore, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.folder, self._frames = folder, frames
         self._runs: dict[str, _LocalRun] = {}
+        self._waiting: deque[_LocalRun] = deque()
+        self._ended.connect(self._start_waiting)
         self._finder: threading.Thread | None = None
 
     def find_engines(self) -> None:
@@ -96,15 +102,31 @@ class LocalJobs(JobSource):
 
     def _start(self, record: JobRecord) -> JobRecord:
         job_id = record.job_id
-        run = _LocalRun(record, self.folder / job_id, self._frames[job_id], self.message_received.emit)
+        run = _LocalRun(
+            record, self.folder / job_id, self._frames[job_id], self.message_received.emit, self._ended.emit
+        )
         self._runs[job_id] = run
-        run.start()
+        self._waiting.append(run)
+        self._start_waiting()
         return run.record
 
+    def _start_waiting(self) -> None:
+        """Start jobs that wait, as long as few run: each of them uses all cores."""
+        while self._waiting and sum(run.is_busy for run in self._runs.values()) < RUNNING_MAX:
+            run = self._waiting.popleft()
+            if not run.record.state.final:
+                run.start()
+
     def cancel(self, job_id: str) -> None:
-        """Ask a job to stop at its next tile."""
-        if job_id in self._runs:
-            self._runs[job_id].cancel()
+        """Ask a job to stop at its next tile; one that waits is cancelled at once."""
+        run = self._runs.get(job_id)
+        if run is None:
+            return
+        if run in self._waiting:
+            self._waiting.remove(run)
+            run.abandon()
+        else:
+            run.cancel()
 
     def remove(self, job_id: str) -> None:
         """Delete a job that has ended, with its files."""
@@ -117,22 +139,42 @@ class LocalJobs(JobSource):
 
     def close(self) -> None:
         """Cancel every job and wait for the threads to end."""
+        for run in self._waiting:
+            run.abandon()
+        self._waiting.clear()
         for run in self._runs.values():
             run.cancel()
         for run in self._runs.values():
-            run.join(JOIN_S)
+            if run.ident is not None:
+                run.join(JOIN_S)
         if self._finder is not None:
             self._finder.join(JOIN_S)
 
 
 class _LocalRun(threading.Thread):
-    def __init__(self, record: JobRecord, folder: Path, frames: LatestFrame, post: Callable[[Message], object]) -> None:
+    def __init__(
+        self,
+        record: JobRecord,
+        folder: Path,
+        frames: LatestFrame,
+        post: Callable[[Message], object],
+        ended: Callable[[], object],
+    ) -> None:
         super().__init__(name=f"cryomamba-{record.job_id}", daemon=True)
         self.record = record
-        self._folder, self._frames, self._post = folder, frames, post
+        self._folder, self._frames, self._post, self._ended = folder, frames, post, ended
         self._attempt = record.attempt + 1
         self._cancelled = threading.Event()
         self._set(advance(record, JobState.PENDING))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the job has begun and not ended."""
+        return self.ident is not None and not self.record.state.final
+
+    def abandon(self) -> None:
+        """Cancel a job that has not begun."""
+        self._advance(JobState.CANCELLED)
 
     def cancel(self) -> None:
         self._cancelled.set()
@@ -141,6 +183,12 @@ class _LocalRun(threading.Thread):
             self._set(self.record.model_copy(update=changes))
 
     def run(self) -> None:
+        try:
+            self._run()
+        finally:
+            self._ended()
+
+    def _run(self) -> None:
         self._advance(JobState.RUNNING, attempt=self._attempt, progress=Progress(stage="preparing"))
         try:
             artifacts, statistics = self._segment()

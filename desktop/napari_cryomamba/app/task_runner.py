@@ -69,6 +69,11 @@ class TaskRunner(QObject):
         return task
 
     @property
+    def is_busy(self) -> bool:
+        """Whether any task runs."""
+        return bool(self._tasks)
+
+    @property
     def waited_for(self) -> list[Task]:
         """The tasks that run and are not in the background, oldest first."""
         found = (task for task in self._tasks if not task.background and not task.is_cancelled())

@@ -6,7 +6,9 @@ lines through the points of filaments that are shown.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,33 +23,78 @@ from cryomamba.printable import printable
 from napari_cryomamba.layers.filaments import path_colors, path_segments
 from napari_cryomamba.layers.sphere_slices import draw_as_spheres
 from napari_cryomamba.layers.tomogram import METADATA_KEY
+from napari_cryomamba.models.gallery import Review
 from napari_cryomamba.models.palette import color_of
+from napari_cryomamba.models.source import Source
 from napari_cryomamba.models.world_coordinates import NM_PER_A, Placement
 from napari_cryomamba.napari_types import Layer, Viewer
 
 PICKS_KEY = "cryomamba_picks"
 VECTORS_KEY = "cryomamba_vectors"
-SCORE, LABEL = "score", "label"
+SCORE, LABEL, REVIEW = "score", "label", "review"
 DIAMETER = "diameter_A"
 SPACING = "point_spacing_A"
 DEFAULT_DIAMETER_A = 200.0
 _LINE_WIDTH = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where picks come from.
+
+    Attributes
+    ----------
+    key : str
+        The job's id, or the path of the file that was imported; the same origin has one layer.
+    name : str
+        For the names of layers.
+    tomogram : str or None
+        Name of the tomogram.
+    shape : tuple of int or None
+        That of the tomogram, ZYX.
+    path : str or None
+        The tomogram's file.
+    """
+
+    key: str
+    name: str
+    tomogram: str | None
+    shape: Shape | None
+    path: str | None
+
+    @classmethod
+    def of_job(cls, record: JobRecord) -> Self:
+        """Return the origin of a job's picks."""
+        volume = record.volume
+        return cls(record.job_id, volume.name or record.name, volume.name, volume.shape, volume.path)
+
+    @classmethod
+    def of_file(cls, path: Path, tomogram: Source) -> Self:
+        """Return the origin of picks that were imported for a tomogram."""
+        return cls(str(path), path.stem, tomogram.meta.name, tomogram.meta.shape, str(tomogram.path))
+
+
 def show_picks(
     viewer: Viewer, record: JobRecord, picks: Picks, voxel_size_A: Spacing, diameter_A: float = DEFAULT_DIAMETER_A
 ) -> Layer:
     """Add a job's picks to the viewer, or replace those that are shown already, and return the layer."""
+    return add_picks(viewer, Origin.of_job(record), picks, voxel_size_A, diameter_A)
+
+
+def add_picks(
+    viewer: Viewer, origin: Origin, picks: Picks, voxel_size_A: Spacing, diameter_A: float = DEFAULT_DIAMETER_A
+) -> Layer:
+    """Add picks to the viewer, or replace those of the same origin, and return the layer."""
     for layer in list(viewer.layers):
-        if record.job_id in {layer.metadata.get(PICKS_KEY), layer.metadata.get(VECTORS_KEY)}:
+        if origin.key in {layer.metadata.get(PICKS_KEY), layer.metadata.get(VECTORS_KEY)}:
             viewer.layers.remove(layer)
     if picks.normals is not None:
         arrows = np.stack([picks.positions, picks.normals * diameter_A / np.array(voxel_size_A)], axis=1)
-        _add_vectors(viewer, record, "normals", arrows, picks.labels, voxel_size_A)
-    layer = _add(viewer, record, picks, voxel_size_A, diameter_A)
+        _add_vectors(viewer, origin, "normals", arrows, picks.labels, voxel_size_A)
+    layer = _add(viewer, origin, picks, voxel_size_A, diameter_A)
     if picks.kind == "filaments":
         width = max(_LINE_WIDTH * diameter_A / voxel_size_A[2], 0.5)
-        _add_lines(viewer, record, layer, voxel_size_A, width)
+        _add_lines(viewer, origin, layer, voxel_size_A, width)
     # Points that the user adds have the highest score, belong to a new filament, and have a normal along z, because
     # theirs is not known.
     along_z = dict(zip(NORMAL_COLUMNS, (1.0, 0.0, 0.0), strict=True)) if picks.normals is not None else {}
@@ -58,7 +105,7 @@ def show_picks(
 
 def _add_vectors(
     viewer: Viewer,
-    record: JobRecord,
+    origin: Origin,
     what: str,
     vectors: Any,  # noqa: ANN401
     labels: Any,  # noqa: ANN401
@@ -69,19 +116,19 @@ def _add_vectors(
 ) -> Layer:
     return viewer.add_vectors(
         vectors,
-        name=printable(f"{record.volume.name or record.name} · {what}"),
+        name=printable(f"{origin.name} · {what}"),
         edge_color=path_colors(labels),
         edge_width=width,
         vector_style=style,
-        metadata={VECTORS_KEY: record.job_id, METADATA_KEY: None},
+        metadata={VECTORS_KEY: origin.key, METADATA_KEY: None},
         **Placement.of_volume(size_A).layer_arguments(),
     )
 
 
-def _add_lines(viewer: Viewer, record: JobRecord, points: Layer, size_A: Spacing, width: float) -> None:
+def _add_lines(viewer: Viewer, origin: Origin, points: Layer, size_A: Spacing, width: float) -> None:
     """Draw lines through the points of filaments; they follow points that are moved, hidden, added or deleted."""
     segments, numbers = path_segments(_all(points), _shown(points))
-    lines = _add_vectors(viewer, record, "paths", segments, numbers, size_A, width=width, style="line")
+    lines = _add_vectors(viewer, origin, "paths", segments, numbers, size_A, width=width, style="line")
     viewer.layers.move(viewer.layers.index(lines), viewer.layers.index(points))
     viewer.layers.selection.active = points
 
@@ -95,21 +142,21 @@ def _add_lines(viewer: Viewer, record: JobRecord, points: Layer, size_A: Spacing
     points.events.features.connect(update)
 
 
-def _add(viewer: Viewer, record: JobRecord, picks: Picks, voxel_size_A: Spacing, diameter_A: float) -> Layer:
+def _add(viewer: Viewer, origin: Origin, picks: Picks, voxel_size_A: Spacing, diameter_A: float) -> Layer:
     layer = viewer.add_points(
         picks.positions,
-        name=printable(f"{record.volume.name or record.name} · picks"),
+        name=printable(f"{origin.name} · picks"),
         features={SCORE: picks.scores, LABEL: picks.labels, **_normal_features(picks)},
         size=diameter_A / voxel_size_A[2],
         face_color="transparent",
         border_color=[color_of(int(label)) for label in picks.labels] or "yellow",
         border_width=0.15,
         metadata={
-            PICKS_KEY: record.job_id,
+            PICKS_KEY: origin.key,
             METADATA_KEY: None,
-            "tomogram": record.volume.name,
-            "shape": record.volume.shape,
-            "path": record.volume.path,
+            "tomogram": origin.tomogram,
+            "shape": origin.shape,
+            "path": origin.path,
             "kind": picks.kind,
         },
         **Placement.of_volume(voxel_size_A).layer_arguments(),
@@ -167,15 +214,42 @@ def _all(layer: Layer) -> Picks:
 
 def hide_below(layer: Layer, score: float) -> int:
     """Show the points of at least a score, hide the others, and return how many are shown."""
+    kept = np.array([state != Review.REJECTED for state in review_of(layer)], np.bool_)
     if SCORE in layer.features:
-        _show(layer, layer.features[SCORE].to_numpy(float) >= score)
+        # A pick without a score is hidden at none.
+        kept &= ~(layer.features[SCORE].to_numpy(float) < score)
+    _show(layer, kept)
     return int(_shown(layer).sum())
+
+
+def review_of(layer: Layer) -> list[str]:
+    """Return what a person thinks of each point; empty for those that were not reviewed."""
+    if REVIEW not in layer.features:
+        return [Review.OPEN.value] * len(layer.data)
+    return [value if value in set(Review) else Review.OPEN.value for value in layer.features[REVIEW]]
+
+
+def set_review(layer: Layer, index: int, review: Review) -> None:
+    """Accept or reject a point, or leave it open; rejected ones are hidden, and not exported."""
+    states = review_of(layer)
+    before, states[index] = states[index], review.value
+    defaults = {name: layer.feature_defaults[name].iloc[0] for name in layer.feature_defaults.columns}
+    with layer.events.features.blocker():
+        layer.features = layer.features.assign(**{REVIEW: states})
+        layer.feature_defaults = {**defaults, REVIEW: Review.OPEN.value}
+    shown = _shown(layer).copy()
+    if review is Review.REJECTED:
+        shown[index] = False
+    elif before == Review.REJECTED:
+        shown[index] = True
+    _show(layer, shown)
 
 
 def show_above(layer: Layer, high: float, low: float) -> None:
     """Show the points that are kept at a threshold, and hide the others."""
     shown = np.zeros(len(layer.data), np.bool_)
     shown[_all(layer).indices_above(high, low)] = True
+    shown &= np.array([state != Review.REJECTED for state in review_of(layer)], np.bool_)
     _show(layer, shown)
 
 

@@ -138,6 +138,10 @@ class JobTable:
         """Return a job, None if it is unknown."""
         return self._jobs.get(job_id)
 
+    def all_jobs(self) -> list[Job]:
+        """Return all jobs that are known, in no order."""
+        return list(self._jobs.values())
+
     @property
     def rows(self) -> list[Job]:
         """The jobs to show, newest first."""

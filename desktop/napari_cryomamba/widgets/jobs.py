@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QHeaderView, QTableView, QWidget
+from qtpy.QtCore import QPoint, Qt, QTimer, Signal
+from qtpy.QtWidgets import QAbstractItemView, QApplication, QCheckBox, QHeaderView, QMenu, QTableView, QWidget
 
 from cryomamba.models.jobs import JobState
 from napari_cryomamba.app.downloads import Downloads
@@ -25,7 +25,15 @@ _TICK_MS = 500
 
 
 class JobsPanel(QWidget):
-    """The table, buttons for the selected job, its error, warnings and details, and a line about its preview."""
+    """The table with a menu for each job, buttons for the selected one, its error, warnings, details and preview.
+
+    Signals
+    -------
+    parameters_requested : JobRecord
+        The next job is to have the parameters of this one.
+    """
+
+    parameters_requested = Signal(object)
 
     def __init__(
         self,
@@ -90,6 +98,8 @@ class JobsPanel(QWidget):
         if selection is not None:
             selection.selectionChanged.connect(self._update_buttons)
         self.table.doubleClicked.connect(self._show_selected)
+        self.table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.table.customContextMenuRequested.connect(self._open_menu)
         self.show_all.toggled.connect(lambda on: self._jobs.show_all(show=on))
         self._jobs.changed.connect(self.refresh)
         self._jobs.started.connect(self.select)
@@ -164,6 +174,38 @@ class JobsPanel(QWidget):
     def _show_transfer(self, job_id: str, text: str) -> None:
         self._transfers[job_id] = text
         self._show_preview()
+
+    def make_menu(self) -> QMenu | None:
+        """Return the menu of the selected job."""
+        job = self.selected
+        if job is None:
+            return None
+        menu = QMenu(self)
+        for text, enabled, action in (
+            ("&Show", True, self._show_selected),
+            (
+                "&Use these parameters",
+                job.kind is not JobKind.UPLOAD,
+                lambda: self.parameters_requested.emit(job.record),
+            ),
+            ("&Cancel", job.can_cancel, lambda: self._with_selected(self._jobs.cancel)),
+            ("&Retry", job.can_retry, lambda: self._with_selected(self._jobs.retry)),
+            ("Re&move", job.record.state.final, lambda: self._with_selected(self._jobs.remove)),
+            ("Copy &id", True, lambda: self._copy(job.job_id)),
+        ):
+            menu.addAction(text, action).setEnabled(enabled)
+        return menu
+
+    def _open_menu(self, where: QPoint) -> None:
+        menu = self.make_menu() if self.table.indexAt(where).isValid() else None
+        if menu is not None:
+            menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            menu.popup(self.table.viewport().mapToGlobal(where))
+
+    def _copy(self, text: str) -> None:
+        clipboard = QApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(text)
 
     def _show_selected(self) -> None:
         self._with_selected(self._preview.show_job)

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication, QMessageBox, QScrollArea, QSplitter, QT
 from cryomamba._version import __version__
 from napari_cryomamba.app.controller import AppController
 from napari_cryomamba.app.diagnostics import diagnose
+from napari_cryomamba.app.existing_results import SHOWN_MAX, ExistingResults
 from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.layers.overlay import warm_up
 from napari_cryomamba.models.notifications import Notification
@@ -110,10 +111,11 @@ class CryoMambaWidget(QWidget):
             export=self.export,
         )
         self.component_link = ComponentLink(viewer, self.edit, self.statistics, app.tasks)
-        self.picks = PicksPanel(viewer, app.notifications)
+        self.picks = PicksPanel(viewer, app.tasks, app.notifications)
         self.measure = MeasurePanel(viewer, app.tasks, app.notifications)
         self.messages = MessagesPanel(app.notifications, app.server)
         self.recovery = OfferBar(self)
+        self.existing = OfferBar(self)
         self.failure = OfferBar(self, color=state_colors().error)
         self.busy = BusyLine(app.tasks, app.server.bridge, self)
         self.closing = ClosingQuestion(app, self, self._close_window)
@@ -144,6 +146,7 @@ class CryoMambaWidget(QWidget):
         Mnemonics(self.connection)
         layout.addWidget(self.connection)
         layout.addWidget(self.recovery)
+        layout.addWidget(self.existing)
         layout.addWidget(self.tabs, 1)
         layout.addWidget(self.failure)
         layout.addWidget(self.busy)
@@ -165,6 +168,8 @@ class CryoMambaWidget(QWidget):
         self.tabs.currentChanged.connect(self._count_messages)
         app.notifications.changed.connect(self._count_messages)
         app.notifications.action_failed.connect(self._show_failure)
+        app.existing.found.connect(self._offer_results)
+        self.jobs.parameters_requested.connect(self.segment.use_parameters)
         app.preview.overlay_changed.connect(self._on_overlay)
         app.preview.frame_drawn.connect(self._refresh_orthogonal)
         self.tomogram.open_requested.connect(self.menu.open_dialog)
@@ -267,6 +272,13 @@ class CryoMambaWidget(QWidget):
 
     def _show_box(self, title: str, text: str) -> None:
         QMessageBox(QMessageBox.Icon.NoIcon, title, text, QMessageBox.StandardButton.Ok, self).open()
+
+    def _offer_results(self, results: ExistingResults) -> None:
+        """Offer the results that exist for a tomogram that was opened."""
+        count, name = results.count, results.tomogram.name
+        what = f"{count} result{'' if count == 1 else 's'} for {name}"
+        accept = "Show" if count <= SHOWN_MAX else f"Show the newest {SHOWN_MAX}"
+        self.existing.offer(what, accept, lambda: self.controller.existing.show(results))
 
     def _show_failure(self, notification: Notification) -> None:
         """Show below the tab in which the user acted why that failed."""

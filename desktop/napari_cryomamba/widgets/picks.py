@@ -1,4 +1,4 @@
-"""The selected picks: their number, the minimum score, the display diameter, and export."""
+"""The selected picks: their number, the minimum score, the display diameter, a gallery, import and export."""
 
 from __future__ import annotations
 
@@ -6,31 +6,52 @@ from pathlib import Path
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFileDialog, QFormLayout, QWidget
 from superqt import QLabeledDoubleSlider
 
+from cryomamba.errors import InvalidRequestError
 from cryomamba.geometry import Shape
-from cryomamba.picks import EXTENSIONS, TomogramInfo, write_picks
+from cryomamba.picks import READABLE, TomogramInfo, read_picks, write_picks, write_star
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.revisions import stem_of
-from napari_cryomamba.layers.picks import SCORE, hide_below, is_picks, picks_in, shape_of, voxel_size_A
+from napari_cryomamba.app.task_runner import TaskRunner
+from napari_cryomamba.layers.picks import (
+    SCORE,
+    Origin,
+    add_picks,
+    hide_below,
+    is_picks,
+    picks_in,
+    shape_of,
+    voxel_size_A,
+)
 from napari_cryomamba.layers.sphere_slices import draw_as_spheres
-from napari_cryomamba.layers.tomograms import require_savable
+from napari_cryomamba.layers.tomogram import source_of
+from napari_cryomamba.layers.tomograms import active_tomogram, require_savable
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.models.world_coordinates import NM_PER_A
 from napari_cryomamba.napari_types import Layer, Viewer
+from napari_cryomamba.widgets.gallery import Gallery
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 from napari_cryomamba.widgets.save_dialog import choose_file
 
-TITLES = {".star": "STAR: RELION 5", ".csv": "CSV: voxels and Å", ".tbl": "Table: Dynamo"}
+RELION_4 = "RELION 4"
+FORMATS = (
+    ("STAR: RELION 5", ".star", ""),
+    ("STAR: RELION 4", ".star", RELION_4),
+    ("Model: IMOD", ".mod", ""),
+    ("CSV: voxels and Å", ".csv", ""),
+    ("Table: Dynamo", ".tbl", ""),
+)
 
 
 class PicksPanel(QWidget):
     """The selected Points layer; points are added, moved and deleted with napari's own tools."""
 
-    def __init__(self, viewer: Viewer, notifications: Notifications) -> None:
+    def __init__(self, viewer: Viewer, tasks: TaskRunner, notifications: Notifications) -> None:
         super().__init__()
         self._viewer, self._notifications = viewer, notifications
+        self.gallery = Gallery(viewer, tasks)
         self._layer: Layer = None
         self._filling = self._dragging = False
         self.title = text_label(bold=True)
@@ -41,8 +62,10 @@ class PicksPanel(QWidget):
         self.diameter.setRange(0.1, 10_000)
         self.diameter.setSuffix(" nm")
         self.format = QComboBox(self)
-        for suffix in (".star", *(ending for ending in EXTENSIONS if ending != ".star")):
-            self.format.addItem(TITLES.get(suffix, suffix), suffix)
+        for title, suffix, version in FORMATS:
+            self.format.addItem(title, (suffix, version))
+        self.import_button = button("Import…", self, self._choose_import)
+        self.import_button.setToolTip("Picks of the selected tomogram: CSV, STAR of RELION 4 or 5, or IMOD model")
         self.export = button("Export…", self, self._choose)
         self.export.setToolTip("Export the points that are shown")
         self.status = text_label()
@@ -59,8 +82,10 @@ class PicksPanel(QWidget):
         form = QFormLayout()
         form.addRow("Minimum score", self.score)
         form.addRow("Display diameter", self.diameter)
-        buttons = hbox(self.format, self.export, stretch=self.format)
-        vbox(self, self.title, self.count, form, buttons, self.status, hint, margin=4).addStretch(1)
+        buttons = hbox(self.import_button, self.format, self.export, stretch=self.format)
+        vbox(
+            self, self.title, self.count, form, buttons, self.status, hint, self.gallery, margin=4, stretch=self.gallery
+        )
 
     def refresh(self, _event: object = None) -> None:
         """Show the selected points; if none are selected, those that were shown before."""
@@ -78,6 +103,7 @@ class PicksPanel(QWidget):
                 layer.events.data.connect(self._count)
                 layer.events.features.connect(self._fill_unless_dragging)
         self._layer = layer
+        self.gallery.show_layer(layer)
         self._fill()
 
     def _fill_unless_dragging(self, _event: object = None) -> None:
@@ -92,13 +118,14 @@ class PicksPanel(QWidget):
             widget.setEnabled(layer is not None)
         self.title.setText(layer.name if layer is not None else "No picks")
         if layer is not None:
-            scored = SCORE in layer.features and len(layer.data) > 0
-            scores = layer.features[SCORE].to_numpy(float) if scored else np.zeros(1)
-            low, high = float(scores.min()), float(scores.max())
+            scores = layer.features[SCORE].to_numpy(float) if SCORE in layer.features else np.empty(0)
+            scored = bool(np.isfinite(scores).any())
+            low, high = (float(np.nanmin(scores)), float(np.nanmax(scores))) if scored else (0.0, 0.0)
             self.score.setEnabled(scored and high > low)
             self.score.setRange(low, max(high, low + 1e-6))
             shown = np.asarray(layer.shown, bool)
-            self.score.setValue(float(scores[shown].min()) if scored and shown.any() else low)
+            known = scores[shown & np.isfinite(scores)] if scored else np.empty(0)
+            self.score.setValue(float(known.min()) if known.size else low)
             size = float(np.mean(layer.size)) if len(layer.data) else float(layer.current_size)
             self.diameter.setValue(size * float(layer.scale[-1]))
         self._filling = False
@@ -130,7 +157,7 @@ class PicksPanel(QWidget):
         if self._layer is None:
             return
         folder = Path(self._layer.metadata.get("path") or Path.home() / "x").parent
-        suffix = str(self.format.currentData())
+        suffix = str(self.format.currentData()[0])
         offered = folder / f"{self._stem()}__picks{suffix}"
         path = choose_file(self, "Export the picks", str(offered), suffix)
         if path is not None:
@@ -143,11 +170,40 @@ class PicksPanel(QWidget):
 
         def save() -> None:
             require_savable(self._viewer, path)
-            write_picks(picks, path, frame)
+            if path.suffix.lower() == ".star" and self.format.currentData()[1] == RELION_4:
+                write_star(picks, path, frame, relion=4)
+            else:
+                write_picks(picks, path, frame)
 
         if self._notifications.report_errors("Exporting the picks", save):
             self.status.setText(f"Saved {count_points(len(picks))} as {path.name} in {path.parent}.")
             self._notifications.notify(Notification(Level.INFO, f"Picks saved: {path.name}."))
+
+    def _choose_import(self) -> None:
+        tomogram = active_tomogram(self._viewer)
+        source = source_of(tomogram) if tomogram is not None else None
+        folder = str(source.path.parent) if source is not None else ""
+        pattern = " ".join(f"*{suffix}" for suffix in READABLE)
+        name, _ = QFileDialog.getOpenFileName(self, "Import picks", folder, f"Picks ({pattern});;All files (*)")
+        if name:
+            self.import_from(Path(name))
+
+    def import_from(self, path: Path) -> None:
+        """Add the picks of a file to the selected tomogram, as a layer of their own."""
+        tomogram = active_tomogram(self._viewer)
+        source = source_of(tomogram) if tomogram is not None else None
+
+        def read() -> None:
+            if source is None:
+                raise InvalidRequestError("No tomogram is open.", hint="Open the tomogram of the picks first.")
+            size = source.meta.voxel_size_A
+            picks = read_picks(path, TomogramInfo(source.meta.shape, size, stem_of(source.meta.name)))
+            add_picks(self._viewer, Origin.of_file(path, source), picks, size)
+            self.status.setText(f"Imported {count_points(len(picks))} from {path.name}.")
+
+        if not self._notifications.report_errors("Importing picks", read):
+            last = self._notifications.history.entries[-1]
+            self.status.setText(f"{last.text} {last.hint}".strip())
 
     def _shape_of_view(self) -> Shape:
         """Return the shape of the viewer's world, for points that belong to no tomogram."""

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLineEdit, QWidget
 
 from cryomamba.client.submit import UploadMode
 from cryomamba.errors import CryoMambaError
-from cryomamba.models.jobs import RETHRESHOLD
+from cryomamba.models.jobs import RETHRESHOLD, JobRecord
+from cryomamba.volumes import result_kind
 from napari_cryomamba.app.jobs import JobController
 from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.app.settings import Preferences
-from napari_cryomamba.app.task_runner import TaskRunner
+from napari_cryomamba.app.task_runner import Task, TaskRunner
 from napari_cryomamba.layers.conversion import convert, needs_conversion
-from napari_cryomamba.layers.tomogram import source_of
+from napari_cryomamba.layers.tomogram import open_tomogram, source_of
 from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
 from napari_cryomamba.models.source import Source
 from napari_cryomamba.models.submission import JobSubmission
 from napari_cryomamba.napari_types import Layer, Viewer
+from napari_cryomamba.widgets.batch import BatchChooser
 from napari_cryomamba.widgets.form import ParameterForm
 from napari_cryomamba.widgets.layout import button, hbox, scrolled, text_label, vbox
 from napari_cryomamba.widgets.region import RegionChooser
@@ -39,6 +43,7 @@ class SegmentPanel(QWidget):
         self._shown = ""
         self.tomogram = QComboBox(self)
         self.tomogram.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.batch = BatchChooser(viewer, self)
         self.region = RegionChooser(viewer, tasks, preferences.folder / "regions", self)
         self.engine = QComboBox(self)
         self.summary = text_label()
@@ -80,12 +85,15 @@ class SegmentPanel(QWidget):
         layers = self._viewer.layers
         for event in (layers.events.inserted, layers.events.removed):
             event.connect(self.refresh_tomograms)
+            event.connect(self.batch.refresh)
+        self.batch.changed.connect(self._update_buttons)
         layers.selection.events.active.connect(self._choose_active)
 
     def _build(self) -> None:
         top = QFormLayout()
         top.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        top.addRow("Tomogram", self.tomogram)
+        top.addRow("Tomogram", hbox(self.tomogram, self.batch.button, stretch=self.tomogram))
+        top.addRow(self.batch)
         top.addRow("Within", self.region)
         top.addRow("Engine", hbox(self.engine, self.reset_button, stretch=self.engine))
         bottom = QFormLayout()
@@ -160,11 +168,15 @@ class SegmentPanel(QWidget):
         self._update_buttons()
 
     def _update_buttons(self) -> None:
-        name, ready = self.engine.currentText(), self.layer is not None and self.form.valid
+        several = self.batch.active
+        self.tomogram.setEnabled(not several)
+        self.region.setEnabled(not several)
+        chosen = bool(self.batch.files or self.batch.open_sources()) if several else self.layer is not None
+        name, ready = self.engine.currentText(), chosen and self.form.valid
         self.submit_button.setEnabled(ready and self._server.can_run(name))
         self.local_button.setEnabled(ready and self._jobs.can_run_locally(name))
         state = self._server.state
-        missing = "" if self.layer is not None else "Open a tomogram first"
+        missing = "" if chosen else "Open a tomogram first"
         offline = "" if state.phase.usable else "No server is connected. You can still use 'Run on this computer'."
         self.submit_button.setToolTip(missing or offline or state.reason)
         self.upload_mode.setEnabled(self._server.accepts_uploads)
@@ -179,12 +191,34 @@ class SegmentPanel(QWidget):
         self._start(self._jobs.run_locally)
 
     def _start(self, start: Callable[[JobSubmission], None]) -> None:
-        submission = self._submission()
-        if submission is not None:
-            source = submission.source
-            self._with_file(
-                source, lambda: self.region.with_mask(source, lambda mask: start(replace(submission, within=mask)))
-            )
+        if self.batch.active:
+            self._start_several(start)
+            return
+        layer = self.layer
+        source = source_of(layer) if layer is not None else None
+        if source is None:
+            return
+        submission = self._submission(source)
+        self._with_file(
+            source, lambda: self.region.with_mask(source, lambda mask: start(replace(submission, within=mask)))
+        )
+
+    def _start_several(self, start: Callable[[JobSubmission], None]) -> None:
+        """Start the same job on each tomogram; a file that cannot be opened is an error, and the others go on."""
+        engine, params = self.engine.currentText(), self.form.parameters
+
+        def begin(source: Source) -> None:
+            if source.is_mask or result_kind(source.meta.labels) is not None:
+                return
+            name = self.name.text().strip()
+            submission = replace(self._submission(source), engine=engine, params=params)
+            submission = replace(submission, name=f"{name}: {source.meta.name}" if name else "")
+            self._with_file(source, lambda: start(submission))
+
+        for source in self.batch.open_sources():
+            begin(source)
+        for path in self.batch.files:
+            self._tasks.run(f"Opening {path.name}", partial(_source_of_file, path), begin)
 
     def _with_file(self, source: Source, start: Callable[[], None]) -> None:
         """Call `start` once a tomogram of another format is written as MRC, which is what engines read."""
@@ -207,11 +241,7 @@ class SegmentPanel(QWidget):
             failed=self.conversion.hide,
         )
 
-    def _submission(self) -> JobSubmission | None:
-        layer = self.layer
-        source = source_of(layer) if layer is not None else None
-        if source is None:
-            return None
+    def _submission(self, source: Source) -> JobSubmission:
         self.form.show_problems({})
         engine, params = self.engine.currentText(), self.form.parameters
         settings = self._preferences.values
@@ -224,6 +254,15 @@ class SegmentPanel(QWidget):
             name=self.name.text().strip(),
             preview_interval_s=settings.preview_interval_s,
         )
+
+    def use_parameters(self, record: JobRecord) -> None:
+        """Choose the engine and the parameters of a job; those that it does not name get their default values."""
+        info = self._jobs.engine(record.engine)
+        if info is None or self.engine.findText(record.engine) < 0:
+            return
+        self.engine.setCurrentText(record.engine)
+        self.form.show_engine(info)
+        self.form.fill(record.params)
 
     def _save_engine(self, name: str) -> None:
         self._preferences.values.engine = name
@@ -244,3 +283,7 @@ class SegmentPanel(QWidget):
     def _save_interval(self, value: float) -> None:
         self._preferences.values.preview_interval_s = value
         self._preferences.save()
+
+
+def _source_of_file(path: Path, _task: Task) -> Source:
+    return open_tomogram(path).source

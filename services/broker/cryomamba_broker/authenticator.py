@@ -171,6 +171,10 @@ class BusAuthenticator:
             hint="Only the key of an administrator may act for other owners.",
         )
 
+    def has_key(self, owner: str) -> bool:
+        """Whether an owner has a key that is still valid; on an open bus nobody needs one."""
+        return self._keys is None or any(entry.visibility.owner == owner for entry in self._keys.list())
+
     def pop_revoked(self) -> set[str]:
         """Return the public keys that were admitted and have been revoked since; each is returned once."""
         revoked = {key for key in self._admitted if self._find(key) is None}

@@ -172,6 +172,7 @@ class Broker:
         workers = WorkerRequests(self._core, artifacts=settings.artifacts, files=files)
         webhooks = WebhookRequests(
             self._core,
+            authenticator=self.authenticator,
             secrets=WebhookSecrets(settings.keys),
             policy=WebhookPolicy(settings.webhook_networks),
             limit=settings.webhooks_per_owner,

@@ -12,6 +12,7 @@ from cryomamba.errors import AccessError
 from cryomamba.models.webhooks import ClaimedDelivery, CreatedWebhook, SignedDelivery, WebhookRequest
 from cryomamba.wire import messages
 from cryomamba.wire.webhook_requests import DeliveryClaim, DeliveryResult, WebhookListRequest, WebhookRef
+from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.core import Core
 from cryomamba_broker.dispatch import Answer, Caller, Handler
 from cryomamba_broker.store.deliveries import DueDelivery
@@ -29,6 +30,8 @@ class WebhookRequests:
 
     Parameters
     ----------
+    authenticator : BusAuthenticator
+        Nothing is sent on behalf of an owner whose keys are no longer valid, if the webhook was registered with one.
     secrets : WebhookSecrets
     policy : WebhookPolicy
         Which URLs may be registered; a gateway checks again where a message really goes.
@@ -39,9 +42,17 @@ class WebhookRequests:
     """
 
     def __init__(
-        self, core: Core, *, secrets: WebhookSecrets, policy: WebhookPolicy, limit: int, files: ThreadPoolExecutor
+        self,
+        core: Core,
+        *,
+        authenticator: BusAuthenticator,
+        secrets: WebhookSecrets,
+        policy: WebhookPolicy,
+        limit: int,
+        files: ThreadPoolExecutor,
     ) -> None:
-        self._core, self._secrets, self._policy, self._limit, self._files = core, secrets, policy, limit, files
+        self._core, self._authenticator, self._secrets = core, authenticator, secrets
+        self._policy, self._limit, self._files = policy, limit, files
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return the handlers by request type."""
@@ -104,12 +115,25 @@ class WebhookRequests:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + request.wait_s
         with self._core.deliveries.waiting() as wakeup:
-            while (due := await self._core.store.call(lambda store: store.deliveries.claim())) is None:
+            while (due := await self._next()) is None:
                 seconds = await self._core.store.call(lambda store: store.deliveries.next_due_s())
                 until = deadline if seconds is None else loop.time() + max(seconds, _SHORTEST_WAIT_S)
                 if not await wakeup.wait(min(until, deadline)) and loop.time() >= deadline:
                     return Answer(ClaimedDelivery().model_dump(mode="json"))
         return await self._claimed(due)
+
+    async def _next(self) -> DueDelivery | None:
+        """Lease the next delivery whose webhook may still get it."""
+        while (due := await self._core.store.call(lambda store: store.deliveries.claim())) is not None:
+            webhook = due.webhook
+            by_key = webhook["registered_by"] == "key" and not webhook["everything"]
+            if not by_key or self._authenticator.has_key(webhook["owner"]):
+                return due
+            error = "Its owner has no valid key with which to register it."
+            await self._settle(
+                DeliveryResult(delivery=due.row["id"], claim=due.row["claim"], outcome="gone", error=error)
+            )
+        return None
 
     async def _claimed(self, due: DueDelivery) -> Answer:
         row, webhook = due.row, due.webhook
@@ -136,15 +160,18 @@ class WebhookRequests:
     async def settle(self, request: DeliveryResult, caller: Caller) -> Answer:
         """Enter what became of a try."""
         _require_everything(caller)
-        settled = await self._core.store.call(lambda store: store.deliveries.settle(request))
+        await self._settle(request)
         # The next message to this webhook may go now.
         self._core.deliveries.wake_all()
+        return Answer({})
+
+    async def _settle(self, result: DeliveryResult) -> None:
+        settled = await self._core.store.call(lambda store: store.deliveries.settle(result))
         if settled is not None:
             self._core.metrics.webhooks.count(settled.outcome)
             if settled.disabled:
                 about = {"webhook_id": settled.webhook_id}
                 logger.warning("Webhook %s is disabled: %s", settled.webhook_id, settled.disabled, extra=about)
-        return Answer({})
 
 
 def _require_everything(caller: Caller) -> None:

@@ -77,3 +77,22 @@ def test_a_failed_job_keeps_its_reason(
     assert "no-such-engine" in error.message
     assert controller.notifications.history.entries[-1].text == error.message
     assert newest(controller).can_retry
+
+
+def test_few_jobs_run_at_a_time(controller: AppController, make_submission: SubmissionMaker, wait_for: WaitFor) -> None:
+    """The third waits until another has ended; one that waits is cancelled at once and never begins."""
+    jobs = [controller.jobs.local.start(make_submission("demo", seconds=60.0)).job_id for _ in range(4)]
+
+    def states() -> list[JobState]:
+        found = [controller.jobs.table.get(job_id) for job_id in jobs]
+        return [job.record.state for job in found if job is not None]
+
+    running, pending, cancelled = JobState.RUNNING, JobState.PENDING, JobState.CANCELLED
+    wait_for(lambda: states() == [running, running, pending, pending], controller.notifications)
+    controller.jobs.cancel(jobs[2])
+    assert states()[2] is cancelled
+    controller.jobs.cancel(jobs[0])
+    wait_for(lambda: states() == [cancelled, running, cancelled, running], controller.notifications)
+    for job_id in jobs:
+        controller.jobs.cancel(job_id)
+    wait_for(lambda: set(states()) == {cancelled}, controller.notifications)

@@ -28,7 +28,9 @@ def busy(controller: AppController, qtbot: Any) -> BusyLine:
 
 def test_who_waits_sees_what_for_and_can_cancel(busy: BusyLine, controller: AppController, wait_for: WaitFor) -> None:
     """The line has words and a fraction, hides when all is done, and Cancel lets what waits go on without an error."""
-    go_on, failed, done = threading.Event(), [], []
+    go_on = threading.Event()
+    failed: list[bool] = []
+    done: list[object] = []
 
     def work(task: Task) -> None:
         task.progress(0.4)

@@ -43,7 +43,9 @@ def test_a_row_shows_name_engine_state_and_time_left(
     progress = Progress(fraction=0.25, stage="segmenting", eta_s=75)
     controller.on_message(JobProgressed("job-1", 1, progress))
     started = f"{begin.astimezone():%d %b %H:%M}"
-    assert row(jobs) == ["vesicles", "Segmenting", "25 %", "1 min 15 s left", started, "membrane", "high 140"]
+    found = row(jobs)
+    assert found.pop(COLUMNS.index("Time")).endswith(" min, 1 min 15 s left")
+    assert found == ["vesicles", "Segmenting", "25 %", started, "membrane", "high 140"]
     controller.on_message(JobChanged(make_record("local-1", JobState.COMPLETED, n=9)))
     assert "membrane (local)" in {
         jobs.model.data(jobs.model.index(number, COLUMNS.index("Engine"))) for number in range(2)
@@ -108,3 +110,21 @@ def test_the_line_below_tells_how_the_preview_arrives(
     controller.frames["job-1"].put(make_frame())
     controller.preview.draw("job-1")
     assert "1 shown · 0 skipped" in jobs.preview.text()
+
+
+def test_the_menu_of_a_job_offers_what_is_possible(
+    jobs: JobsPanel, controller: AppController, make_record: RecordMaker
+) -> None:
+    """A running job can be cancelled and not removed; its parameters can be used again."""
+    assert jobs.make_menu() is None
+    record = make_record(params={"high": 140})
+    controller.on_message(JobChanged(record))
+    wanted: list[object] = []
+    jobs.parameters_requested.connect(wanted.append)
+    menu = jobs.make_menu()
+    assert menu is not None
+    actions = {action.text().replace("&", ""): action for action in menu.actions()}
+    assert actions["Cancel"].isEnabled()
+    assert not actions["Remove"].isEnabled()
+    actions["Use these parameters"].trigger()
+    assert wanted == [record]

@@ -14,6 +14,7 @@ from cryomamba.picks import Picks, read_csv
 from cryomamba.volumes import write_volume
 from napari_cryomamba.app.controller import AppController
 from napari_cryomamba.app.notifications import Notifications
+from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.filaments import path_segments
 from napari_cryomamba.layers.picks import picks_in, picks_of_job, show_picks
 from napari_cryomamba.layers.tomogram import open_tomogram
@@ -34,8 +35,8 @@ PICKS = Picks(
 
 
 @pytest.fixture
-def picks(viewer: Any, notifications: Notifications, qtbot: Any) -> PicksPanel:
-    found = PicksPanel(viewer, notifications)
+def picks(viewer: Any, tasks: TaskRunner, notifications: Notifications, qtbot: Any) -> PicksPanel:
+    found = PicksPanel(viewer, tasks, notifications)
     qtbot.addWidget(found)
     return found
 

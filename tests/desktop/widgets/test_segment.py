@@ -13,12 +13,13 @@ from cryomamba.errors import InvalidRequestError
 from cryomamba.models.jobs import JobState
 from cryomamba.volumes import open_volume, write_volume
 from napari_cryomamba.app.controller import AppController
+from napari_cryomamba.app.revisions import save_mask
 from napari_cryomamba.layers.tomogram import open_tomogram
 from napari_cryomamba.models.jobs import JobKind
 from napari_cryomamba.widgets.segment import SegmentPanel
 
 if TYPE_CHECKING:
-    from tests.desktop.conftest import WaitFor
+    from tests.desktop.conftest import RecordMaker, WaitFor
 
 pytestmark = pytest.mark.desktop
 
@@ -151,3 +152,53 @@ def test_without_a_choice_the_whole_tomogram_is_segmented(
     [job] = controller.jobs.table.rows
     assert job.record.within is None
     wait_for(lambda: controller.jobs.table.rows[0].record.state.final)
+
+
+def test_the_parameters_of_a_job_can_be_used_again(
+    segment: SegmentPanel, controller: AppController, make_record: RecordMaker
+) -> None:
+    """Engine and values become those of the job, and what it does not name goes back to its default."""
+    segment.engine.setCurrentText("membrane")
+    segment.form.fill({"min_volume_nm3": 500.0, "contrast": "bright"})
+    segment.engine.setCurrentText("threshold")
+    segment.use_parameters(make_record(params={"high": 140}))
+    assert segment.engine.currentText() == "membrane"
+    assert segment.form.parameters == {"high": 140}
+    segment.use_parameters(make_record(engine="unknown"))
+    assert segment.engine.currentText() == "membrane"
+
+
+def test_one_job_for_each_of_several_tomograms(
+    segment: SegmentPanel, controller: AppController, viewer: Any, tmp_path: Path, wait_for: WaitFor
+) -> None:
+    """All open tomograms, or the files of a folder, which need not be open: masks in it are left out."""
+    second = tmp_path / "second.mrc"
+    write_volume(second, np.random.default_rng(1).normal(size=(20, 30, 40)).astype(np.float32), 10.0)
+    viewer.add_layer(Layer.create(*open_tomogram(second).layer()))
+
+    def names() -> list[str]:
+        return sorted(job.record.volume.name for job in controller.jobs.table.rows)
+
+    segment.batch.choose_open()
+    assert segment.batch.text.text() == "2 open tomograms: vesicles.mrc, second.mrc"
+    assert not segment.tomogram.isEnabled()
+    segment.local_button.click()
+    assert names() == ["second.mrc", "vesicles.mrc"]
+    with open_volume(second) as volume:
+        save_mask(
+            tmp_path / "second__mine.mrc", np.ones((20, 30, 40), np.uint8), volume.header, (10.0,) * 3, engine="mine"
+        )
+    (tmp_path / "broken.mrc").write_bytes(b"nothing")
+    viewer.layers.clear()
+    assert not segment.local_button.isEnabled()
+    segment.batch.choose_folder(tmp_path)
+    assert segment.local_button.isEnabled()
+    segment.local_button.click()
+    wait_for(lambda: names() == ["second.mrc", "second.mrc", "vesicles.mrc"])
+    wait_for(lambda: controller.notifications.history.unread)
+    wait_for(lambda: all(job.record.state is JobState.COMPLETED for job in controller.jobs.table.rows))
+    assert names() == ["second.mrc", "second.mrc", "vesicles.mrc"]
+    [error] = [entry for entry in controller.notifications.history.entries if entry.level == "error"]
+    assert "broken.mrc" in error.context
+    segment.batch.clear()
+    assert segment.batch.isHidden()

@@ -419,6 +419,54 @@ async def test_no_page_has_a_serious_accessibility_problem(idle_services: Servic
                 assert await page.value("document.documentElement.scrollWidth <= innerWidth"), (width, fragment)
 
 
+async def test_what_shows_only_for_a_while_is_accessible_too(idle_services: Services, tmp_path: Path) -> None:
+    """axe finds nothing serious on the form to sign in, while a file is sent, and in the question before a deletion."""
+    if not AXE.exists():
+        pytest.skip("The page's packages are not installed ('make web' installs them)")
+    services = idle_services
+    token, _ = TokenStore(services.settings.keys).create("ada", [Scope.WRITE], days=1)
+    await services.start_broker()
+    worker = await services.start_worker()
+    url = await services.start_gateway()
+    services.http.headers["Authorization"] = f"Bearer {token}"
+    job = await services.submit(volume={"shape": [8, 8, 8]}, name="first")
+    await worker.finish(await worker.claim(), {"mask.mrc": b"mask"})
+    path = tmp_path / "large.mrc"
+    write_volume(path, np.zeros((64, 64, 64), np.float32), 10.0)
+    async with tab(url, tmp_path / "profile") as page:
+        await page.resize(360, 740)
+        for theme in ("light", "dark"):
+            await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+            await page.until("!!document.getElementById('sign-in')")
+            await page.value(f"{AXE.read_text(encoding='utf-8')}; 0")
+            assert await page.value(SERIOUS) == [], ("sign in", theme)
+        await enter(page, "#token", token)
+        await click(page, "#sign-in button")
+        await page.until("document.querySelectorAll('#jobs li').length === 1")
+
+        await show(page, "#/new")
+        await page.until("!!document.querySelector('#engines input:checked')")
+        await page.call("Network.enable")
+        # So slow that the file is on its way for all of the test.
+        await page.call(
+            "Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=1000
+        )
+        await drop(page, [path])
+        await page.until("document.querySelector('.upload')?.dataset.phase === 'sending'")
+        for theme in ("light", "dark"):
+            await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+            assert await page.value(SERIOUS) == [], ("upload", theme)
+        assert await page.value("document.querySelector('.upload').dataset.phase") == "sending"
+        await show(page, f"#/jobs/{job.job_id}")
+        await page.until("!!document.getElementById('uploads')")
+        assert await page.value(SERIOUS) == [], "upload, on another page"
+        await click(page, "#delete")
+        await page.until("!!document.querySelector('dialog[open]')")
+        for theme in ("light", "dark"):
+            await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+            assert await page.value(SERIOUS) == [], ("delete", theme)
+
+
 async def test_a_finished_job_is_described_in_full(idle_services: Services, tmp_path: Path) -> None:
     """Estimates are never cut off, a thickness is in ångström, and each file has the name that it is saved under."""
     services = idle_services

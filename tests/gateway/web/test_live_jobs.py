@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.gateway.chromium import Tab, tab
-from tests.gateway.web.viewing import Pixels, canvas, section, show_plainly
+from tests.gateway.web.viewing import Pixels, canvas, change, section, show_plainly
 
 import cryomamba
 from cryomamba.models.jobs import PreviewOptions
@@ -79,6 +79,44 @@ async def test_the_mask_grows_over_the_density_while_a_job_runs(tmp_path: Path) 
                 return 0.8 * expected < await coloured(page) <= expected
 
             await wait_until_async(drawn, what="the mask of the file in place of the preview")
+
+
+async def test_a_threshold_that_was_tried_becomes_a_job_and_a_mask_limits_another(tmp_path: Path) -> None:
+    """The first has the name and the minimum volume of its job; the second measures its share of the mask."""
+    write_volume(tmp_path / "ts.mrc", synthesize(SPEC).density, SPEC.voxel_size_A)
+    with (
+        Stack(tmp_path / "services", roots=[tmp_path]).start().wait_ready() as stack,
+        cryomamba.connect(stack.http_url) as client,
+    ):
+        params = {"min_volume_nm3": 3000}
+        job = client.submit(tmp_path / "ts.mrc", engine="membrane", name="night", params=params).wait()
+        async with tab(f"{stack.http_url}/#/jobs/{job.job_id}", tmp_path / "profile") as page:
+            await page.until("document.getElementById('try-threshold') !== null")
+            await page.value("document.getElementById('try-threshold').click()")
+            await change(page, "#threshold", "150")
+            button = "document.querySelector('#threshold').closest('fieldset').querySelector('button')"
+            assert "3 000" in (await page.value(f"{button}.previousSibling.textContent")).replace("\u2009", " ")
+            await page.value(f"{button}.click()")
+            await page.until(f"location.hash !== '#/jobs/{job.job_id}'")
+            await page.until("document.getElementById('job-status')?.textContent.includes('Done')")
+            made = client.record((await page.value("location.hash")).rpartition("/")[2])
+            assert (made.name, made.volume.job_id) == ("night", job.job_id)
+            assert made.params == {"high": 150, "min_volume_nm3": 3000}
+
+            await page.value("location.hash = '#/new'")
+            await page.until("!!document.getElementById('within')")
+            await page.value("document.querySelector('#engines input[value=threshold]').click()")
+            await page.value("document.getElementById('show-server').click()")
+            await page.until("!!document.querySelector('#server-files input')")
+            await page.value("document.querySelector('#server-files input').click()")
+            await change(page, "#within", "job")
+            await change(page, "[aria-label='Job whose mask is used']", job.job_id)
+            await page.value("document.getElementById('start').click()")
+            await page.until("document.getElementById('job-facts')?.textContent.includes('within ')")
+            await page.until("document.getElementById('statistics')?.textContent.includes('Share of the region')")
+            limited = client.record((await page.value("location.hash")).rpartition("/")[2])
+            assert limited.within is not None
+            assert (limited.engine, limited.within.job_id) == ("threshold", job.job_id)
 
 
 async def until_dense(page: Tab) -> None:

@@ -41,6 +41,17 @@ SHAPE = (70, 160, 150)
 AXE = Path(__file__).parents[3] / "services" / "gateway" / "web" / "node_modules" / "axe-core" / "axe.min.js"
 PICKS = b"z,y,x,z_A,y_A,x_A,score,label\n35,80,75,350,800,750,200,1\n35,20,20,350,200,200,100,1\n"
 
+ROW = {"voxels": 1, "volume_nm3": 1.0, "surface_nm2": None, "thickness_A": None, "thickness_sd_A": None}
+SHARE = {"fraction": 0.1, "fraction_within": None, "instances": 1}
+NAMED = json.dumps(
+    {
+        "labels": [{"label": 1, "name": "inner", **ROW, **SHARE}, {"label": 2, "name": "outer", **ROW, **SHARE}],
+        "instances": [],
+        "instance_count": 2,
+        "parameters": {},
+    }
+).encode()
+
 
 def files(folder: Path) -> dict[str, bytes]:
     """Return a tomogram of noise, a mask of two labels, and scores that grow along x."""
@@ -57,8 +68,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 async def finished_job(services: Services, worker: Worker, folder: Path, **more: bytes) -> JobRecord:
-    """Submit a job for an uploaded tomogram, and finish it; `more` are tables."""
-    content = files(folder) | {f"{name}.csv": table for name, table in more.items()}
+    """Submit a job for an uploaded tomogram, and finish it; `more` are its tables and statistics."""
+    content = files(folder) | {f"{name}.{'json' if name == 'stats' else 'csv'}": table for name, table in more.items()}
     uploaded = await services.http.put("/v1/files?filename=ts.mrc", content=content.pop("ts.mrc"))
     job = await services.submit(volume={"file_id": uploaded.json()["file_id"]}, engine="demo")
     await worker.finish(await worker.claim(), content)
@@ -136,6 +147,91 @@ async def test_a_mask_is_drawn_as_by_the_server(services: Services, worker: Work
         await change(page, "#mask-opacity", "0.5")
         half = np.where(rgba[..., 3:] > 0, (rgba[..., :3].astype(int) + grey) / 2, grey).astype(np.uint8)
         await until_shown(page, "z", half, tolerance=3)
+
+
+async def test_labels_are_hidden_and_coloured(services: Services, worker: Worker, tmp_path: Path) -> None:
+    """The pixels of a hidden label are those of the tomogram, and a chosen colour is the one that is drawn."""
+    job = await finished_job(services, worker, tmp_path, stats=NAMED)
+    reply = await services.http.get(f"/v1/jobs/{job.job_id}/volumes/mask.mrc/slice?axis=z&index=35&size=512")
+    rgba = np.asarray(Image.open(io.BytesIO(reply.content)).convert("RGBA"))
+    grey = await grey_slice(services, job, "z", 35)
+    colours = [np.array(list(palette()[3 * label : 3 * label + 3])) for label in (1, 2)]
+    first, second = (np.all(rgba[..., :3] == colour, axis=2) & (rgba[..., 3] > 0) for colour in colours)
+    assert first.any()
+    assert second.any()
+    expected = grey.copy()
+    expected[second] = rgba[second][:, :3]
+    async with tab(f"{services.url}/#/jobs/{job.job_id}", tmp_path / "profile") as page:
+        await show_plainly(page, "z")
+        await plain_mask(page)
+        await page.until("document.querySelectorAll('.label-list input[type=checkbox]').length === 2")
+        await page.value("document.querySelector('.label-list [aria-label=\"Show inner\"]').click()")
+        await until_shown(page, "z", expected, tolerance=1)
+        await change(page, ".label-list [aria-label='Colour of outer']", "#12e4f6")
+        expected[second] = (0x12, 0xE4, 0xF6)
+        await until_shown(page, "z", expected, tolerance=1)
+        await page.value("document.querySelector('.label-list [aria-label=\"Show inner\"]').click()")
+        expected[first] = colours[0]
+        await until_shown(page, "z", expected, tolerance=1)
+
+
+async def touch(page: Tab, kind: str, *points: tuple[float, float]) -> None:
+    """Put fingers on the screen, move them, or lift them."""
+    touched = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+    await page.call("Input.dispatchTouchEvent", type=kind, touchPoints=touched)
+
+
+async def test_fingers_move_and_zoom_a_section(services: Services, worker: Worker, tmp_path: Path) -> None:
+    """One drags it by as many pixels, two that spread to twice their distance enlarge it twice, and a tap points."""
+    job = await finished_job(services, worker, tmp_path)
+    grey = await grey_slice(services, job, "z", 35)
+    async with tab(f"{services.url}/#/jobs/{job.job_id}", tmp_path / "profile") as page:
+        await page.call("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=2)
+        await change(page, "#layer", "none")
+        await show_plainly(page, "z")
+        await until_shown(page, "z", grey, tolerance=1)
+        box = await page.value(f"{canvas('z')}.scrollIntoView(), {canvas('z')}.getBoundingClientRect().toJSON()")
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        await touch(page, "touchStart", (x, y))
+        for step in range(1, 11):
+            await touch(page, "touchMove", (x + 3 * step, y + 2 * step))
+        await touch(page, "touchEnd")
+
+        async def is_moved() -> bool:
+            # The first pixels tell a drag from a tap.
+            found = await section(page, "z", SHAPE[2], SHAPE[1])
+            moves = ((down, right) for down in range(12, 21) for right in range(18, 31))
+            return any(
+                np.abs(found[down:, right:].astype(int) - grey[:-down, :-right]).max() <= 1 for down, right in moves
+            )
+
+        await wait_until_async(is_moved, what="the section under the finger")
+
+        await page.press("0")
+        await page.press("1")
+        await change(page, "#layer", "labels/mask")
+        await plain_mask(page)
+        area = 40 * 80 + 50 * 80
+        await wait_until_async(lambda: is_coloured(page, area), what="the mask")
+        await touch(page, "touchStart", (x - 30, y), (x + 30, y))
+        for step in range(1, 11):
+            await touch(page, "touchMove", (x - 30 - 3 * step, y), (x + 30 + 3 * step, y))
+        await touch(page, "touchEnd")
+        await wait_until_async(lambda: is_coloured(page, 4 * area), what="a mask twice as large")
+        # A voxel is two pixels now; the other sections follow the crosshair.
+        across = f"{canvas('y')}.closest('.pane').querySelector('.pane-title').textContent"
+        along = f"{canvas('x')}.closest('.pane').querySelector('.pane-title').textContent"
+        await page.until(f"{across}.endsWith('y 81 / 160') && {along}.endsWith('x 76 / 150')")
+        await touch(page, "touchStart", (x + 41, y + 21))
+        await touch(page, "touchEnd")
+        await page.until(f"{across}.endsWith('y 91 / 160') && {along}.endsWith('x 96 / 150')")
+
+
+async def is_coloured(page: Tab, area: int) -> bool:
+    """Whether about so many pixels of the section are not grey."""
+    size = await page.value(f"[{canvas('z')}.width, {canvas('z')}.height]")
+    pixels = (await section(page, "z", *size)).astype(int)
+    return abs(np.count_nonzero(np.ptp(pixels, axis=2) > 60) / area - 1) < 0.05
 
 
 async def test_a_threshold_acts_at_once(services: Services, worker: Worker, tmp_path: Path) -> None:

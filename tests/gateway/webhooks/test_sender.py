@@ -121,7 +121,16 @@ async def test_no_answer_of_http_is_an_error_in_words() -> None:
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7.0), ("999999999999", 999999999.0), ("soon", 0.0), ("-1", 0.0), ("", 0.0), ("Fri, 31 Dec 1999", 0.0)],
+    [
+        ("7", 7.0),
+        ("999999999999", 999999999.0),
+        ("soon", 0.0),
+        ("-1", 0.0),
+        ("", 0.0),
+        ("Fri, 31 Dec 1999", 0.0),
+        (f"Fri, 31 Dec {10**20} 23:59:59 GMT", 0.0),
+        (f"Fri, 31 Dec 1999 23:59:59 +{10**17}", 0.0),
+    ],
 )
 async def test_the_receiver_says_when_to_come_again(header: str, seconds: float) -> None:
     """In seconds; nonsense is as good as nothing."""

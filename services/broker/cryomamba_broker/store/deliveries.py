@@ -108,9 +108,10 @@ class Deliveries:
         if self._database.read.execute(_DUE, {"now": now}).fetchone() is None:
             return None
         with self._database.write() as connection:
+            (serial,) = connection.execute(_DUE, {"now": now}).fetchone()
             row = connection.execute(
-                f"UPDATE deliveries SET claim = claim + 1, leased_until = :until WHERE serial = ({_DUE}) RETURNING *",  # noqa: S608 (constants)  # nosec B608
-                {"now": now, "until": now + self._policy.lease_s},
+                "UPDATE deliveries SET claim = claim + 1, leased_until = ? WHERE serial = ? RETURNING *",
+                (now + self._policy.lease_s, serial),
             ).fetchone()
             webhook = connection.execute("SELECT * FROM webhooks WHERE serial = ?", (row["webhook"],)).fetchone()
             return DueDelivery(row, webhook)

@@ -54,14 +54,16 @@ class WebhookDelivery:
                 logger.debug("Messages to webhooks are not delivered at the moment: %s", error)
                 await asyncio.sleep(_BROKER_PAUSE_S)
             except Exception:
-                logger.exception("The delivery of a message to a webhook failed with an unexpected error.")
+                logger.exception("The delivery of messages to webhooks met an unexpected error, and goes on.")
                 await asyncio.sleep(_BROKER_PAUSE_S)
 
     async def _deliver(self, delivery: SignedDelivery) -> None:
         problem = await asyncio.to_thread(self._problem_of_owner, delivery)
-        result = TryResult("gone", error=problem) if problem else await self._sender.send(delivery)
+        result = TryResult("gone", error=problem) if problem else await self._send(delivery)
         # Neither path nor query of the URL is logged: some receivers have a secret there.
-        about = {"webhook_id": delivery.webhook_id, "delivery_id": delivery.delivery_id, "status": result.status}
+        about: dict[str, object] = {"webhook_id": delivery.webhook_id, "delivery_id": delivery.delivery_id}
+        if result.status is not None:
+            about["status"] = result.status
         if result.outcome == "delivered":
             logger.info("A message to webhook %s was delivered.", delivery.webhook_id, extra=about)
         else:
@@ -75,6 +77,14 @@ class WebhookDelivery:
             retry_after_s=result.retry_after_s,
         )
         await self._settle(settled)
+
+    async def _send(self, delivery: SignedDelivery) -> TryResult:
+        try:
+            return await self._sender.send(delivery)
+        except Exception:
+            # It counts as a try, so that a message which nobody can send does not come again without end.
+            logger.exception("A message to webhook %s failed with an unexpected error.", delivery.webhook_id)
+            return TryResult("failed", error="The server failed with an unexpected error; see the log of its gateway.")
 
     async def _settle(self, result: DeliveryResult) -> None:
         """Report a result, again while the broker restarts: otherwise what was delivered would be sent again."""

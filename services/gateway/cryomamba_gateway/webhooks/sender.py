@@ -114,17 +114,17 @@ def _result(response: httpx.Response) -> TryResult:
     error = f"The receiver answered {status} {known}".rstrip() + "."
     if status == _GONE:
         return TryResult("gone", status, error)
-    return TryResult("failed", status, error, _retry_after_s(response.headers.get("Retry-After", "")))
+    return TryResult("failed", status, error, retry_after_s(response.headers.get("Retry-After", "")))
 
 
-def _retry_after_s(text: str) -> float:
+def retry_after_s(text: str) -> float:
     """Return the seconds in a header ``Retry-After``, which has a number or a date; 0 for anything else."""
     text = text.strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
     try:
         at = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)

@@ -1,5 +1,6 @@
 // The labels of the mask: colour, name, and whether they are shown.
 
+import { useEffect } from "preact/hooks";
 import { frameLabels } from "../api/frames.ts";
 import { printable } from "../app/text.ts";
 import { PREVIEW } from "./layers.ts";
@@ -12,6 +13,13 @@ const MOST = 24;
 
 export function LabelList({ model }: { model: ViewerModel }) {
   const labels = model.threshold.value === null ? labelsOf(model) : [1];
+  const key = coarseKey(model);
+  // Sections need this chunk only when they are small.
+  useEffect(() => {
+    const owner = {};
+    model.store.want(owner, key === null ? [] : [key]);
+    return () => model.store.want(owner, []);
+  }, [model, key]);
   if (labels.length === 0) return null;
   const shown = labels.slice(0, MOST);
   return (
@@ -50,13 +58,18 @@ function Label({ model, label }: { model: ViewerModel; label: number }) {
 function labelsOf(model: ViewerModel): number[] {
   const layer = model.layer.value;
   const named = [...model.names.value.keys()];
-  const image = model.images.value.get(layer);
   if (named.length > 0 && /^(labels\/mask(_r\d+)?|preview)$/.test(layer)) return named.sort((one, other) => one - other);
   if (layer === PREVIEW && model.frame.value) return byCount(countLabels(frameLabels(model.frame.value)));
   void model.arrivals.value;
-  const coarse = image?.levels.at(-1);
-  const chunk = coarse && model.store.get(chunkKey(coarse, [0, 0, 0]));
+  const key = coarseKey(model);
+  const chunk = key === null ? undefined : model.store.get(key);
   return chunk ? byCount(countLabels(chunk)) : [];
+}
+
+/** The first chunk of the coarsest level of the mask that is shown: mostly all of it. */
+function coarseKey(model: ViewerModel): string | null {
+  const coarse = model.images.value.get(model.layer.value)?.levels.at(-1);
+  return coarse ? chunkKey(coarse, [0, 0, 0]) : null;
 }
 
 function byCount(counts: Map<number, number>): number[] {

@@ -5,6 +5,7 @@ import { type Frame, decodeFrame, parseFrame } from "../api/frames.ts";
 import { jobVolumes, newestFrame, request, setFocus } from "../api/client.ts";
 import { ApiError, errorText } from "../api/errors.ts";
 import { type Artifact, type Job, type JobVolumes, type Triple, isFinal } from "../api/types.ts";
+import type { Statistics } from "../job/statistics.ts";
 import { ChunkStore } from "./chunk-store.ts";
 import { type Axis, type Camera, type Grid, clamp } from "./geometry.ts";
 import type { MaskStyle } from "./overlay.ts";
@@ -93,10 +94,12 @@ export class ViewerModel {
   readonly limits: ReadonlySignal<Limits> = computed(
     () => this.chosenLimits.value ?? this.automatic.value ?? { low: 0, high: 1 },
   );
-  /** Names of labels by number, as the engine gave them. */
-  readonly names: ReadonlySignal<ReadonlyMap<number, string>> = computed(
-    () => new Map(Object.entries(this.frame.value?.labels ?? {}).map(([number, name]) => [Number(number), name])),
-  );
+  /** Names of labels by number, as the engine gave them; the server does not keep a preview for ever. */
+  readonly names: ReadonlySignal<ReadonlyMap<number, string>> = computed(() => {
+    const { labels } = this.frame.value ?? {};
+    return labels ? new Map(Object.entries(labels).map(([number, name]) => [Number(number), name])) : this.measured.value;
+  });
+  private readonly measured = signal<ReadonlyMap<number, string>>(new Map());
 
   private readonly abort = new AbortController();
   private prefix = "";
@@ -174,6 +177,14 @@ export class ViewerModel {
     if (!isFinal(job.state)) return;
     const found = await newestFrame(job.job_id, this.abort.signal);
     if (found) this.frame.value = await decodeFrame(parseFrame(found));
+    else await this.loadNames(job.artifacts);
+  }
+
+  private async loadNames(artifacts: readonly Artifact[]): Promise<void> {
+    const file = artifacts.find(({ name }) => name === "stats.json");
+    if (!file) return;
+    const { labels } = (await (await request(file.url, { signal: this.abort.signal })).json()) as Pick<Statistics, "labels">;
+    this.measured.value = new Map(labels.map(({ label, name }) => [label, name]));
   }
 
   private async loadChunk(key: string, aborted: AbortSignal) {
