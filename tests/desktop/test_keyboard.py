@@ -55,6 +55,11 @@ def opened(window: tuple[Any, CryoMambaWidget], phantom_file: Path, wait_for: Wa
     return viewer, panel
 
 
+def press_alt(panel: CryoMambaWidget, key: str) -> None:
+    """Press Alt and a key in the window."""
+    QTest.keyClick(panel.window(), Qt.Key(ord(key)), Qt.KeyboardModifier.AltModifier)
+
+
 def pages(panel: CryoMambaWidget) -> Iterator[tuple[str, QWidget]]:
     """Each tab, shown, with its sections unfolded one after the other."""
     for number in range(panel.tabs.count()):
@@ -97,25 +102,26 @@ def test_alt_and_a_letter_presses_a_button_and_goes_to_a_field(
     panel.show_panel(panel.segment)
     QApplication.processEvents()
     label = next(one for one in controls(panel.segment) if isinstance(one, QLabel) and letter_of(one.text()))
-    QTest.keyClick(panel.window(), letter_of(label.text()), Qt.KeyboardModifier.AltModifier)
+    press_alt(panel, letter_of(label.text()))
     assert QApplication.focusWidget() is label.buddy()
     panel.show_panel(panel.statistics)
     QApplication.processEvents()
     before = panel.statistics.components.isChecked()
     letter = letter_of(marked_text(panel.statistics.components))
-    QTest.keyClick(panel.window(), letter, Qt.KeyboardModifier.AltModifier)
+    press_alt(panel, letter)
     # Qt shows the button pressed for a moment.
     wait_for(lambda: panel.statistics.components.isChecked() is not before)
 
 
-def test_a_button_keeps_its_letter_when_its_text_changes(opened: tuple[Any, CryoMambaWidget]) -> None:
+def test_a_button_keeps_its_letter_when_its_text_changes(
+    opened: tuple[Any, CryoMambaWidget], wait_for: WaitFor
+) -> None:
     """Code that names a button reads and writes plain text; the letter comes back by itself."""
     _, panel = opened
     panel.show_panel(panel.statistics)
     panel.statistics.measure_button.setText("Measure again")
-    QApplication.processEvents()
+    wait_for(lambda: letter_of(panel.statistics.measure_button.marked_text()))
     assert panel.statistics.measure_button.text() == "Measure again"
-    assert letter_of(panel.statistics.measure_button.marked_text())
 
 
 def test_tab_goes_from_top_to_bottom(opened: tuple[Any, CryoMambaWidget]) -> None:
@@ -138,7 +144,7 @@ def test_alt_and_a_number_go_to_a_panel(opened: tuple[Any, CryoMambaWidget]) -> 
     """The focus is then in that panel."""
     _, panel = opened
     panel.window().activateWindow()
-    QTest.keyClick(panel.window(), "2", Qt.KeyboardModifier.AltModifier)
+    press_alt(panel, "2")
     assert panel.tabs.currentIndex() == 1
     focused = QApplication.focusWidget()
     assert focused is not None

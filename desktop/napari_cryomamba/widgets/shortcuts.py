@@ -54,10 +54,10 @@ class ShortcutsDialog(QDialog):
         for row, shortcut in enumerate(found):
             for column, text in enumerate(shortcut):
                 self.table.setItem(row, column, QTableWidgetItem(text))
-        header, rows = self.table.horizontalHeader(), self.table.verticalHeader()
-        if header is not None and rows is not None:
+        if (header := self.table.horizontalHeader()) is not None:
             header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
             header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        if (rows := self.table.verticalHeader()) is not None:
             rows.hide()
         vbox(self, self.table, text_label(_HINT), margin=8, stretch=self.table)
         self.resize(*_SIZE)
