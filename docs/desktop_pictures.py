@@ -159,11 +159,9 @@ def views(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     panel.menu.orthogonal.trigger()
     layer.contour = 0
     viewer.dims.ndisplay = 3
-    viewer.layers[0].visible = False
-    viewer.scene.camera.angles = (10, 25, 60)
-    camera.take("3d")
+    camera.until(lambda: panel.controller.volume_view.surfaces, "the surface")
+    camera.take("3d", settle_s=1.0)
     viewer.dims.ndisplay = 2
-    viewer.layers[0].visible = True
 
 
 def pick(camera: Camera, panel: Any) -> None:  # noqa: ANN401

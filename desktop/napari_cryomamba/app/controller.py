@@ -11,7 +11,6 @@ from napari_cryomamba.app.edits import Edits
 from napari_cryomamba.app.existing_results import ResultFinder
 from napari_cryomamba.app.focus import Focus
 from napari_cryomamba.app.jobs import JobController
-from napari_cryomamba.app.large_volumes import LargeVolumePolicy
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.app.results import Results
@@ -20,6 +19,7 @@ from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.app.settings import Preferences, SettingsFile
 from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.app.tomograms import TomogramController
+from napari_cryomamba.app.volume_view import VolumeView
 from napari_cryomamba.models.frames import FrameStore
 from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.net.messages import (
@@ -57,7 +57,7 @@ class AppController(QObject):
         self.results = Results(
             viewer, self.jobs, self.preview, bridge, self.downloads, self.tasks, self.notifications, self
         )
-        self.large_volumes = LargeVolumePolicy(viewer, self.preview, self.tasks, self.notifications, self)
+        self.volume_view = VolumeView(viewer, self.sections, self.preview, self.tasks, self.notifications, self)
         self.focus = Focus(viewer, self.jobs, self.preview, self)
         self.existing = ResultFinder(viewer, self.jobs, self.preview, self.tomograms, self.server, self.tasks, self)
         self.edits = Edits(viewer, self.preview)
@@ -102,10 +102,10 @@ class AppController(QObject):
         keep = bool(self.edits.unsaved()) and not discard_edits
         self.edits.close()
         self.focus.close()
+        self.volume_view.close()
         self.existing.close()
         self.display.close()
         self.sections.close()
-        self.large_volumes.close()
         self.tomograms.close()
         self.preview.close()
         self.preferences.save()

@@ -14,6 +14,7 @@ from napari_cryomamba.app.controller import AppController
 from napari_cryomamba.app.diagnostics import diagnose
 from napari_cryomamba.app.existing_results import SHOWN_MAX, ExistingResults
 from napari_cryomamba.app.settings import SettingsFile
+from napari_cryomamba.app.volume_view import TomogramIn3D
 from napari_cryomamba.layers.overlay import warm_up
 from napari_cryomamba.models.notifications import Notification
 from napari_cryomamba.napari_types import Viewer
@@ -41,6 +42,7 @@ from napari_cryomamba.widgets.statistics import StatisticsPanel
 from napari_cryomamba.widgets.theme import state_colors
 from napari_cryomamba.widgets.threshold import ThresholdPanel
 from napari_cryomamba.widgets.tomogram import TomogramPanel
+from napari_cryomamba.widgets.volume_view import VolumeMenu
 
 # Where z, y and x point. In 3D both show the hand of the file, as IMOD and ChimeraX do; napari's default mirrors it.
 ORIENTATIONS = {False: ("away", "down", "right"), True: ("towards", "up", "right")}
@@ -73,6 +75,7 @@ class CryoMambaWidget(QWidget):
         self._arrange_panels()
         self.menu = CryoMambaMenu(napari_viewer, self.controller.tomograms, self)
         self.menu.view.addMenu(DisplayMenu(self.controller.display, self.menu))
+        self.menu.view.addMenu(VolumeMenu(self.controller.volume_view, self.menu))
         if hasattr(napari_viewer, "window"):
             add_menu(self.menu, napari_viewer)
         self.menu.add_panels([self.tabs.tabText(number) for number in range(self.tabs.count())])
@@ -176,6 +179,7 @@ class CryoMambaWidget(QWidget):
         self.menu.orthogonal_toggled.connect(self.show_orthogonal)
         self.menu.step_requested.connect(app.sections.step)
         self.menu.y_up_toggled.connect(self.set_y_up)
+        self.menu.projection_toggled.connect(self._show_projection)
         self.menu.keep_component_requested.connect(self.edit.keep_component)
         self.menu.compare_requested.connect(self.compare.toggle)
         self.menu.save_version_requested.connect(self.export.save_version)
@@ -237,6 +241,9 @@ class CryoMambaWidget(QWidget):
             window.resizeDocks([dock], [window.height() * 2 // 5], Qt.Orientation.Vertical)
         elif not on:
             self._hide_orthogonal()
+
+    def _show_projection(self, on: bool) -> None:
+        self.controller.volume_view.show_tomogram(TomogramIn3D.PROJECTION if on else TomogramIn3D.XY)
 
     def set_y_up(self, on: bool) -> None:
         """Let y point up, as in 3dmod, or down, in all canvases; the choice is kept."""

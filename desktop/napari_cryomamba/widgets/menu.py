@@ -32,6 +32,8 @@ class CryoMambaMenu(QMenu):
         The user goes on by so many sections.
     y_up_toggled : bool
         The user lets the y axis point up or down.
+    projection_toggled : bool
+        The user shows the whole tomogram in 3D, or a section of it.
     panel_requested : int
         The user goes to the panel with that number.
     keep_component_requested, compare_requested, save_version_requested, check_requested, about_requested,
@@ -41,6 +43,7 @@ class CryoMambaMenu(QMenu):
     orthogonal_toggled = Signal(bool)
     step_requested = Signal(int)
     y_up_toggled = Signal(bool)
+    projection_toggled = Signal(bool)
     keep_component_requested = Signal()
     compare_requested = Signal()
     save_version_requested = Signal()
@@ -150,6 +153,7 @@ class CryoMambaMenu(QMenu):
         on = layer.rendering != "attenuated_mip"
         layer.rendering = "attenuated_mip" if on else "mip"
         self.mip.setChecked(on)
+        self.projection_toggled.emit(on)
         if on:
             self._viewer.dims.ndisplay = 3
 
@@ -158,6 +162,7 @@ class CryoMambaMenu(QMenu):
         if layer is not None:
             layer.rendering = "mip"
         self.mip.setChecked(False)
+        self.projection_toggled.emit(self.mip.isChecked())
         self._viewer.dims.ndisplay = 2
         if layer is None:
             self._viewer.reset_view()

@@ -64,6 +64,8 @@ class Mnemonics(QObject):
             watched = area.widget() if isinstance(area, QScrollArea) else area
             if watched is not None:
                 watched.installEventFilter(self)
+        if beside is not None:
+            beside.installEventFilter(self)
         self.refresh()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

@@ -329,3 +329,16 @@ async def test_a_webhook_gets_the_jobs_that_its_owner_may_see(idle_services: Ser
             found = (await admin.get(f"/v1/webhooks/{webhooks['root']['webhook_id']}")).json()
         assert "no valid token" in found["disabled_reason"]
         assert len(receivers["root"].received) == 2
+
+
+async def test_a_webhook_of_an_open_server_ends_with_its_first_token(services: Services) -> None:
+    """Anybody could register it for all jobs, so from then on it gets none."""
+    async with Receiver().listening() as receiver:
+        webhook = await register(services.http, receiver)
+        token, _ = TokenStore(services.settings.keys).create("ada", [Scope.ADMIN], days=1)
+        services.http.headers["Authorization"] = f"Bearer {token}"
+        await cancelled(services)
+        await delivered(services.http, webhook, "failed")
+        found = (await services.http.get(f"/v1/webhooks/{webhook['webhook_id']}")).json()
+    assert found["disabled_reason"] == "It was registered when the server required no tokens."
+    assert receiver.received == []

@@ -75,6 +75,21 @@ async def test_a_name_is_resolved_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == ["rebinding.test"]
 
 
+async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with two addresses of which one takes no connections is reached at the other."""
+    resolve = socket.getaddrinfo
+
+    def both(host: Any, *args: Any, **more: Any) -> Any:
+        addresses = ("127.0.0.2", "127.0.0.1") if host == "two.test" else (host,)
+        return [found for one in addresses for found in resolve(one, *args, **more)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    async with Receiver().listening() as receiver:
+        assert (await send(receiver.url(host="two.test"))).outcome == "delivered"
+    assert len(receiver.received) == 1
+    assert (await send(receiver.url(host="two.test"))).error == "The receiver refuses connections."
+
+
 async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would resolve the name again, and may reach what the server may not."""
     async with Receiver().listening() as proxy, Receiver().listening() as receiver:
