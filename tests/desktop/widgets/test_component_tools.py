@@ -12,6 +12,7 @@ from napari.utils.interactions import mouse_move_callbacks, mouse_press_callback
 from napari_cryomamba.models.world_coordinates import Placement
 from napari_cryomamba.widgets import CryoMambaWidget
 from napari_cryomamba.widgets.component_tools import Tool
+from napari_cryomamba.widgets.table_cell import select_row
 
 if TYPE_CHECKING:
     from tests.desktop.conftest import WaitFor
@@ -124,7 +125,7 @@ def test_table_and_image_select_the_same_component(panel: CryoMambaWidget, layer
     assert (place.label, place.voxels) == (1, 600)
     assert "600 voxels, 1,200 nm³" in panel.edit.status.text()
     row = next(row for row in range(statistics.table.rowCount()) if statistics.rows[statistics._number(row)].place)
-    statistics.table.selectRow(row)
+    select_row(statistics.table, row)
     (place,) = statistics.selected_places()
     wait_for(lambda: link.outline.layer.data.sum() == place.voxels, panel.controller.notifications)
     outline = link.outline.layer
