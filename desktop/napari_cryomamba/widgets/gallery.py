@@ -168,7 +168,7 @@ class Gallery(QWidget):
         scored = count and SCORE in layer.features
         scores = layer.features[SCORE].to_numpy(float) if scored else np.full(count, np.nan)
         review = review_of(layer) if layer is not None else []
-        self._order = sorted_indices(scores, review, self.sort.currentData())
+        self._order = sorted_indices(scores, review, Sort(self.sort.currentData()))
         self.page = min(self.page, pages(count) - 1)
         self.reload()
 

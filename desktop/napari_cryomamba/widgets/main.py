@@ -32,10 +32,12 @@ from napari_cryomamba.widgets.mask import MaskPanel
 from napari_cryomamba.widgets.measure import MeasurePanel
 from napari_cryomamba.widgets.menu import CryoMambaMenu, add_menu, remove_menu
 from napari_cryomamba.widgets.messages import MessagesPanel
+from napari_cryomamba.widgets.mnemonics import Mnemonics, fields_in_order
 from napari_cryomamba.widgets.offer_bar import OfferBar
 from napari_cryomamba.widgets.picks import PicksPanel
 from napari_cryomamba.widgets.position import PositionBar
 from napari_cryomamba.widgets.segment import SegmentPanel
+from napari_cryomamba.widgets.shortcuts import ShortcutsDialog
 from napari_cryomamba.widgets.statistics import StatisticsPanel
 from napari_cryomamba.widgets.theme import state_colors
 from napari_cryomamba.widgets.threshold import ThresholdPanel
@@ -76,6 +78,7 @@ class CryoMambaWidget(QWidget):
         self.menu.view.addMenu(VolumeMenu(self.controller.volume_view, self.menu))
         if hasattr(napari_viewer, "window"):
             add_menu(self.menu, napari_viewer)
+        self.menu.add_panels([self.tabs.tabText(number) for number in range(self.tabs.count())])
         self._connect()
         self.menu.y_up.setChecked(self.controller.preferences.values.y_up)
         self._use_orientation()
@@ -138,9 +141,12 @@ class CryoMambaWidget(QWidget):
             (self.messages, "Messages"),
         ):
             scrolls = panel in (work, self.messages) or isinstance(panel, QScrollArea)
-            self.tabs.addTab(panel if scrolls else scrolled(panel), title)
+            page = panel if scrolls else scrolled(panel)
+            self.tabs.addTab(page, title)
+            Mnemonics(page, self.connection)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2, 2, 2, 2)
+        Mnemonics(self.connection)
         layout.addWidget(self.connection)
         layout.addWidget(self.recovery)
         layout.addWidget(self.existing)
@@ -179,6 +185,16 @@ class CryoMambaWidget(QWidget):
         self.menu.save_version_requested.connect(self.export.save_version)
         self.menu.check_requested.connect(self.check_installation)
         self.menu.about_requested.connect(self._show_about)
+        self.menu.shortcuts_requested.connect(lambda: ShortcutsDialog(self.menu, self).open())
+        self.menu.panel_requested.connect(self._go_to_panel)
+
+    def _go_to_panel(self, number: int) -> None:
+        """Show a tab, with the focus on its first field."""
+        self.tabs.setCurrentIndex(number)
+        page = self.tabs.widget(number)
+        fields = fields_in_order(page) if page is not None else []
+        if fields:
+            fields[0].setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _offer_recovery(self) -> None:
         """Offer the edits that an earlier process could not save, because it crashed or was killed."""

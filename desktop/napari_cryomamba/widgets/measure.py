@@ -43,7 +43,7 @@ from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 from napari_cryomamba.widgets.plot import LinePlot
 from napari_cryomamba.widgets.save_dialog import choose_file
-from napari_cryomamba.widgets.table_cell import TableCell
+from napari_cryomamba.widgets.table_cell import TableCell, select_row
 
 _HINTS = {
     Kind.RULER: "Drag from one point to the other. The ends can be moved with napari's tools for shapes.",
@@ -239,7 +239,7 @@ class MeasurePanel(QWidget):
         if len(rows) > _ROWS_MAX:
             self.status.setText(f"The table lists {_ROWS_MAX:,} of {len(rows):,} measurements; CSV has all.")
         if drawn:
-            self.table.selectRow(self.table.rowCount() - 1)
+            select_row(self.table, self.table.rowCount() - 1)
         self._measure_profile()
 
     def _selected(self) -> Measurement | None:

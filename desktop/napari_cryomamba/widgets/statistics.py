@@ -19,7 +19,7 @@ from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.widgets.component_tools import Tool
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 from napari_cryomamba.widgets.save_dialog import choose_file
-from napari_cryomamba.widgets.table_cell import TableCell
+from napari_cryomamba.widgets.table_cell import TableCell, select_row
 
 
 class StatisticsPanel(QWidget):
@@ -90,10 +90,8 @@ class StatisticsPanel(QWidget):
     def select_place(self, place: Place) -> bool:
         """Select the row of a component, and return whether there is one."""
         for row in range(self.table.rowCount()):
-            item = self.table.item(row, 0)
-            if item is not None and self.rows[self._number(row)].place == place:
-                self.table.selectRow(row)
-                self.table.scrollToItem(item)
+            if self.rows[self._number(row)].place == place:
+                select_row(self.table, row)
                 return True
         return False
 

@@ -1,9 +1,9 @@
-"""A cell of a table of numbers."""
+"""Cells and rows of a table of numbers."""
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QTableWidgetItem
+from qtpy.QtCore import QItemSelectionModel, Qt
+from qtpy.QtWidgets import QTableWidget, QTableWidgetItem
 
 from napari_cryomamba.models.components import Cell
 
@@ -25,3 +25,13 @@ class TableCell(QTableWidgetItem):
         if isinstance(mine, str) or isinstance(theirs, str):
             return (not isinstance(mine, str), str(mine)) < (not isinstance(theirs, str), str(theirs))
         return mine < theirs
+
+
+def select_row(table: QTableWidget, row: int) -> None:
+    """Select one row and scroll to it, whatever keys are held, which decide what ``selectRow`` does."""
+    model, item = table.selectionModel(), table.item(row, 0)
+    if item is None:
+        return
+    flags = QItemSelectionModel.SelectionFlag
+    model.select(table.indexFromItem(item), flags.ClearAndSelect | flags.Rows)
+    table.scrollToItem(item)

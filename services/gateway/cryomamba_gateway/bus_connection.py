@@ -201,6 +201,11 @@ class BusConnection:
         return self._current.on_behalf_of(visibility)
 
     @property
+    def epoch(self) -> int:
+        """The random number of the broker's start, as its newest answer had it; 0 before the first."""
+        return (self._transport and self._transport.requester.broker_epoch) or 0
+
+    @property
     def _current(self) -> BusTransport:
         if self._transport is None:
             raise self._unavailable()

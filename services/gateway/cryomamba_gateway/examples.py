@@ -103,6 +103,7 @@ JOB_LINKS: Final = _links(
     focusJob=_JOB,
     reviseJob=_JOB,
     thresholdJob=_JOB,
+    followJob=_JOB,
     getPreview=_JOB,
     getArtifact=_MASK,
     headArtifact=_MASK,

@@ -13,7 +13,7 @@ import pytest
 
 from cryomamba.testing import DEADLINE_S, wait_until_async
 from cryomamba_gateway.live import event_stream
-from cryomamba_gateway.live.event_stream import encode_event, last_event_id
+from cryomamba_gateway.live.event_stream import EventId, EventQueue, encode_event
 from cryomamba_gateway.routers import events as events_router
 from cryomamba_server.tokens import Scope, TokenStore
 
@@ -70,14 +70,21 @@ async def streamed(services: Services, path: str, **headers: str) -> AsyncIterat
         yield Stream(reply)
 
 
+def seq_of(event: Event) -> int:
+    """Return the number in an event's id."""
+    found = EventId.parse(event["id"])
+    assert found is not None
+    return found.seq
+
+
 async def test_a_job_is_followed_to_its_end(services: Services, worker: Worker) -> None:
-    """Each event has the id of its number, its type and the WebSocket's message; the stream ends with the job."""
+    """Each event has an id with its number, its type and the WebSocket's message; the stream ends with the job."""
     job = await services.submit()
     async with streamed(services, f"/v1/jobs/{job.job_id}/events") as stream:
         assert stream.reply.headers["Content-Type"].startswith("text/event-stream")
         (first,) = await stream.read_until("connected")
         assert first["data"]["job_id"] == job.job_id
-        assert first["id"] == str(first["data"]["seq"])
+        assert seq_of(first) == first["data"]["seq"]
         claimed = await worker.claim()
         started = (await stream.read_until("job_started"))[-1]
         await worker.progress(claimed, 0.5)
@@ -86,7 +93,7 @@ async def test_a_job_is_followed_to_its_end(services: Services, worker: Worker) 
         await worker.finish(claimed, {"mask.mrc": b"mask"})
         last = (await stream.read_all())[-1]
     assert (last["event"], last["data"]["data"]["state"]) == ("job_completed", "completed")
-    assert int(last["id"]) > int(started["id"]) > int(first["id"])
+    assert seq_of(last) > seq_of(started) > seq_of(first)
 
 
 async def test_a_client_that_comes_back_misses_nothing_and_gets_nothing_twice(
@@ -107,7 +114,8 @@ async def test_a_client_that_comes_back_misses_nothing_and_gets_nothing_twice(
         (completed,) = await stream.read_all()
     again = await services.http.get(path, headers={"Last-Event-ID": completed["id"]})
     assert (again.status_code, again.content) == (204, b"")
-    future = {"Last-Event-ID": str(int(completed["id"]) + 10**6)}
+    epoch, _, seq = completed["id"].partition(":")
+    future = {"Last-Event-ID": f"{epoch}:{int(seq) + 10**6}"}
     async with streamed(services, path, **future) as stream:
         assert [event["event"] for event in await stream.read_all()] == ["error", "connected", "job_completed"]
 
@@ -126,6 +134,44 @@ async def test_all_jobs_are_followed_and_resumed(services: Services, worker: Wor
     async with streamed(services, "/v1/events", **{"Last-Event-ID": created["id"]}) as stream:
         types = [event["event"] for event in await stream.read_until("job_completed")]
     assert "job_created" not in types
+
+
+async def test_an_id_of_an_earlier_start_of_the_broker_is_told_from_one_of_this(idle_services: Services) -> None:
+    """A job begins with its record; who follows all jobs is told, and still sent what came after the number."""
+    services = idle_services
+    await services.start_broker()
+    worker = await services.start_worker()
+    await services.start_gateway()
+    job = await services.submit()
+    path = f"/v1/jobs/{job.job_id}/events"
+    async with streamed(services, "/v1/events") as all_jobs, streamed(services, path) as one:
+        begun = (await all_jobs.read_until("subscribed"))[-1]["id"]
+        created = (await one.read_until("connected"))[-1]["id"]
+    assert begun == created
+    await worker.claim()
+    await services.stop_broker()
+    await services.start_broker()
+
+    async def is_back() -> bool:
+        return (await services.http.get(f"/v1/jobs/{job.job_id}")).status_code == 200
+
+    await wait_until_async(is_back, what="the gateway at the new broker")
+    async with streamed(services, path, **{"Last-Event-ID": created}) as stream:
+        (record,) = await stream.read_until("connected")
+    assert (record["data"]["data"]["state"], seq_of(record) > int(created.partition(":")[2])) == ("running", True)
+    assert record["id"].partition(":")[0] != created.partition(":")[0]
+    async with streamed(services, "/v1/events", **{"Last-Event-ID": begun}) as stream:
+        events = await stream.read_until("job_started")
+    assert (events[0]["event"], events[0]["data"]["job_id"]) == ("error", "*")
+    assert "started anew" in events[0]["data"]["data"]["message"]
+    # With the new id nothing is told, and nothing comes twice.
+    async with streamed(services, "/v1/events", **{"Last-Event-ID": events[-1]["id"]}) as stream:
+        await services.http.post("/v1/jobs")
+        types = [event["event"] for event in await stream.read_until("job_created")]
+    assert [type_ for type_ in types if type_ == "error" or type_.startswith("job_")] == ["job_created"]
+    for unknown in ("7", "x"):
+        async with streamed(services, "/v1/events", **{"Last-Event-ID": unknown}) as stream:
+            assert (await stream.read_until("subscribed"))[0]["event"] == "error"
 
 
 async def test_a_silent_stream_has_comments(
@@ -200,11 +246,16 @@ async def test_an_owner_sees_only_its_own_and_the_limit_counts(
 
 
 async def test_ids_and_the_header_are_read_strictly() -> None:
-    """Only messages with a number of an event have an id, and only a number is taken for one."""
+    """Only messages with a number of an event have an id, with the epoch of when they were added."""
     numbered = '{"type":"job_started","job_id":"a","timestamp":"2026","seq":7,"data":{}}'
-    assert encode_event(numbered) == f"id: 7\nevent: job_started\ndata: {numbered}\n\n".encode()
+    assert encode_event(numbered, 5) == f"id: 5:7\nevent: job_started\ndata: {numbered}\n\n"
     link = '{"type":"link","job_id":null,"timestamp":"2026","seq":0,"data":{}}'
-    assert encode_event(link).startswith(b"event: link\n")
-    with pytest.raises(ValueError, match="no type"):
-        encode_event("{}")
-    assert [last_event_id(text) for text in ("7", "", "x", "-1", "²", "9" * 30, None)] == [7, *[None] * 6]
+    assert encode_event(link, 5).startswith("event: link\n")
+    epochs = iter((5, 6))
+    queue = EventQueue(lambda: next(epochs))
+    queue.put(numbered)
+    queue.put(numbered)
+    assert [str(queue.get_nowait()).partition("\n")[0] for _ in range(2)] == ["id: 5:7", "id: 6:7"]
+    assert EventId.parse("5:7") == EventId(5, 7)
+    for text in ("7", "", "x", "5:", ":7", "5:-1", "5:7:9", "5:²", f"5:{'9' * 30}", None):
+        assert EventId.parse(text) is None

@@ -231,7 +231,7 @@ async def is_coloured(page: Tab, area: int) -> bool:
     """Whether about so many pixels of the section are not grey."""
     size = await page.value(f"[{canvas('z')}.width, {canvas('z')}.height]")
     pixels = (await section(page, "z", *size)).astype(int)
-    return abs(np.count_nonzero(np.ptp(pixels, axis=2) > 60) / area - 1) < 0.05
+    return bool(abs(np.count_nonzero(np.ptp(pixels, axis=2) > 60) / area - 1) < 0.05)
 
 
 async def test_a_threshold_acts_at_once(services: Services, worker: Worker, tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Final
 
+import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -24,25 +26,60 @@ MEDIA_TYPE: Final = "text/event-stream"
 # Proxies close a connection that is silent for a minute.
 HEARTBEAT_S: Final = 15.0
 _HEARTBEAT: Final = b": still here\n\n"
-_HEAD: Final = re.compile(r'\{"type":"(\w+)","job_id":(?:"[^"]*"|null),"timestamp":"[^"]*","seq":(\d+)')
+_ID: Final = re.compile(r"([0-9]{1,18}):([0-9]{1,18})")
 _UNNUMBERED: Final = frozenset({"progress", "link", "error", "preview"})
 
 logger = logging.getLogger(__name__)
 
 
-def encode_event(message: str) -> bytes:
-    """Return a message of the WebSocket as a server-sent event; its id is the number of the job's event, if any."""
-    found = _HEAD.match(message)
-    if found is None:
-        raise ValueError("The message has no type.")
-    type_, seq = found.groups()
-    id_ = "" if type_ in _UNNUMBERED else f"id: {seq}\n"
-    return f"{id_}event: {type_}\ndata: {message}\n\n".encode()
+@dataclass(frozen=True, slots=True)
+class EventId:
+    """The id of a server-sent event.
+
+    Attributes
+    ----------
+    epoch : int
+        That of the broker's start: with another one, its number may be that of another event.
+    seq : int
+        Number of the job's event.
+    """
+
+    epoch: int
+    seq: int
+
+    @classmethod
+    def parse(cls, value: str | None) -> EventId | None:
+        """Return the id in a header Last-Event-ID; None without one, or if it did not come from here."""
+        found = _ID.fullmatch(value or "")
+        return None if found is None else cls(int(found[1]), int(found[2]))
+
+    def __str__(self) -> str:
+        return f"{self.epoch}:{self.seq}"
 
 
-def last_event_id(value: str | None) -> int | None:
-    """Return the number in the header Last-Event-ID; None without one, or if it did not come from here."""
-    return int(value) if value is not None and re.fullmatch(r"[0-9]{1,18}", value) else None
+def encode_event(message: str, epoch: int) -> str:
+    """Return a message of the WebSocket as a server-sent event; only one with the number of a job's event has an id."""
+    fields = orjson.loads(message)
+    id_ = "" if fields["type"] in _UNNUMBERED else f"id: {EventId(epoch, fields['seq'])}\n"
+    return f"{id_}event: {fields['type']}\ndata: {message}\n\n"
+
+
+class EventQueue(SendQueue):
+    """The events that one client has still to receive.
+
+    Parameters
+    ----------
+    epoch : callable
+        Returns that of the broker now; an event is encoded when it is added, for a slow client may get it much later.
+    """
+
+    def __init__(self, epoch: Callable[[], int]) -> None:
+        super().__init__(acknowledged=False)
+        self._epoch = epoch
+
+    def put(self, text: str, *, key: str | None = None) -> None:
+        """Add a message."""
+        super().put(encode_event(text, self._epoch()), key=key)
 
 
 class EventStream(Response):
@@ -50,7 +87,7 @@ class EventStream(Response):
 
     Parameters
     ----------
-    queue : SendQueue
+    queue : EventQueue
     relay : callable
         Puts messages into the queue, to the end of what it follows.
     limit : context manager
@@ -64,7 +101,7 @@ class EventStream(Response):
 
     def __init__(
         self,
-        queue: SendQueue,
+        queue: EventQueue,
         relay: Callable[[], Awaitable[object]],
         *,
         limit: AbstractContextManager[None],
@@ -127,7 +164,7 @@ class EventStream(Response):
                     item = await self._queue.get()
                 if item is None:
                     return
-                content = encode_event(str(item))
+                content = str(item).encode()
             try:
                 async with asyncio.timeout(SEND_TIMEOUT_S):
                     await send({"type": "http.response.body", "body": content, "more_body": True})

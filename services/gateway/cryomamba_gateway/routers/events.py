@@ -12,21 +12,32 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cryomamba.client import calls
-from cryomamba.errors import ErrorCode, UnavailableError
+from cryomamba.errors import ErrorCode, InvalidRequestError, UnavailableError
 from cryomamba.models.jobs import JobId
 from cryomamba_gateway.access.auth import identify, presented_token
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import BUS, errors, ok
-from cryomamba_gateway.live.event_stream import MEDIA_TYPE, EventStream, last_event_id
+from cryomamba_gateway.live import messages
+from cryomamba_gateway.live.event_stream import MEDIA_TYPE, EventId, EventQueue, EventStream
 from cryomamba_gateway.live.job_relay import AllRelay, JobRelay
-from cryomamba_gateway.live.send_queue import SendQueue
 from cryomamba_gateway.routers.jobs import JOB
 from cryomamba_gateway.routers.websocket import RECHECK_S
 
 router = APIRouter(tags=["events"])
 
-_STREAM: Final[dict[str, Any]] = {MEDIA_TYPE: {"schema": {"type": "string"}}}
+# Before version 3.2, OpenAPI has no word for a sequence; the schema of a stream is taken for that of each event.
+_EVENT: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "One of the events of the stream.",
+    "required": ["event", "data"],
+    "properties": {
+        "id": {"type": "string", "pattern": r"^\d+:\d+$", "description": "Epoch and number, for `Last-Event-ID`."},
+        "event": {"type": "string", "description": "The type of the message."},
+        "data": {"type": "string", "contentMediaType": "application/json", "description": "/asyncapi.json has them."},
+    },
+}
+_STREAM: Final[dict[str, Any]] = {MEDIA_TYPE: {"schema": _EVENT}}
 LastEventId = Annotated[
     str | None,
     Header(
@@ -49,12 +60,14 @@ async def follow_job(
     gateway: Context, caller: Caller, request: Request, job_id: JobId, known: LastEventId = None
 ) -> Response:
     """Follow a job to its end as server-sent events: the messages of its WebSocket without previews."""
-    since = last_event_id(known)
     record = await gateway.bus.call(caller.visibility, calls.get_job(job_id))
+    last = EventId.parse(known)
+    # In another epoch the number may be another event's: the job's record says all that has happened.
+    since = last.seq if last is not None and last.epoch == gateway.bus.epoch else None
     if since is not None and record.state.final and record.history and since == record.history[-1].n:
         # A browser's EventSource would otherwise ask again and again.
         return Response(status_code=204)
-    queue = SendQueue(acknowledged=False)
+    queue = EventQueue(lambda: gateway.bus.epoch)
     relay = JobRelay(
         gateway.bus, gateway.encoder, queue, job_id, visibility=caller.visibility, previews=False, since=since
     )
@@ -70,13 +83,23 @@ async def follow_job(
 async def follow_all(gateway: Context, caller: Caller, request: Request, known: LastEventId = None) -> Response:
     """Follow all jobs that the caller may see as server-sent events, without end: those of a WebSocket for `*`."""
     await gateway.server_info()
-    queue = SendQueue(acknowledged=False)
-    relay = AllRelay(gateway.bus, queue, last_event_id(known), visibility=caller.visibility)
+    queue = EventQueue(lambda: gateway.bus.epoch)
+    last = EventId.parse(known)
+    if known and (last is None or last.epoch != gateway.bus.epoch):
+        queue.put(messages.error(_other_epoch(), "*"))
+    relay = AllRelay(gateway.bus, queue, None if last is None else last.seq, visibility=caller.visibility)
     return _stream(gateway, caller, request, queue, relay.run)
 
 
+def _other_epoch() -> InvalidRequestError:
+    return InvalidRequestError(
+        "The server was started anew since the last event that you have.",
+        hint="If it was restored from a backup, events are missing: list the jobs again. Updates go on from here.",
+    )
+
+
 def _stream(
-    gateway: Gateway, caller: Principal, request: Request, queue: SendQueue, relay: Callable[[], Awaitable[object]]
+    gateway: Gateway, caller: Principal, request: Request, queue: EventQueue, relay: Callable[[], Awaitable[object]]
 ) -> Response:
     token = presented_token(request.headers)
 
