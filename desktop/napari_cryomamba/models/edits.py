@@ -14,6 +14,7 @@ from cryomamba.geometry import Spacing
 from cryomamba.masks import clean
 from cryomamba.masks.editing.component import Component, Slices
 from cryomamba.masks.editing.interpolation import interpolate_label
+from cryomamba.masks.editing.reshaping import Reshaped
 from cryomamba.masks.slabs import LabelSource
 
 _EDIT_VOXELS_MAX = 1 << 27
@@ -132,6 +133,21 @@ def split_component(mask: Array, component: Component, parts: npt.NDArray[np.uin
     changed = parts > 1
     table = np.concatenate([[0, component.label], fresh])
     return Edit((Patch(component.box, changed, table[parts[changed]]),), tuple(fresh.tolist()))
+
+
+def reshape_component(mask: Array, component: Component, shape: Reshaped) -> Edit:
+    """Return the edit that gives a component another shape; voxels of other labels and components stay."""
+    before = mask[shape.box]
+    own = np.zeros(shape.member.shape, np.bool_)
+    inner = tuple(
+        slice(part.start - span.start, part.stop - span.start)
+        for part, span in zip(component.box, shape.box, strict=True)
+    )
+    own[inner] = component.member
+    added, removed = shape.member & (before == 0), own & ~shape.member
+    changed = added | removed
+    labels = np.where(added, component.label, 0)[changed]
+    return Edit((Patch(shape.box, changed, labels),))
 
 
 def _unused_labels(mask: Array, count: int) -> npt.NDArray[np.int64]:

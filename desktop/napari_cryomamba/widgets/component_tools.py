@@ -8,19 +8,29 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QPushButton, QWidget
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.editing.component import Component, find_component
 from cryomamba.masks.editing.division import divide_along_line, divide_at_constrictions
+from cryomamba.masks.editing.reshaping import Reshaped, filled, grown, shrunk, smoothed
 from napari_cryomamba.app.mask_editor import MaskEditor
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.masks import AUXILIARY_KEY, Mask, voxel_under
 from napari_cryomamba.layers.tomogram import Array
 from napari_cryomamba.models.components import Place
-from napari_cryomamba.models.edits import Edit, Progress, keep_components, merge_components, relabel, split_component
+from napari_cryomamba.models.edits import (
+    Edit,
+    Progress,
+    keep_components,
+    merge_components,
+    relabel,
+    reshape_component,
+    split_component,
+)
+from napari_cryomamba.models.world_coordinates import NM_PER_A
 from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
 from napari_cryomamba.widgets.layout import text_label, vbox
 
@@ -38,6 +48,10 @@ class Tool(StrEnum):
     MERGE = "Merge"
     SPLIT = "Split"
     CUT = "Cut"
+    FILL = "Fill"
+    GROW = "Grow"
+    SHRINK = "Shrink"
+    SMOOTH = "Smooth"
 
 
 _HINTS = {
@@ -47,6 +61,10 @@ _HINTS = {
     Tool.MERGE: "Click a component, and then those that get its label.",
     Tool.SPLIT: "Click a component to split it where it is narrow. The parts get labels of their own.",
     Tool.CUT: "Draw a line across a component. The smaller side gets a label of its own.",
+    Tool.FILL: "Click a component to fill the holes that it encloses.",
+    Tool.GROW: "Click a component to grow it by this length; other labels stay.",
+    Tool.SHRINK: "Click a component to shrink it by this length.",
+    Tool.SMOOTH: "Click a component to smooth it over this length; what is thinner disappears.",
 }
 
 
@@ -76,6 +94,14 @@ class ComponentTools(QWidget):
         for number, tool in enumerate(Tool):
             self.buttons[tool] = self._make_button(tool)
             grid.addWidget(self.buttons[tool], number // 3, number % 3)
+        self.length = QDoubleSpinBox(self)
+        self.length.setRange(0.1, 1000)
+        self.length.setDecimals(1)
+        self.length.setValue(2)
+        self.length.setPrefix("by ")
+        self.length.setSuffix(" nm")
+        self.length.setToolTip("For Grow, Shrink and Smooth")
+        grid.addWidget(self.length, len(Tool) // 3, len(Tool) % 3, 1, 2)
         vbox(self, grid, self.hint)
         viewer.layers.events.removed.connect(self._on_removed)
 
@@ -165,7 +191,7 @@ class ComponentTools(QWidget):
         self._tasks.run("Selecting a component", lambda task: find_component(array, at, progress=task.progress), done)
 
     def _edit(self, tool: Tool, at: Shape) -> None:
-        into = self._merge_into
+        into, length_A = self._merge_into, self.length.value() / NM_PER_A
 
         def find(array: Array, size: Spacing, progress: Progress) -> Edit:
             component = find_component(array, at, progress=progress)
@@ -175,6 +201,8 @@ class ComponentTools(QWidget):
                 return keep_components(array, [component], progress=progress)
             if tool is Tool.MERGE and into is not None:
                 return merge_components([into, component])
+            if tool is not Tool.SPLIT:
+                return reshape_component(array, component, _reshaped(tool, component, length_A, size, array.shape))
             return split_component(array, component, divide_at_constrictions(component, size))
 
         self._editor.run(_CONTEXTS[tool], find)
@@ -266,7 +294,19 @@ _CONTEXTS = {
     Tool.MERGE: "Merging components",
     Tool.SPLIT: "Splitting a component",
     Tool.CUT: "Cutting a component",
+    Tool.FILL: "Filling a component",
+    Tool.GROW: "Growing a component",
+    Tool.SHRINK: "Shrinking a component",
+    Tool.SMOOTH: "Smoothing a component",
 }
+
+
+def _reshaped(tool: Tool, component: Component, length_A: float, size: Spacing, shape: tuple[int, ...]) -> Reshaped:
+    z, y, x = shape
+    if tool is Tool.FILL:
+        return filled(component, (z, y, x))
+    change = {Tool.GROW: grown, Tool.SHRINK: shrunk, Tool.SMOOTH: smoothed}[tool]
+    return change(component, length_A, size, (z, y, x))
 
 
 def _on_the_line(array: Array, begin: Sequence[float], end: Sequence[float]) -> Shape:

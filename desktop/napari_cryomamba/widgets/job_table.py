@@ -17,8 +17,8 @@ from napari_cryomamba.models.job_details import as_lines, changed_parameters, de
 from napari_cryomamba.models.jobs import Job, JobKind, JobTable
 from napari_cryomamba.widgets.theme import bar_colors, state_colors
 
-COLUMNS = ("Name", "State", "Progress", "Time", "Started", "Engine", "Parameters")
-STATE, PROGRESS, TIME = 1, 2, 3
+COLUMNS = ("Name", "Progress", "State", "Time", "Started", "Engine", "Parameters")
+NAME, PROGRESS, STATE, TIME = 0, 1, 2, 3
 Index = QModelIndex | QPersistentModelIndex
 
 
@@ -48,7 +48,7 @@ class JobTableModel(QAbstractTableModel):
         """Show the times as they are now; return whether any job is unfinished."""
         unfinished = [row for row, job in enumerate(self._rows) if not job.record.state.final]
         for row in unfinished:
-            self.dataChanged.emit(self.index(row, STATE), self.index(row, TIME))
+            self.dataChanged.emit(self.index(row, PROGRESS), self.index(row, TIME))
         return bool(unfinished)
 
     def job(self, row: int) -> Job | None:
@@ -94,8 +94,8 @@ class JobTableModel(QAbstractTableModel):
         local = " (local)" if job.kind is JobKind.LOCAL else ""
         return (
             record.name or record.volume.name,
-            job.state_text,
             f"{_fraction(job) * 100:.0f} %",
+            job.state_text,
             job.time_text(datetime.now(UTC)),
             when_text(record),
             f"{record.engine}{local}",

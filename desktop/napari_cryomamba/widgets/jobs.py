@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from qtpy.QtCore import QPoint, Qt, QTimer, Signal
-from qtpy.QtWidgets import QAbstractItemView, QApplication, QCheckBox, QHeaderView, QMenu, QTableView, QWidget
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QApplication,
+    QCheckBox,
+    QHeaderView,
+    QMenu,
+    QSizePolicy,
+    QTableView,
+    QWidget,
+)
 
 from cryomamba.models.jobs import JobState
 from napari_cryomamba.app.downloads import Downloads
@@ -15,13 +25,15 @@ from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.models.connection import TRANSPORTS
 from napari_cryomamba.models.frames import FrameStore
-from napari_cryomamba.models.job_details import as_lines, details
+from napari_cryomamba.models.job_details import as_lines, changed_parameters, decided_rows
 from napari_cryomamba.models.jobs import Job, JobKind
-from napari_cryomamba.widgets.job_table import PROGRESS, JobTableModel, ProgressDelegate
+from napari_cryomamba.widgets.job_table import NAME, PROGRESS, STATE, JobTableModel, ProgressDelegate
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 from napari_cryomamba.widgets.theme import state_colors
 
 _TICK_MS = 500
+_WIDTHS = {NAME: 110, PROGRESS: 64, STATE: 150}
+"""Pixels; the other columns are as wide as their text. A longer state is shown whole below the table."""
 
 
 class JobsPanel(QWidget):
@@ -55,6 +67,7 @@ class JobsPanel(QWidget):
         self.remove_button.setToolTip("Remove the job from this table; a job on the server stays there with its files")
         self.show_all = QCheckBox("Show all jobs on the server", self)
         self.show_all.setChecked(jobs.table.show_all)
+        self.status = text_label()
         self.error = text_label(color=state_colors().error)
         self.warnings = text_label(color=state_colors().warning)
         self.details = text_label()
@@ -73,17 +86,22 @@ class JobsPanel(QWidget):
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setMinimumHeight(70)
+        # In a low window the buttons below stay in view.
+        self.table.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         rows, columns = self.table.verticalHeader(), self.table.horizontalHeader()
         rows.hide()
         rows.setDefaultSectionSize(22)
         columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        columns.setMinimumSectionSize(64)
+        for column, width in _WIDTHS.items():
+            columns.setSectionResizeMode(column, QHeaderView.ResizeMode.Interactive)
+            self.table.setColumnWidth(column, width)
+        columns.setMinimumSectionSize(48)
         buttons = hbox(self.show_button, self.cancel_button, self.retry_button, self.remove_button)
         vbox(
             self,
             self.table,
             buttons,
+            self.status,
             self.error,
             self.warnings,
             self.details,
@@ -142,14 +160,25 @@ class JobsPanel(QWidget):
         ):
             label.setText(text)
             label.setVisible(bool(text))
+        self._show_status()
         self._show_preview()
         if job is not None and not self._timer.isActive():
             self._timer.start()
 
     def _details(self, job: Job) -> str:
-        return as_lines(details(job.record, self._jobs.engine(job.record.engine)))
+        parameters = ", ".join(changed_parameters(job.record, self._jobs.engine(job.record.engine)))
+        return as_lines([*([("Parameters", parameters)] if parameters else []), *decided_rows(job.record)])
+
+    def _show_status(self) -> None:
+        job = self.selected
+        unfinished = job is not None and not job.record.state.final
+        self.status.setVisible(unfinished)
+        if job is not None and unfinished:
+            time_text = job.time_text(datetime.now(UTC))
+            self.status.setText(f"{job.state_text} · {time_text}" if time_text else job.state_text)
 
     def _tick(self) -> None:
+        self._show_status()
         self._show_preview()
         if not self.model.tick():
             self._timer.stop()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QLayout, QScrollArea, QVBoxLayout, QWidget
 
 from cryomamba.printable import printable_lines
+from napari_cryomamba.widgets.mnemonics import PanelButton
 
 
 class PlainLabel(QLabel):
@@ -31,9 +32,9 @@ def text_label(text: str = "", *, bold: bool = False, color: str = "") -> QLabel
     return label
 
 
-def button(text: str, parent: QWidget, slot: Callable[..., object]) -> QPushButton:
+def button(text: str, parent: QWidget, slot: Callable[..., object]) -> PanelButton:
     """Return a button that calls `slot`."""
-    made = QPushButton(text, parent)
+    made = PanelButton(text, parent)
     made.clicked.connect(slot)
     return made
 

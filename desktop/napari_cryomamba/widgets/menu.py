@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import Signal
@@ -33,7 +34,10 @@ class CryoMambaMenu(QMenu):
         The user lets the y axis point up or down.
     projection_toggled : bool
         The user shows the whole tomogram in 3D, or a section of it.
-    keep_component_requested, compare_requested, save_version_requested, check_requested, about_requested
+    panel_requested : int
+        The user goes to the panel with that number.
+    keep_component_requested, compare_requested, save_version_requested, check_requested, about_requested,
+    shortcuts_requested, tutorial_requested
     """
 
     orthogonal_toggled = Signal(bool)
@@ -45,14 +49,17 @@ class CryoMambaMenu(QMenu):
     save_version_requested = Signal()
     check_requested = Signal()
     about_requested = Signal()
+    shortcuts_requested = Signal()
+    tutorial_requested = Signal()
+    panel_requested = Signal(int)
 
     def __init__(self, viewer: Viewer, tomograms: TomogramController, parent: QWidget | None = None) -> None:
         super().__init__("&CryoMamba", parent)
         self._viewer, self._tomograms = viewer, tomograms
-        self._add("&Open tomogram…", self.open_dialog, "Ctrl+Shift+T")
+        self._add("&Open tomogram…", self.open_dialog, "Ctrl+Alt+O")
         self._add("Open OME-&Zarr…", self.open_folder_dialog, "Ctrl+Alt+Z")
         self._add("Open from the &web…", self.open_address_dialog, "Ctrl+Alt+U")
-        self._add("Open &mask…", self.open_mask_dialog, "Ctrl+Alt+O")
+        self._add("Open &mask…", self.open_mask_dialog, "Ctrl+Alt+M")
         self.recent = QMenu("Open &recent", self)
         self.addMenu(self.recent)
         self.recent.aboutToShow.connect(self._fill_recent)
@@ -76,6 +83,8 @@ class CryoMambaMenu(QMenu):
         self._add("Save new &version of the mask", lambda: self.save_version_requested.emit(), "Ctrl+Alt+S")
         self.addSeparator()
         help_menu = self.addMenu("&Help")
+        self._add("&Tutorial", lambda: self.tutorial_requested.emit(), menu=help_menu)
+        self._add("&Keyboard shortcuts…", lambda: self.shortcuts_requested.emit(), "Ctrl+Alt+H", help_menu)
         self._add("&Check installation…", lambda: self.check_requested.emit(), menu=help_menu)
         self._add("&About CryoMamba", lambda: self.about_requested.emit(), menu=help_menu)
 
@@ -86,6 +95,13 @@ class CryoMambaMenu(QMenu):
         action.triggered.connect(slot)
         (menu or self).addAction(action)
         return action
+
+    def add_panels(self, titles: Sequence[str]) -> None:
+        """Add a command for each panel, with Alt and its number."""
+        panels = QMenu("&Go to panel", self)
+        self.insertMenu(self.view.menuAction(), panels)
+        for number, title in enumerate(titles):
+            self._add(title, partial(self.panel_requested.emit, number), f"Alt+{number + 1}", panels)
 
     def open_dialog(self) -> None:
         """Ask for tomograms and open them."""

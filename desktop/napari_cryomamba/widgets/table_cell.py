@@ -30,7 +30,7 @@ class TableCell(QTableWidgetItem):
 def select_row(table: QTableWidget, row: int) -> None:
     """Select one row and scroll to it, whatever keys are held, which decide what ``selectRow`` does."""
     model, item = table.selectionModel(), table.item(row, 0)
-    if model is None or item is None:
+    if item is None:
         return
     flags = QItemSelectionModel.SelectionFlag
     model.select(table.indexFromItem(item), flags.ClearAndSelect | flags.Rows)

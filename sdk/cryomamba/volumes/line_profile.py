@@ -97,7 +97,7 @@ def _across(direction: Floats, axis: int) -> Floats:
 
 def _offsets(width: float, step: float) -> Floats:
     count = max(round(width / step), 1)
-    return (np.arange(count) - (count - 1) / 2) * (width / count)
+    return np.asarray((np.arange(count) - (count - 1) / 2) * (width / count), np.float64)
 
 
 def _interpolated(volume: Any, points: Floats) -> Floats:  # noqa: ANN401

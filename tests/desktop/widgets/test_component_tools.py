@@ -12,6 +12,7 @@ from napari.utils.interactions import mouse_move_callbacks, mouse_press_callback
 from napari_cryomamba.models.world_coordinates import Placement
 from napari_cryomamba.widgets import CryoMambaWidget
 from napari_cryomamba.widgets.component_tools import Tool
+from napari_cryomamba.widgets.table_cell import select_row
 
 if TYPE_CHECKING:
     from tests.desktop.conftest import WaitFor
@@ -82,6 +83,35 @@ def test_a_click_deletes_keeps_or_splits_and_undo_takes_it_back(
     assert sum(sizes(layer)) == sum(counts)
 
 
+def test_a_component_is_filled_grown_shrunk_and_smoothed(panel: CryoMambaWidget, layer: Any, wait_for: WaitFor) -> None:
+    """By a length in nm, and what belongs to other labels stays."""
+    editor, tools = panel.edit.editor, panel.edit.tools
+    layer.data[10, 6, 30] = 0
+    layer.data[8, 6, 20] = 2
+    before, counts = layer.data.copy(), sizes(layer)
+    tools.length.setValue(2.0)
+
+    def changed(tool: Tool) -> Any:
+        tools.choose(tool)
+        mouse(panel.viewer, (10, 6, 10))
+        wait_for(lambda: not editor.busy and (layer.data != before).any(), panel.controller.notifications)
+        after = layer.data.copy()
+        panel.edit.undo.click()
+        np.testing.assert_array_equal(layer.data, before)
+        return after
+
+    assert changed(Tool.FILL)[10, 6, 30] == 1
+    grown = changed(Tool.GROW)
+    # One section of 2 nm, two rows of 1 nm.
+    assert (grown[8, 6, 15], grown[7, 6, 15], grown[10, 10, 15], grown[10, 11, 15]) == (1, 0, 1, 0)
+    assert grown[8, 6, 20] == 2
+    assert (grown[2:4, 50:53, 3:6] == 1).all()
+    tools.length.setValue(1.0)
+    shrunk = changed(Tool.SHRINK)
+    assert 18 < (shrunk == 1).sum() < counts[0]
+    assert (changed(Tool.SMOOTH) == 1).sum() < counts[0]
+
+
 def test_components_are_merged_by_two_clicks(panel: CryoMambaWidget, layer: Any, wait_for: WaitFor) -> None:
     """The second gets the label of the first, which is outlined meanwhile."""
     tools = panel.edit.tools
@@ -124,7 +154,7 @@ def test_table_and_image_select_the_same_component(panel: CryoMambaWidget, layer
     assert (place.label, place.voxels) == (1, 600)
     assert "600 voxels, 1,200 nm³" in panel.edit.status.text()
     row = next(row for row in range(statistics.table.rowCount()) if statistics.rows[statistics._number(row)].place)
-    statistics.table.selectRow(row)
+    select_row(statistics.table, row)
     (place,) = statistics.selected_places()
     wait_for(lambda: link.outline.layer.data.sum() == place.voxels, panel.controller.notifications)
     outline = link.outline.layer

@@ -74,3 +74,22 @@ def test_the_component_under_the_cursor_is_kept(
     viewer.cursor.position = (-50.0, 0.0, 0.0)
     edit.keep_component()
     assert notifications.history.entries[-1].hint == "Point at the mask, then press Alt+K."
+
+
+def test_the_brush_is_a_ball_of_a_size_in_nm(edit: EditPanel, layer: Any) -> None:
+    """With the switch for 3D it paints through the sections; size and switch follow napari's own controls."""
+    layer.selected_label = 3
+    edit.brush_size.setValue(5)
+    assert layer.brush_size == 5
+    layer.paint((6, 8, 8), 3)
+    assert np.unique(np.nonzero(layer.data == 3)[0]).tolist() == [6]
+    edit.volume_box.setChecked(True)
+    layer.paint((6, 8, 8), 3)
+    sections, rows, columns = (np.unique(axis) for axis in np.nonzero(layer.data == 3))
+    assert sections.tolist() == [4, 5, 6, 7, 8]
+    assert len(rows) == len(columns) == 5
+    edit.undo.click()
+    assert np.unique(np.nonzero(layer.data == 3)[0]).tolist() == [6]
+    layer.n_edit_dimensions, layer.brush_size = 2, 9
+    assert not edit.volume_box.isChecked()
+    assert edit.brush_size.value() == 9

@@ -45,7 +45,8 @@ def test_a_row_shows_name_engine_state_and_time_left(
     started = f"{begin.astimezone():%d %b %H:%M}"
     found = row(jobs)
     assert found.pop(COLUMNS.index("Time")).endswith(" min, 1 min 15 s left")
-    assert found == ["vesicles", "Segmenting", "25 %", started, "membrane", "high 140"]
+    assert found == ["vesicles", "25 %", "Segmenting", started, "membrane", "high 140"]
+    assert jobs.status.text().startswith("Segmenting · ")
     controller.on_message(JobChanged(make_record("local-1", JobState.COMPLETED, n=9)))
     assert "membrane (local)" in {
         jobs.model.data(jobs.model.index(number, COLUMNS.index("Engine"))) for number in range(2)

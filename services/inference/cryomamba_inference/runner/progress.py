@@ -24,6 +24,8 @@ _SMOOTHED_S = 5.0
 """Over how many seconds the time left approaches a new estimate."""
 _UNKNOWN_STEP = 0.1
 """Of a stage, which may be shown as done before it has reported anything."""
+_BEFORE_DUE = 0.8
+"""Of a step, which is shown as done when the step is due."""
 _EMIT_EVERY_S = 0.25
 
 
@@ -164,9 +166,10 @@ class ProgressMeter:
         step = min(self._step, 1 - self._reported)
         if step <= 0 or duration_s <= 0:
             return self._reported
-        # Half of the step when it is due, and then slower and slower, but it never stands.
         waited = (now - self._reported_at) / (step * duration_s)
-        return self._reported + step * waited / (1 + waited)
+        # Most of the step until it is due, and then slower and slower, but it never stands.
+        share = _BEFORE_DUE * waited if waited < 1 else 1 - (1 - _BEFORE_DUE) / waited
+        return self._reported + step * share
 
     def _seconds_per_weight(self, now: float) -> float:
         done = sum(stage.weight for stage in self._stages[: self._stage])
