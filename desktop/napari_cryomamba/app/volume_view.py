@@ -83,7 +83,7 @@ class VolumeView(QObject):
         self._section: SectionLayer | None = None
         self._camera_2d: tuple[float, Any] | None = None
         self._reached: tuple[float, ...] = ()
-        self._move_later = qthrottled(self._move_section, timeout=SECTION_INTERVAL_MS)
+        self._move_later = qthrottled(self._move_section, timeout=SECTION_INTERVAL_MS, parent=self)
         dims = viewer.dims.events
         # Before napari's own callback, which reads all voxels, and after that which moves the camera.
         self._before = _as_napari(self._before_change)
@@ -243,7 +243,7 @@ class VolumeView(QObject):
         is_mask = layer._type_string == "labels" and layer.ndim == 3  # noqa: SLF001 (napari's own word for it)
         if is_mask and layer.visible and layer not in self._surfaces:
             layer.visible = False
-            self._surfaces[layer] = _MaskSurface(layer, self._viewer, self._tasks)
+            self._surfaces[layer] = _MaskSurface(layer, self._viewer, self._tasks, self)
 
     def _restore_mask(self, layer: Layer) -> None:
         surface = self._surfaces.pop(layer)
@@ -309,7 +309,7 @@ def _as_napari(slot: Callable[[Any], None]) -> Callable[[Any], None]:
 class _MaskSurface:
     """The surface of a Labels layer that is hidden; made in a thread, again when the mask changes."""
 
-    def __init__(self, labels: Layer, viewer: Viewer, tasks: TaskRunner) -> None:
+    def __init__(self, labels: Layer, viewer: Viewer, tasks: TaskRunner, parent: QObject) -> None:
         self.labels = labels
         self.layer: Layer = None
         self._wanted = True
@@ -317,7 +317,8 @@ class _MaskSurface:
         self._surface: Isosurface | None = None
         self._task: Task | None = None
         self._again = False
-        self._update_later = qthrottled(self._make, timeout=SURFACE_INTERVAL_MS)
+        # With a parent, because Python may collect this object in a thread that must not delete a timer.
+        self._update_later = qthrottled(self._make, timeout=SURFACE_INTERVAL_MS, parent=parent)
         self._slots: list[tuple[Any, Callable[[object], None]]] = [
             (labels.events.data, self.update),
             (labels.events.labels_update, self.update),
@@ -408,5 +409,6 @@ class _MaskSurface:
         for event, slot in self._slots:
             event.disconnect(slot)
         self._update_later.cancel()
+        self._update_later.deleteLater()
         if self._task is not None:
             self._task.cancel()

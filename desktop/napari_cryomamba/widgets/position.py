@@ -23,7 +23,7 @@ class PositionBar(QWidget):
         )
         self.voxel.setToolTip("z, y and x of the voxel under the cursor, counted from 0, and the density in the file")
         vbox(self, self.section, self.voxel, margin=2)
-        self._show_later = qthrottled(self.show_position, timeout=INTERVAL_MS)
+        self._show_later = qthrottled(self.show_position, timeout=INTERVAL_MS, parent=self)
         sections.changed.connect(self._on_change)
         self.show_position()
 
