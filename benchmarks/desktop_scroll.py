@@ -3,7 +3,8 @@
 Scrolling compares one tomogram of 512³ float32 (memory-mapped) with its overlay as the panel shows them, panel docked
 and job watched, against bare napari with the same two layers in a window of its own. Updating compares the panel's way
 with a new frame of 128³ against napari's own refresh after the same array was changed in place. Frames at 10 Hz are
-then sent while the person scrolls; the table says how many waited behind the one being drawn. Opening a file of 10 GB
+then sent while the person scrolls; the table says how many waited behind the one being drawn, and how even the turns
+of the event loop were. The first preview is that of a fresh window. Opening a file of 10 GB
 (a hole on disk) is timed with its contrast sample. Everything runs on Xvfb with a software renderer, so the absolute
 times are those of a machine without a GPU; limits are the ratios.
 """
@@ -102,13 +103,6 @@ def in_windows(path: Path) -> None:
     from napari_cryomamba.net.messages import JobChanged
     from napari_cryomamba.window import open_window
 
-    mask = frame(0).mask
-    bare = napari.Viewer(title="bare")
-    bare.window.resize(1300, 800)
-    bare.add_layer(Layer.create(*open_tomogram(path).layer()))
-    placed = {"scale": (FACTOR,) * 3, "translate": ((FACTOR - 1) / 2,) * 3, "units": ("nm",) * 3}
-    labels = bare.add_labels(mask.copy(), opacity=0.6, **placed)
-
     viewer, panel = open_window([path], server="tcp://127.0.0.1:1")
     viewer.window.resize(1300, 800)
     spin_until(lambda: len(viewer.layers) == 1 and panel.tomogram.measured)
@@ -116,9 +110,19 @@ def in_windows(path: Path) -> None:
     app.jobs.table.adopt(JOB)
     app.on_message(JobChanged(record(path)))
     app.preview.watch(JOB)
-    show(app, 0)
     panel.connection.setVisible(False)
+    spin(2.0)
+    # A job's first preview comes seconds after the window, so napari has been prepared by then.
+    spin_until(lambda: not any("preparing" in thread.name for thread in threading.enumerate()))
+    first_preview(viewer, app)
     spin(1.0)
+
+    mask = frame(0).mask
+    bare = napari.Viewer(title="bare")
+    bare.window.resize(1300, 800)
+    bare.add_layer(Layer.create(*open_tomogram(path).layer()))
+    placed = {"scale": (FACTOR,) * 3, "translate": ((FACTOR - 1) / 2,) * 3, "units": ("nm",) * 3}
+    labels = bare.add_labels(mask.copy(), opacity=0.6, **placed)
 
     same_canvas(bare, viewer)
     scrolling = {"bare napari": bare, "with the panel": viewer}
@@ -167,6 +171,21 @@ def scroll(viewer: Viewer) -> list[float]:
     return times
 
 
+def first_preview(viewer: Viewer, app: Controller) -> None:
+    """Time the first preview of a job, and what it leaves to be drawn."""
+    usual = statistics.median(scroll(viewer))
+    began, computed = time.perf_counter(), time.thread_time()
+    show(app, 0)
+    made, computing = time.perf_counter() - began, time.thread_time() - computed
+    longest, last = 0.0, time.perf_counter()
+    while time.perf_counter() - began < made + 1.5:
+        spin(0.0)
+        longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
+    print("first preview of a job, 128³, which makes its layer")
+    print(f"  {made * 1e3:.0f} ms, of which {computing * 1e3:.0f} ms of computing in the window's thread")
+    print(f"  longest turn of the event loop after it: {longest * 1e3:.0f} ms (a section takes {usual * 1e3:.0f} ms)")
+
+
 def update_bare(viewer: Viewer, labels: LabelsLayer, *, drawn: bool) -> list[float]:
     times = []
     for number in range(20):
@@ -211,18 +230,28 @@ def ten_hertz(viewer: Viewer, app: Controller) -> None:
             waiting.append(woken - len(shown))
             time.sleep(0.1)
 
+    scroll(viewer)
     sender = threading.Thread(target=send)
     sender.start()
     z = STEPS.start
+    times = []
     while sender.is_alive():
+        started = time.perf_counter(), time.thread_time()
         viewer.dims.set_current_step(0, z)
         z = STEPS.start + (z + 1 - STEPS.start) % len(STEPS)
         spin(0.0)
+        times.append((time.perf_counter() - started[0], time.thread_time() - started[1]))
     sender.join()
     spin(0.3)
     skipped = queue.statistics.skipped - before.skipped
     print(f"10 Hz while scrolling: {FRAMES} frames came, {len(shown)} drawn, {skipped} replaced by a newer one")
     print(f"  most waiting to be drawn at once: {max(waiting)}")
+    for name, seconds in zip(("sections", "computing in the window's thread"), zip(*times, strict=True), strict=True):
+        median = statistics.median(seconds)
+        late, longest = np.quantile(seconds, 0.95) / median, max(seconds) / median
+        print(
+            f"  {name}: median {median * 1e3:.1f} ms, 95 % below ×{late:.2f}, longest ×{longest:.2f} of {len(seconds)}"
+        )
 
 
 def draw(viewer: Viewer) -> None:

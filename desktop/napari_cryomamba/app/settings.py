@@ -36,6 +36,8 @@ class DesktopSettings(BaseModel):
         Width of the outlines in pixels; 0 for filled labels.
     y_up : bool
         Whether the y axis points up, as in 3dmod.
+    tutorial_offered : bool
+        Whether the tutorial was offered, which is done once.
     show_all_jobs : bool
         Whether the table shows other people's jobs.
     my_jobs, hidden_jobs : list of str
@@ -61,6 +63,7 @@ class DesktopSettings(BaseModel):
     opacity: float = Field(0.6, ge=0, le=1)
     contour: int = Field(0, ge=0, le=20)
     y_up: bool = False
+    tutorial_offered: bool = False
     show_all_jobs: bool = False
     my_jobs: list[str] = []
     hidden_jobs: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from napari_cryomamba.app.existing_results import SHOWN_MAX, ExistingResults
 from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.app.volume_view import TomogramIn3D
 from napari_cryomamba.layers.overlay import warm_up
+from napari_cryomamba.layers.tomograms import tomogram_layers
 from napari_cryomamba.models.notifications import Notification
+from napari_cryomamba.models.tutorial import TUTORIAL_ENGINE, Step
 from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.widgets.busy import BusyLine
 from napari_cryomamba.widgets.closing import ClosingQuestion
@@ -42,6 +45,7 @@ from napari_cryomamba.widgets.statistics import StatisticsPanel
 from napari_cryomamba.widgets.theme import state_colors
 from napari_cryomamba.widgets.threshold import ThresholdPanel
 from napari_cryomamba.widgets.tomogram import TomogramPanel
+from napari_cryomamba.widgets.tutorial import TutorialBar
 from napari_cryomamba.widgets.volume_view import VolumeMenu
 
 # Where z, y and x point. In 3D both show the hand of the file, as IMOD and ChimeraX do; napari's default mirrors it.
@@ -85,6 +89,8 @@ class CryoMambaWidget(QWidget):
         self.setAcceptDrops(True)
         self.controller.tasks.run("Preparing napari", lambda _task: warm_up(), background=True)
         self._offer_recovery()
+        if hasattr(napari_viewer, "window"):
+            self._offer_tutorial()
         if connect:
             self.connection.connect_now()
 
@@ -121,6 +127,8 @@ class CryoMambaWidget(QWidget):
         self.existing = OfferBar(self)
         self.failure = OfferBar(self, color=state_colors().error)
         self.busy = BusyLine(app.tasks, app.server.bridge, self)
+        self.welcome = OfferBar(self)
+        self.tutorial = TutorialBar(self._tutorial_conditions(), self)
         self.closing = ClosingQuestion(app, self, self._close_window)
         self.position = PositionBar(app.sections)
 
@@ -147,6 +155,8 @@ class CryoMambaWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2, 2, 2, 2)
         Mnemonics(self.connection)
+        layout.addWidget(self.welcome)
+        layout.addWidget(self.tutorial)
         layout.addWidget(self.connection)
         layout.addWidget(self.recovery)
         layout.addWidget(self.existing)
@@ -187,6 +197,40 @@ class CryoMambaWidget(QWidget):
         self.menu.about_requested.connect(self._show_about)
         self.menu.shortcuts_requested.connect(lambda: ShortcutsDialog(self.menu, self).open())
         self.menu.panel_requested.connect(self._go_to_panel)
+        self.menu.tutorial_requested.connect(self.tutorial.start)
+
+    def _offer_tutorial(self) -> None:
+        """Offer the tutorial, at the first start alone."""
+        preferences = self.controller.preferences
+        if preferences.values.tutorial_offered:
+            return
+        preferences.values.tutorial_offered = True
+        preferences.save()
+        text = "New here? The tutorial segments a sample in seven steps. It is also in CryoMamba → Help."
+        self.welcome.offer(text, "Start tutorial", self.tutorial.start)
+
+    def _tutorial_conditions(self) -> dict[Step, Callable[[], Callable[[], bool]]]:
+        app, viewer = self.controller, self.viewer
+
+        def job_is_started() -> Callable[[], bool]:
+            before = {job.job_id for job in app.jobs.table.rows}
+            return lambda: any(job.job_id not in before for job in app.jobs.table.rows)
+
+        def mask_is_saved() -> Callable[[], bool]:
+            before = self.export.status.text()
+            return lambda: self.export.status.text() != before and self.export.status.text().startswith("Mask saved")
+
+        return {
+            Step.OPEN: lambda: lambda: bool(tomogram_layers(viewer)),
+            Step.ENGINE: lambda: (
+                lambda: self.segment.isVisible() and self.segment.engine.currentText() == TUTORIAL_ENGINE
+            ),
+            Step.RUN: job_is_started,
+            Step.WATCH: lambda: lambda: any(overlay.final for overlay in app.preview.overlays.values()),
+            Step.LOOK: lambda: lambda: viewer.dims.ndisplay == 3,
+            Step.MEASURE: lambda: lambda: bool(self.statistics.rows),
+            Step.SAVE: mask_is_saved,
+        }
 
     def _go_to_panel(self, number: int) -> None:
         """Show a tab, with the focus on its first field."""
