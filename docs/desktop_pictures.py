@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from cryomamba.synth import PhantomSpec, synthesize
@@ -54,10 +55,14 @@ class Camera:
             if time.monotonic() > end:
                 raise TimeoutError(what)
 
+    def settle(self, seconds: float) -> None:
+        """Let the window lay itself out."""
+        settled = time.monotonic() + seconds
+        self.until(lambda: time.monotonic() > settled, "the window to settle")
+
     def take(self, name: str, settle_s: float = 0.5) -> None:
         """Write a small picture of the window."""
-        settled = time.monotonic() + settle_s
-        self.until(lambda: time.monotonic() > settled, "the window to settle")
+        self.settle(settle_s)
         pixels = self.viewer.window.screenshot(flash=False, canvas_only=False)[..., :3]
         picture = Image.fromarray(pixels)
         small = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
@@ -96,6 +101,8 @@ def session(stack: Stack, tomogram: Path) -> None:
 
     preview(camera, panel)
     measure(camera, panel)
+    correct(camera, panel)
+    measure_lengths(camera, panel)
     views(camera, panel)
     pick(camera, panel)
     trace(camera, panel, tomogram.with_name("microtubules.mrc"))
@@ -149,6 +156,48 @@ def measure(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     threshold.discard()
 
 
+def correct(camera: Camera, panel: Any) -> None:  # noqa: ANN401
+    """Select the largest component in the table, with the tools for components beside it."""
+    from napari_cryomamba.widgets.component_tools import Tool
+
+    panel.show_panel(panel.mask_panel)
+    panel.statistics.measure()
+    camera.until(lambda: any(row.place is not None for row in panel.statistics.rows), "the components")
+    row = next(row for row in panel.statistics.rows if row.place is not None)
+    panel.statistics.select_place(row.place)
+    camera.until(lambda: panel.component_link.outline.layer in panel.viewer.layers, "the outline")
+    panel.viewer.dims.set_point(range(3), row.centre_nm)
+    panel.edit.tools.choose(Tool.SELECT)
+    section = panel.edit.parentWidget().parentWidget()
+    section.expand(animate=False)
+    camera.settle(1.0)
+    panel.mask_panel.ensureWidgetVisible(panel.edit, 0, 60)
+    camera.take("correct")
+    panel.edit.tools.choose(None)
+    section.collapse(animate=False)
+    panel.component_link.outline.clear()
+
+
+def measure_lengths(camera: Camera, panel: Any) -> None:  # noqa: ANN401
+    """Measure a length, an angle and the density along a line."""
+    from napari_cryomamba.layers.tomograms import active_tomogram
+    from napari_cryomamba.models.measurements import Kind
+
+    panel.show_panel(panel.measure)
+    at = panel.viewer.dims.point[0] / active_tomogram(panel.viewer).scale[0]
+    for kind, shape, vertices in (
+        (Kind.RULER, "line", [(60, 60), (60, 140)]),
+        (Kind.ANGLE, "path", [(180, 80), (240, 80), (240, 150)]),
+        (Kind.PROFILE, "line", [(160, 180), (160, 290)]),
+    ):
+        panel.measure.draw(kind)
+        line = np.array([(at, y, x) for y, x in vertices])
+        panel.viewer.layers.selection.active.add(line, shape_type=shape)
+    panel.measure.stop()
+    camera.take("measure", settle_s=1.0)
+    panel.viewer.layers.remove(panel.viewer.layers["measurements"])
+
+
 def views(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     """Show orthogonal views, and the mask in 3D."""
     viewer = panel.viewer
@@ -166,16 +215,21 @@ def views(camera: Camera, panel: Any) -> None:  # noqa: ANN401
 
 def pick(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     """Run the engine for particles, and show its picks."""
+    from napari_cryomamba.models.gallery import Review
+
     panel.tabs.setCurrentIndex(1)
     panel.segment.engine.setCurrentText("particles")
     panel.segment.form.editors["diameter_A"].editor.setValue(120)
     panel.segment.submit()
-    camera.until(lambda: panel.picks.export.isEnabled(), "the picks")
+    camera.until(lambda: panel.picks.export.isEnabled(), "the picks", timeout=400)
     overlays = panel.controller.preview.overlays
     camera.until(lambda: len(overlays) == 2 and all(overlay.final for overlay in overlays.values()), "its mask")
     for overlay in overlays.values():
         overlay.layer.visible = False
     panel.show_panel(panel.picks)
+    camera.until(lambda: panel.picks.gallery.list.count(), "the gallery")
+    for review in (Review.ACCEPTED, Review.ACCEPTED, Review.REJECTED, Review.ACCEPTED):
+        panel.picks.gallery.decide(review)
     camera.take("picks")
 
 
