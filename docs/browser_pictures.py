@@ -16,7 +16,7 @@ from cryomamba.testing import Stack
 from cryomamba.volumes import write_volume
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from docs.screenshots import save_picture
+from docs.screenshots import prepare, save_picture
 from tests.gateway.chromium import Tab, tab
 
 SPEC = PhantomSpec(
@@ -37,7 +37,7 @@ async def main() -> None:
         ):
             client.submit(tomogram, engine="particles", name="vesicles, particles of 250 Å").wait()
             async with tab(f"{stack.http_url}/#/new", home / "profile") as page:
-                await page.resize(*SIZE)
+                await prepare(page, *SIZE)
                 await choose(page, tomogram)
                 await page.until("document.querySelector('.upload')?.dataset.phase === 'done'")
                 await save_picture(page, "browser-new")

@@ -17,7 +17,7 @@ from cryomamba.testing import Stack
 from cryomamba.volumes import write_volume
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from docs.screenshots import save_picture
+from docs.screenshots import prepare, save_picture
 from tests.gateway.chromium import tab
 from tests.gateway.web.viewing import SOFTWARE_WEBGL, canvas, change
 
@@ -41,7 +41,7 @@ async def main() -> None:
                 tomogram, engine="membrane", name="vesicles, membranes", preview=PreviewOptions(interval_s=0.1)
             )
             async with tab(f"{stack.http_url}/#/jobs/{job.job_id}", home / "profile", *SOFTWARE_WEBGL) as page:
-                await page.resize(1440, 900)
+                await prepare(page, 1440, 900)
                 await page.until(f"{canvas('z')} !== null && {READY}")
                 await change(page, "#slab", "5")
                 await change(page, "#low-pass", "1")

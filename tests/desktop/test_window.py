@@ -100,11 +100,11 @@ def test_napari_offers_panel_and_samples(window: tuple[Any, CryoMambaWidget], ho
 
 
 @pytest.fixture
-def orthogonal(opened: tuple[Any, CryoMambaWidget]) -> Iterator[Any]:
+def orthogonal(opened: tuple[Any, CryoMambaWidget], wait_for: WaitFor) -> Iterator[Any]:
     """The orthogonal views of the window, laid out."""
     _viewer, panel = opened
     actions(panel.menu)["Orthogonal views"].trigger()
-    settle()
+    wait_for(lambda: panel.orthogonal.laid_out)
     yield panel.orthogonal
     if panel.orthogonal is not None:
         actions(panel.menu)["Orthogonal views"].trigger()
@@ -144,6 +144,14 @@ def test_orthogonal_views_show_the_same_point(opened: tuple[Any, CryoMambaWidget
     assert len(viewer.window.dock_widgets) == docks - 1
     assert (text.text, text.visible) == ("", False)
     viewer.dims.set_current_step(0, 3)
+
+
+def test_the_whole_section_is_in_sight(opened: tuple[Any, CryoMambaWidget], orthogonal: Any) -> None:
+    """The dock takes height from the main canvas, which shows the whole section again once all is laid out."""
+    viewer, _ = opened
+    rows, columns = viewer.canvas.size
+    assert 96 * 1.3 * viewer.scene.camera.zoom < min(rows, columns)
+    assert viewer.scene.camera.center[-2:] == pytest.approx((95 * 1.3 / 2, 95 * 1.3 / 2), abs=1.3)
 
 
 def canvas_pixels(qt_viewer: Any) -> Any:

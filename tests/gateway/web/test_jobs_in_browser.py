@@ -279,6 +279,36 @@ async def test_files_are_dropped_and_what_is_wrong_is_said_in_place(idle_service
     assert all(job["params"] == {"seconds": 2} for job in jobs)
 
 
+async def test_a_file_may_be_dropped_anywhere(idle_services: Services, tmp_path: Path) -> None:
+    """On the empty list it opens the form with the file, instead of leaving the page; the title says how a job does."""
+    services = idle_services
+    await services.start_broker()
+    worker = await services.start_worker()
+    url = await services.start_gateway()
+    path = tomogram(tmp_path)
+    async with tab(url, tmp_path / "profile") as page:
+        await page.until("document.getElementById('no-jobs')?.textContent.includes('Drop a tomogram here to start')")
+        await drop_at(page, path, 400, 800)
+        await page.until("document.querySelector('.upload')?.dataset.phase === 'done'")
+        assert await page.value("location.hash") == "#/new"
+        assert "t1.mrc" in await page.text("#volumes")
+        assert await page.value("document.title") == "New job · CryoMamba"
+        await click(page, "#start")
+        await page.until("document.title === 'Waiting · t1.mrc · CryoMamba'")
+        job = await worker.claim()
+        await worker.progress(job, 0.42)
+        await page.until("document.title === '42 % · t1.mrc · CryoMamba'")
+        await worker.fail(job, JobError(code=ErrorCode.INTERNAL, message="It broke."))
+        await page.until("document.title === 'Failed · t1.mrc · CryoMamba'")
+
+
+async def drop_at(page: Tab, path: Path, x: int, y: int) -> None:
+    """Drag a file from another window and drop it."""
+    dragged = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        await page.call("Input.dispatchDragEvent", type=kind, x=x, y=y, data=dragged)
+
+
 async def test_tomograms_on_the_server_are_found_and_ticked(idle_services: Services, tmp_path: Path) -> None:
     """From the allowed folder into one below it; ticked ones become jobs, and a broken one cannot be ticked."""
     services = idle_services

@@ -1,8 +1,10 @@
 import { effect } from "@preact/signals";
 import { render } from "preact";
 import { App } from "./app/app.tsx";
-import { followAddress } from "./app/route.ts";
+import { followAddress, go } from "./app/route.ts";
+import { followTitle } from "./app/title.ts";
 import { access, load, onSignedOut, start } from "./app/store.ts";
+import { acceptDrops, addFiles, fileProblems } from "./new/add-files.ts";
 import { addUploaded, clearDraft, keepDraft } from "./new/draft.ts";
 import { followNewest } from "./jobs/listing.ts";
 import { followServer } from "./server/info.ts";
@@ -13,11 +15,18 @@ followAddress();
 keepDraft(sessionStorage);
 onSignedOut((ending) => {
   clearDraft();
+  fileProblems.value = [];
   dropUploads();
   if (ending === "signed out") forgetAllUploads(localStorage);
 });
 start();
 followServer();
+followTitle();
+acceptDrops((files) => {
+  if (access.value !== "allowed") return;
+  go("#/new");
+  void addFiles(files);
+});
 followNewest();
 effect(() => {
   if (access.value !== "allowed") return;

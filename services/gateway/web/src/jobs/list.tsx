@@ -5,6 +5,7 @@ import { replaceQuery, route } from "../app/route.ts";
 import { jobList, locked } from "../app/store.ts";
 import { printable } from "../app/text.ts";
 import { count, counted } from "../format/numbers.ts";
+import { CAN_DROP } from "../new/add-files.ts";
 import { FilterBar } from "./filter-bar.tsx";
 import { type Filter, filterQuery, isFiltering, parseFilter } from "./filters.ts";
 import * as listing from "./listing.ts";
@@ -60,7 +61,7 @@ function Empty() {
   return (
     <div class="card empty" id="no-jobs">
       <h3>No jobs yet</h3>
-      <p>Add a tomogram, choose what to find in it, and watch the mask grow.</p>
+      <p>{CAN_DROP ? "Drop a tomogram here to start" : "Add a tomogram"}, choose what to find in it, and watch the mask grow.</p>
       <a class="button primary" href="#/new">
         New job
       </a>

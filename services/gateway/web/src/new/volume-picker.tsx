@@ -5,9 +5,9 @@ import type { FileRecord } from "../api/types.ts";
 import { jobList } from "../app/store.ts";
 import { printable } from "../app/text.ts";
 import { bytes, day, shapeText, voxelSizeText } from "../format/numbers.ts";
-import { addUpload, interrupted, resume, uploads } from "../upload/queue.ts";
-import { addUploaded, addVolume, attempted, engine, volumes } from "./draft.ts";
-import { HEADER_BYTES, glance } from "./mrc-header.ts";
+import { uploads } from "../upload/queue.ts";
+import { CAN_DROP, addFiles, fileProblems } from "./add-files.ts";
+import { addVolume, attempted, engine, volumes } from "./draft.ts";
 import { ServerFiles } from "./server-files.tsx";
 import { VolumeRow } from "./volume-row.tsx";
 
@@ -15,14 +15,12 @@ type Place = "none" | "server" | "files";
 
 export function VolumePicker() {
   const [place, setPlace] = useState<Place>("none");
-  const [problems, setProblems] = useState<readonly string[]>([]);
   const needed = engine.value?.needs_volume ?? true;
   const missing = attempted.value && needed && volumes.value.length === 0;
-  const add = async (files: readonly File[]) => setProblems(await addFiles(files));
   return (
     <section class="step" aria-labelledby="volumes-title">
       <h3 id="volumes-title">Tomograms</h3>
-      <DropZone onFiles={(files) => void add(files)} invalid={missing} empty={volumes.value.length === 0}>
+      <DropZone onFiles={(files) => void addFiles(files)} invalid={missing} empty={volumes.value.length === 0}>
         <button
           id="show-server"
           type="button"
@@ -49,9 +47,9 @@ export function VolumePicker() {
         </div>
       )}
       {place === "files" && <UploadedFiles />}
-      {problems.length > 0 && (
+      {fileProblems.value.length > 0 && (
         <ul class="message danger" role="alert" id="file-problems">
-          {problems.map((text) => (
+          {fileProblems.value.map((text) => (
             <li key={text}>{printable(text)}</li>
           ))}
         </ul>
@@ -66,38 +64,6 @@ export function VolumePicker() {
       {!needed && volumes.value.length === 0 && <p class="secondary">This engine also runs without a tomogram.</p>}
     </section>
   );
-}
-
-/** Add files to the job and begin their uploads; returns why some cannot be used. */
-async function addFiles(files: readonly File[]): Promise<string[]> {
-  const problems: string[] = [];
-  for (const file of files) {
-    const waiting = interrupted(file);
-    if (waiting) {
-      resume(waiting.key, file);
-      if (!volumes.value.some(({ uploadKey }) => uploadKey === waiting.key)) addUploaded(waiting, "");
-      continue;
-    }
-    const found = await look(file);
-    if ("problem" in found) problems.push(`${file.name}: ${found.problem}`);
-    else addUploaded(addUpload(file), found.details);
-  }
-  return problems;
-}
-
-async function look(file: File): Promise<{ problem: string } | { details: string }> {
-  let start: ArrayBuffer;
-  try {
-    start = await file.slice(0, HEADER_BYTES).arrayBuffer();
-  } catch {
-    // A folder is dropped like a file, and cannot be read like one.
-    return { problem: "This is a folder, or a file that cannot be read. Add the files in it." };
-  }
-  const found = glance(start, file.size);
-  if (found.kind === "refused") return { problem: found.problem };
-  if (found.kind === "compressed") return { details: "compressed" };
-  const size = found.voxelSize ? ` of ${voxelSizeText(found.voxelSize)}` : "";
-  return { details: `${shapeText(found.shape)} voxels${size}` };
 }
 
 interface DropZoneProps {
@@ -128,7 +94,7 @@ function DropZone({ onFiles, invalid, empty, children }: DropZoneProps) {
       onDragLeave={() => setOver(false)}
       onDrop={drop}
     >
-      <p>{empty ? "Drop tomograms here" : "Drop more tomograms here"}</p>
+      <p>{`${CAN_DROP ? "Drop" : "Add"} ${empty ? "tomograms" : "more tomograms"}${CAN_DROP ? " here" : ""}`}</p>
       <p class="choices">
         <label class="button file-button">
           Choose files
