@@ -100,11 +100,11 @@ def test_napari_offers_panel_and_samples(window: tuple[Any, CryoMambaWidget], ho
 
 
 @pytest.fixture
-def orthogonal(opened: tuple[Any, CryoMambaWidget]) -> Iterator[Any]:
+def orthogonal(opened: tuple[Any, CryoMambaWidget], wait_for: WaitFor) -> Iterator[Any]:
     """The orthogonal views of the window, laid out."""
     _viewer, panel = opened
     actions(panel.menu)["Orthogonal views"].trigger()
-    settle()
+    wait_for(lambda: panel.orthogonal.laid_out)
     yield panel.orthogonal
     if panel.orthogonal is not None:
         actions(panel.menu)["Orthogonal views"].trigger()
@@ -144,6 +144,14 @@ def test_orthogonal_views_show_the_same_point(opened: tuple[Any, CryoMambaWidget
     assert len(viewer.window.dock_widgets) == docks - 1
     assert (text.text, text.visible) == ("", False)
     viewer.dims.set_current_step(0, 3)
+
+
+def test_the_whole_section_is_in_sight(opened: tuple[Any, CryoMambaWidget], orthogonal: Any) -> None:
+    """The dock takes height from the main canvas, which shows the whole section again once all is laid out."""
+    viewer, _ = opened
+    rows, columns = viewer.canvas.size
+    assert 96 * 1.3 * viewer.scene.camera.zoom < min(rows, columns)
+    assert viewer.scene.camera.center[-2:] == pytest.approx((95 * 1.3 / 2, 95 * 1.3 / 2), abs=1.3)
 
 
 def canvas_pixels(qt_viewer: Any) -> Any:
@@ -552,7 +560,8 @@ def test_picks_are_circles_of_their_cut_on_the_screen(
     layer.selected_data = set()
     viewer.dims.order = order
     viewer.dims.set_current_step(order[0], at)
-    viewer.reset_view()
+    # A canvas that is still being laid out would show a part of what fits into it later.
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (40.0, 32.0, 32.0), 4.0
     settle()
     pixels = viewer.screenshot(canvas_only=True, flash=False)
     discs, count = ndimage.label((pixels[..., 0] > 150) & (pixels[..., 1] < 100))
@@ -564,3 +573,23 @@ def test_picks_are_circles_of_their_cut_on_the_screen(
     np.testing.assert_allclose(np.sort(areas), np.sort(cuts) * scale**2, rtol=0.03)
     viewer.dims.order = (0, 1, 2)
     viewer.layers.clear()
+
+
+def test_picks_are_circles_in_the_orthogonal_views(
+    opened: tuple[Any, CryoMambaWidget], make_record: RecordMaker
+) -> None:
+    """x–z and y–z draw each pick that they cut with the radius of its cut, also after a pick was moved."""
+    viewer, panel = opened
+    size_A = (13.0, 13.0, 13.0)
+    picks = Picks(np.array([[20.0, 40, 50], [24, 44, 52], [30, 80, 20]]), np.full(3, 9.0), np.ones(3, np.int64))
+    layer = show_picks(viewer, make_record(state=JobState.COMPLETED), picks, size_A, 260.0)
+    panel.show_orthogonal(on=True)
+    viewer.dims.set_point(range(3), (28.6, 54.6, 65.0))
+    for centres in (picks.positions, picks.positions + np.array([1.0, 1.0, 1.0])):
+        layer.data = centres
+        for plane, axis in zip(panel.orthogonal.planes, (1, 2), strict=True):
+            copy = plane.model.layers[layer.name]
+            distance = np.abs(centres[:, axis] * 1.3 - viewer.dims.point[axis])
+            expected = 2 * np.sqrt(13.0**2 - distance[distance < 13] ** 2)
+            np.testing.assert_allclose(copy._view_size * copy.scale[-1], expected)
+    panel.show_orthogonal(on=False)

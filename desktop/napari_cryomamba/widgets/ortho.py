@@ -23,6 +23,7 @@ ORDERS = ((1, 0, 2), (2, 1, 0))
 _NAME_POINTS = 14
 # A hand that clicks moves the mouse a little.
 _DRAG_PIXELS = 3
+_LAYOUT_MS = 300
 _STYLE = {
     Image: ("contrast_limits", "gamma", "colormap", "opacity", "visible", "blending"),
     Labels: ("colormap", "opacity", "visible", "contour", "blending"),
@@ -144,8 +145,10 @@ class OrthogonalViews(QWidget):
             plane.model.cursor.events.position.connect(self._on_cursor)
         self.use_orientation()
         self._on_tomogram()
-        # The canvases have their sizes only once they are laid out.
-        QTimer.singleShot(0, self.fit)
+        # The canvases have their sizes only once they are laid out, which takes the window several turns.
+        self.laid_out = False
+        viewer.canvas.events.size.connect(self._on_size)
+        QTimer.singleShot(_LAYOUT_MS, self._end_layout)
 
     def _link(self, view: _View) -> None:
         model = view.model
@@ -164,6 +167,14 @@ class OrthogonalViews(QWidget):
         model.mouse_double_click_callbacks.remove(self._jump)
         model.mouse_double_click_callbacks.append(double_click_to_zoom)
         view.close()
+
+    def _on_size(self, _event: object = None) -> None:
+        if not self.laid_out:
+            self.fit()
+
+    def _end_layout(self) -> None:
+        self._on_size()
+        self.laid_out = True
 
     def fit(self) -> None:
         """Fit the main canvas to the tomogram; the others follow."""
@@ -330,6 +341,7 @@ class OrthogonalViews(QWidget):
         viewer.layers.events.removed.disconnect(self._on_removed)
         viewer.dims.events.point.disconnect(self._follow_viewer)
         viewer.dims.events.ndisplay.disconnect(self._draw_crosshairs)
+        viewer.canvas.events.size.disconnect(self._on_size)
         self._sections.tomogram_changed.disconnect(self._on_tomogram)
         for layer in list(self._copies):
             self._drop(layer)
