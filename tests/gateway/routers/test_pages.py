@@ -69,7 +69,8 @@ async def test_the_first_page_loads_nothing_from_other_servers(services: Service
 @browsed
 async def test_the_reference_is_shown_without_another_server(services: Services, tmp_path: Path) -> None:
     """Every operation is on the page, nothing is requested elsewhere, its policy holds, requests can be tried."""
-    paths = (await services.http.get("/openapi.json")).json()["paths"].values()
+    document = (await services.http.get("/openapi.json")).json()
+    paths = [*document["paths"].values(), *document["webhooks"].values()]
     described = sum(len(methods.keys() - {"head"}) for methods in paths)
     async with tab(f"{services.url}/docs", tmp_path / "profile", "--window-size=1280,1400") as shown:
         await shown.call("Page.enable")
