@@ -228,6 +228,7 @@ def pick(camera: Camera, panel: Any) -> None:  # noqa: ANN401
         overlay.layer.visible = False
     panel.show_panel(panel.picks)
     camera.until(lambda: panel.picks.gallery.list.count(), "the gallery")
+    panel.picks.gallery.list.setCurrentRow(0)
     for review in (Review.ACCEPTED, Review.ACCEPTED, Review.REJECTED, Review.ACCEPTED):
         panel.picks.gallery.decide(review)
     camera.take("picks")

@@ -114,6 +114,7 @@ def test_edits_of_a_killed_program_are_offered_again(
     assert mask.layer.data[5, 5, 5] == 2
     assert np.count_nonzero(mask.layer.data) == 1
     assert mask.palette.name(2) == "inner"
+    assert 2 in mask.layer.colormap.color_dict
     assert viewer.layers[0].name == "t1.mrc"
     # Still unsaved, so a second crash would not lose them either; and a new version goes beside the tomogram.
     assert list((home / "desktop" / "autosave").glob("*/*.json"))

@@ -560,7 +560,8 @@ def test_picks_are_circles_of_their_cut_on_the_screen(
     layer.selected_data = set()
     viewer.dims.order = order
     viewer.dims.set_current_step(order[0], at)
-    viewer.reset_view()
+    # A canvas that is still being laid out would show a part of what fits into it later.
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (40.0, 32.0, 32.0), 4.0
     settle()
     pixels = viewer.screenshot(canvas_only=True, flash=False)
     discs, count = ndimage.label((pixels[..., 0] > 150) & (pixels[..., 1] < 100))
@@ -572,3 +573,23 @@ def test_picks_are_circles_of_their_cut_on_the_screen(
     np.testing.assert_allclose(np.sort(areas), np.sort(cuts) * scale**2, rtol=0.03)
     viewer.dims.order = (0, 1, 2)
     viewer.layers.clear()
+
+
+def test_picks_are_circles_in_the_orthogonal_views(
+    opened: tuple[Any, CryoMambaWidget], make_record: RecordMaker
+) -> None:
+    """x–z and y–z draw each pick that they cut with the radius of its cut, also after a pick was moved."""
+    viewer, panel = opened
+    size_A = (13.0, 13.0, 13.0)
+    picks = Picks(np.array([[20.0, 40, 50], [24, 44, 52], [30, 80, 20]]), np.full(3, 9.0), np.ones(3, np.int64))
+    layer = show_picks(viewer, make_record(state=JobState.COMPLETED), picks, size_A, 260.0)
+    panel.show_orthogonal(on=True)
+    viewer.dims.set_point(range(3), (28.6, 54.6, 65.0))
+    for centres in (picks.positions, picks.positions + np.array([1.0, 1.0, 1.0])):
+        layer.data = centres
+        for plane, axis in zip(panel.orthogonal.planes, (1, 2), strict=True):
+            copy = plane.model.layers[layer.name]
+            distance = np.abs(centres[:, axis] * 1.3 - viewer.dims.point[axis])
+            expected = 2 * np.sqrt(13.0**2 - distance[distance < 13] ** 2)
+            np.testing.assert_allclose(copy._view_size * copy.scale[-1], expected)
+    panel.show_orthogonal(on=False)

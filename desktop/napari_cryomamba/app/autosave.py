@@ -17,7 +17,7 @@ from napari_cryomamba.app.edits import Edits, State
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.revisions import save_mask
 from napari_cryomamba.app.task_runner import Task, TaskRunner
-from napari_cryomamba.layers.masks import Mask, mask_of
+from napari_cryomamba.layers.masks import Mask, color_layer, mask_of, palette_of
 from napari_cryomamba.layers.tomogram import METADATA_KEY, Array, Tomogram, open_mask, open_tomogram, source_of
 from napari_cryomamba.layers.tomograms import layer_of_path
 from napari_cryomamba.models.notifications import Level, Notification
@@ -175,6 +175,8 @@ class Autosave(QObject):
             metadata={METADATA_KEY: source, PALETTE_KEY: Palette(names=dict(record.names))},
             **Placement.of_volume(size_A).layer_arguments(),
         )
+        if record.names:
+            color_layer(layer, palette_of(layer))
         if mask_of(layer, None) is None:
             raise ValueError("a recovered mask is a Labels layer with three axes")
         return layer

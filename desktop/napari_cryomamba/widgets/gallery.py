@@ -128,6 +128,8 @@ class Gallery(QWidget):
         self.side_box.valueChanged.connect(self._later.start)
         self.depth_box.valueChanged.connect(self._later.start)
         self.list.currentRowChanged.connect(self._on_row)
+        # The one that is chosen already may be out of sight.
+        self.list.itemClicked.connect(lambda _item: self._on_row(self.list.currentRow()))
         self.list.decided.connect(self.decide)
         self.list.moved.connect(self.move_pick)
         self.list.turned.connect(self.turn)
@@ -182,11 +184,13 @@ class Gallery(QWidget):
         page = self.page + pages_on
         if 0 <= page < pages(len(self._order)):
             self.page = page
-            self.list.setCurrentRow(-1)
-            self.reload(row=0 if pages_on > 0 else PAGE - 1)
+            self.reload(follow=0 if pages_on > 0 else PAGE - 1)
 
-    def reload(self, row: int | None = None) -> None:
-        """Read the crops of the page in a thread, and draw them."""
+    def reload(self, *, follow: int | None = None) -> None:
+        """Read the crops of the page in a thread, and draw them.
+
+        Only if a row is given to `follow`, it is chosen, and the view goes there: picks that arrive do not move it.
+        """
         self._count()
         layer, tomogram = self._layer, self._tomogram()
         if layer is None or tomogram is None or not len(self._order):
@@ -196,11 +200,13 @@ class Gallery(QWidget):
         to_tomogram = [tomogram.world_to_data(layer.data_to_world(layer.data[index])) for index in self.indices()]
         array, voxel_A = tomogram.data, voxel_size_A(tomogram)
         self._wanted += 1
-        number, wanted_row = self._wanted, self.list.currentRow() if row is None else row
+        number, row = self._wanted, self.list.currentRow()
 
         def done(crops: list[Array]) -> None:
             if number == self._wanted and layer is self._layer:
-                self._draw([as_grey(section, tomogram.contrast_limits) for section in crops], wanted_row)
+                self._draw([as_grey(section, tomogram.contrast_limits) for section in crops], row)
+                if follow is not None:
+                    self._choose(min(follow, self.list.count() - 1))
 
         self._tasks.run(
             "Reading the gallery", lambda _task: [crop(array, at, voxel_A, size) for at in to_tomogram], done
@@ -221,7 +227,12 @@ class Gallery(QWidget):
                 item.setToolTip(self._about(index))
                 item.setIcon(_framed(pixels, Review(states[index])))
                 self.list.addItem(item)
-        self.list.setCurrentRow(min(max(row, 0), self.list.count() - 1))
+            self.list.setCurrentRow(min(row, self.list.count() - 1))
+
+    def _choose(self, row: int) -> None:
+        with QSignalBlocker(self.list):
+            self.list.setCurrentRow(row)
+        self._on_row(row)
 
     def _about(self, index: int) -> str:
         scores = self._layer.features.get(SCORE)

@@ -56,7 +56,7 @@ class CryoMambaMenu(QMenu):
     def __init__(self, viewer: Viewer, tomograms: TomogramController, parent: QWidget | None = None) -> None:
         super().__init__("&CryoMamba", parent)
         self._viewer, self._tomograms = viewer, tomograms
-        self._add("&Open tomogram…", self.open_dialog, "Ctrl+Alt+O")
+        self._add("&Open tomogram…", self.open_dialog, "Ctrl+Alt+F")
         self._add("Open OME-&Zarr…", self.open_folder_dialog, "Ctrl+Alt+Z")
         self._add("Open from the &web…", self.open_address_dialog, "Ctrl+Alt+U")
         self._add("Open &mask…", self.open_mask_dialog, "Ctrl+Alt+M")
@@ -80,7 +80,7 @@ class CryoMambaMenu(QMenu):
         self._add("&Reset view", self._reset, "Ctrl+Shift+R", view)
         self._add("&Keep component under cursor", lambda: self.keep_component_requested.emit(), "Alt+K")
         self._add("&Compare with the other mask (A / B)", lambda: self.compare_requested.emit(), "Alt+B")
-        self._add("Save new &version of the mask", lambda: self.save_version_requested.emit(), "Ctrl+Alt+S")
+        self._add("Save new &version of the mask", lambda: self.save_version_requested.emit(), "Ctrl+Alt+V")
         self.addSeparator()
         help_menu = self.addMenu("&Help")
         self._add("&Tutorial", lambda: self.tutorial_requested.emit(), menu=help_menu)

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QLayout,
     QLineEdit,
     QMainWindow,
+    QMenu,
     QMenuBar,
     QPushButton,
     QScrollArea,
@@ -97,9 +98,21 @@ def taken_by_window(window: QWidget) -> set[str]:
     if not isinstance(window, QMainWindow):
         return set()
     bar = window.findChild(QMenuBar)
-    titles = {letter_of(action.text()) for action in bar.actions()} if bar is not None else set()
-    shortcuts = (action.shortcut().toString() for action in window.findChildren(QAction))
+    if bar is None:
+        return set()
+    titles = {letter_of(action.text()) for action in bar.actions()}
+    shortcuts = (action.shortcut().toString() for action in commands_of(bar))
     return {*titles, *(found[1] for text in shortcuts if (found := _ALT.fullmatch(text)))} - {""}
+
+
+def commands_of(menu: QMenuBar | QMenu) -> Iterator[QAction]:
+    """Yield the commands of a menu and of those within; napari's are not children of its window."""
+    for action in menu.actions():
+        inner = action.menu()
+        if isinstance(inner, QMenu):
+            yield from commands_of(inner)
+        else:
+            yield action
 
 
 def controls(page: QWidget) -> list[Control]:

@@ -42,9 +42,12 @@ def layer(panel: CryoMambaWidget, tomogram: Any, make_record: RecordMaker, tmp_p
     return shown
 
 
-def test_a_page_has_the_best_picks(panel: CryoMambaWidget, layer: Any, wait_for: WaitFor) -> None:
-    """Thirty at a time by score, two diameters wide; the view is at the chosen one."""
+def test_a_page_has_the_best_picks(panel: CryoMambaWidget, layer: Any, qtbot: Any, wait_for: WaitFor) -> None:
+    """Thirty at a time by score, two diameters wide; the view goes to the one that is chosen, and to none before."""
     gallery = panel.picks.gallery
+    assert gallery.current() is None
+    assert panel.viewer.dims.point == pytest.approx((29.5, 29.5, 29.5), abs=0.6)
+    qtbot.keyClick(gallery.list, Qt.Key.Key_Right)
     assert SCORES[gallery.indices()].tolist() == list(range(COUNT - 1, COUNT - 1 - PAGE, -1))
     assert gallery.side_box.value() == pytest.approx(16)
     index = gallery.current()
@@ -64,6 +67,7 @@ def test_keys_accept_and_reject(panel: CryoMambaWidget, layer: Any, qtbot: Any, 
     """Each goes on to the next; a rejected pick is hidden and not exported, whatever the minimum score."""
     gallery, shown = panel.picks.gallery, np.asarray
     first, second, third = gallery.indices()[:3]
+    gallery.list.setCurrentRow(0)
     for key in (Qt.Key.Key_A, Qt.Key.Key_R):
         qtbot.keyClick(gallery.list, key)
     assert gallery.current() == third
@@ -83,6 +87,7 @@ def test_keys_accept_and_reject(panel: CryoMambaWidget, layer: Any, qtbot: Any, 
 def test_picks_are_moved_deleted_and_added(panel: CryoMambaWidget, layer: Any, qtbot: Any, wait_for: WaitFor) -> None:
     """With the keys by a voxel, with napari's tools as everywhere; the gallery follows."""
     gallery = panel.picks.gallery
+    gallery.list.setCurrentRow(0)
     index = gallery.current()
     assert index is not None
     before = layer.data[index].copy()
