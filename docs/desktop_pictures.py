@@ -93,6 +93,8 @@ def session(stack: Stack, tomogram: Path) -> None:
     from napari_cryomamba.window import open_window
 
     viewer, panel = open_window([tomogram], server=stack.http_url)
+    # Offered at the first start, which this always is.
+    panel.welcome.withdraw()
     viewer.window.resize(1440, 900)
     camera, app = Camera(viewer), panel.controller
     camera.until(lambda: app.server.usable and viewer.layers and panel.tomogram.measured, "the tomogram")
