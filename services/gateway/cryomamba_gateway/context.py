@@ -21,6 +21,8 @@ from cryomamba_gateway.access.connections import Connection, Connections
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.access.rate_limit import ConcurrencyLimit, RequestRate
 from cryomamba_gateway.bus_connection import BusConnection
+from cryomamba_gateway.input_folders import InputFolders
+from cryomamba_gateway.input_listings import InputListings
 from cryomamba_gateway.live.messages import MessageEncoder
 from cryomamba_gateway.live.send_scheduler import SendScheduler
 from cryomamba_gateway.metrics import Metrics
@@ -65,6 +67,8 @@ class Gateway:
         From :meth:`start` on.
     reader, volumes : VolumeReader, VolumeCatalog
         Volumes over HTTP; from :meth:`start` on.
+    inputs : InputListings
+        From :meth:`start` on.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -83,6 +87,7 @@ class Gateway:
         self.uploads: UploadStore
         self.reader: VolumeReader
         self.volumes: VolumeCatalog
+        self.inputs: InputListings
         self._server_info: asyncio.Future[ServerInfo] | None = None
 
     async def start(self) -> None:
@@ -93,6 +98,7 @@ class Gateway:
         self.signer = await asyncio.to_thread(UrlSigner, self.settings.keys)
         self.uploads = UploadStore(self.settings.uploads, UploadLimits.from_settings(self.settings))
         self.reader = VolumeReader(self.settings.volume_cache)
+        self.inputs = InputListings(InputFolders(self.settings.roots, self.settings.own_folders))
         self.volumes = VolumeCatalog(self.settings, self.bus, self.uploads, self.reader)
         self._sweeping = asyncio.create_task(self._sweep(), name="gateway-sweep")
         self._measuring = asyncio.create_task(measure_loop_lag(self.metrics.loop_lag.observe), name="gateway-loop-lag")
@@ -110,6 +116,7 @@ class Gateway:
         await self.bus.close()
         await asyncio.to_thread(self.uploads.close)
         await asyncio.to_thread(self.reader.close)
+        self.inputs.close()
 
     async def _sweep(self) -> None:
         while True:

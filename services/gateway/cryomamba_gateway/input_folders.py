@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from heapq import nsmallest
 from pathlib import Path
 from typing import Literal
 
@@ -86,11 +87,18 @@ class InputFolders:
         if not path:
             return InputPage(path="", parent=None, entries=tuple(self._root_entries()))
         real = resolve_folder(path, self.roots, closed=self.closed)
+        if not _is_text(str(real)):
+            raise NotFoundError(
+                "The folder that this link leads to has a name that is no UTF-8, so that its files cannot be named.",
+                hint="Rename the folder, or ask whoever runs the server.",
+            )
         folder = self._as_configured(real)
-        found = sorted(self._found(real), key=_sort_key)
-        after = [one for one in found if cursor is None or _sort_key(one) > _sort_key((cursor[:1] == "d", cursor[1:]))]
-        shown = after[:limit]
-        last = shown[-1] if len(after) > limit else None
+        start = None if cursor is None else _sort_key((cursor[:1] == "d", cursor[1:]))
+        keys = (key for key in map(_sort_key, self._found(real)) if start is None or key > start)
+        # Sorting a folder of many files in one call would keep all other threads waiting.
+        first = nsmallest(limit + 1, keys)
+        shown = [(not is_file, name) for is_file, _, name in first[:limit]]
+        last = shown[-1] if len(first) > limit else None
         return InputPage(
             path=str(folder),
             parent="" if folder in self.roots else str(folder.parent),
@@ -116,19 +124,21 @@ class InputFolders:
         """Return whether each entry is a folder, and its name."""
         try:
             descriptor = os.open(real, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                self._verify_folder(descriptor, real)
+                with closing(os.scandir(descriptor)) as entries:
+                    return [
+                        (is_folder, one.name)
+                        for one in entries
+                        if (is_folder := self._is_folder(real, one)) is not None
+                    ]
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise NotFoundError(
                 f"The folder {real.name} cannot be read: {error.strerror}.",
                 hint="Choose another folder, or ask whoever runs the server.",
             ) from None
-        try:
-            self._verify_folder(descriptor, real)
-            with closing(os.scandir(descriptor)) as entries:
-                return [
-                    (is_folder, one.name) for one in entries if (is_folder := self._is_folder(real, one)) is not None
-                ]
-        finally:
-            os.close(descriptor)
 
     def _verify_folder(self, descriptor: int, real: Path) -> None:
         """Check that an open folder is the one that was resolved: a part of its path may have become a link."""
@@ -143,8 +153,8 @@ class InputFolders:
         path = real / entry.name
         with suppress(OSError, CryoMambaError):
             if entry.is_dir():
-                resolve_folder(path, self.roots, closed=self.closed)
-                return True
+                real_folder = resolve_folder(path, self.roots, closed=self.closed)
+                return True if _is_text(str(real_folder)) else None
             if is_volume(path) and entry.is_file():
                 # Only a link can lead out of a folder that is allowed; a folder may have very many files.
                 if entry.is_symlink():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +13,10 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from cryomamba.errors import InvalidRequestError
+from cryomamba.errors import InvalidRequestError, NotFoundError
+from cryomamba.testing import DEADLINE_S
 from cryomamba.volumes import write_volume
-from cryomamba_gateway.input_folders import InputFolders
+from cryomamba_gateway.input_folders import InputFolders, InputPage
 from cryomamba_server.tokens import Scope, TokenStore
 
 if TYPE_CHECKING:
@@ -139,6 +143,59 @@ async def test_special_files_and_names_that_are_no_text_are_left_out(browsed: Se
     os.mkfifo(data / "pipe.mrc")
     (data / os.fsdecode(b"\xff.mrc")).touch()
     assert len(await entries(browsed, data)) == 5
+
+
+async def test_a_link_to_a_name_that_is_no_text_is_left_out_and_not_found(browsed: Services, data: Path) -> None:
+    """What is in that folder could not be named either."""
+    folder = data / os.fsdecode(b"\xff")
+    folder.mkdir()
+    (folder / "t1.mrc").touch()
+    (data / "readable").symlink_to(folder)
+    assert "readable" not in [one["name"] for one in await entries(browsed, data)]
+    reply = await browsed.http.get("/v1/inputs", params={"path": str(data / "readable")})
+    assert (reply.status_code, reply.json()["code"]) == (404, "not_found")
+
+
+async def test_a_folder_that_fails_while_it_is_read_is_not_found(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a network disk that goes away."""
+
+    def gone(_descriptor: int) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(os, "scandir", gone)
+    with pytest.raises(NotFoundError, match="Stale file handle"):
+        InputFolders((data,), ()).page(str(data), limit=10)
+
+
+async def test_many_slow_listings_of_one_owner_hold_up_nobody(
+    idle_services: Services, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others are told who they are, and list folders, while somebody has asked for more than there are threads."""
+    services = idle_services
+    tokens = TokenStore(services.settings.keys)
+    slow, quick = (
+        {"Authorization": f"Bearer {tokens.create(name, [Scope.WRITE], days=1)[0]}"} for name in ("ada", "bob")
+    )
+    await services.start_gateway(roots=(data,))
+    page, released, begun = InputFolders.page, threading.Event(), threading.Event()
+
+    def held(self: InputFolders, path: str, *, limit: int, cursor: str | None = None) -> InputPage:
+        if path.endswith("session2"):
+            begun.set()
+            released.wait(DEADLINE_S)
+        return page(self, path, limit=limit, cursor=cursor)
+
+    monkeypatch.setattr(InputFolders, "page", held)
+    query = {"path": str(data / "session2")}
+    waiting = [asyncio.create_task(services.http.get("/v1/inputs", params=query, headers=slow)) for _ in range(40)]
+    try:
+        assert await asyncio.to_thread(begun.wait, DEADLINE_S)
+        reply = await services.http.get("/v1/inputs", params={"path": str(data)}, headers=quick)
+        assert reply.status_code == 200
+        assert not any(one.done() for one in waiting)
+    finally:
+        released.set()
+    assert {one.status_code for one in await asyncio.gather(*waiting)} == {200}
 
 
 async def test_a_folder_that_becomes_a_link_is_not_read(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

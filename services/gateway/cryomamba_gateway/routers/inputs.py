@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -12,7 +11,7 @@ from cryomamba.errors import ErrorCode
 from cryomamba.models.base import Request as Fields
 from cryomamba_gateway.context import Caller, Context
 from cryomamba_gateway.examples import errors, ok
-from cryomamba_gateway.input_folders import InputFolders, InputPage
+from cryomamba_gateway.input_folders import InputPage
 from cryomamba_server.tokens import Scope
 
 router = APIRouter(prefix="/v1", tags=["uploads"])
@@ -43,6 +42,4 @@ async def list_inputs(gateway: Context, caller: Caller, query: Annotated[InputQu
     directories, are left out.
     """
     caller.require(Scope.WRITE)
-    settings = gateway.settings
-    folders = InputFolders(settings.roots, settings.own_folders)
-    return await asyncio.to_thread(folders.page, query.path, limit=query.limit, cursor=query.cursor)
+    return await gateway.inputs.page(caller.owner, query.path, limit=query.limit, cursor=query.cursor)
