@@ -24,7 +24,7 @@ class Focus(QObject):
     ) -> None:
         super().__init__(parent)
         self._viewer, self._jobs, self._preview = viewer, jobs, preview
-        self._send_later = qdebounced(self.send, timeout=PAUSE_MS)
+        self._send_later = qdebounced(self.send, timeout=PAUSE_MS, parent=self)
         viewer.dims.events.current_step.connect(self._on_step)
 
     def _on_step(self, _event: object = None) -> None:
