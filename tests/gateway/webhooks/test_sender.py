@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 import subprocess
+import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from ipaddress import ip_network
@@ -16,6 +17,7 @@ import pytest
 from tests.gateway.webhooks.receiver import Receiver
 
 from cryomamba.models.webhooks import SignedDelivery
+from cryomamba.testing import DEADLINE_S
 from cryomamba_gateway.webhooks.sender import TryResult, WebhookSender
 from cryomamba_server.webhook_addresses import WebhookPolicy
 
@@ -73,6 +75,30 @@ async def test_a_name_is_resolved_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert received.headers["content-type"] == "application/json"
     assert received.headers["user-agent"].startswith("cryomamba/")
     assert asked == ["rebinding.test"]
+
+
+async def test_a_name_server_that_does_not_answer_holds_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The threads that all parts of the gateway share are free, however many names are being resolved."""
+    resolve, released = socket.getaddrinfo, threading.Event()
+
+    def silent(host: Any, *args: Any, **more: Any) -> Any:
+        if host == "silent.test":
+            released.wait(DEADLINE_S)
+        return resolve("127.0.0.1", *args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    sender = WebhookSender(LOCAL, timeout_s=60.0)
+    tries = [asyncio.create_task(sender.send(delivery("http://silent.test:1/"))) for _ in range(40)]
+    try:
+        # Each try begins before a thread is asked for.
+        await asyncio.sleep(0)
+        async with asyncio.timeout(DEADLINE_S / 2):
+            assert await asyncio.to_thread(released.is_set) is False
+        assert not any(one.done() for one in tries)
+    finally:
+        released.set()
+        await asyncio.gather(*tries)
+        sender.close()
 
 
 async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
