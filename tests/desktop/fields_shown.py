@@ -68,7 +68,7 @@ def wait_until(application: Any, condition: Callable[[], Any]) -> None:
 def fields(panel: Any) -> Iterator[tuple[str, int, int]]:
     """Yield each visible field: its text, the width of what is drawn of it and the least width of that, in pixels."""
     from qtpy.QtCore import QSignalBlocker
-    from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QLineEdit
+    from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox
 
     for line in panel.findChildren(QLineEdit):
         owner = line.parent() if isinstance(line.parent(), QAbstractSpinBox | QComboBox) else line
@@ -83,6 +83,9 @@ def fields(panel: Any) -> Iterator[tuple[str, int, int]]:
         del blockers
         # A number is shown whole; of a text, what the field has room for.
         number = isinstance(owner, QAbstractSpinBox)
+        if isinstance(owner, QSpinBox | QDoubleSpinBox):
+            # Qt keeps the prefix when the value is removed.
+            text = text.removeprefix(owner.prefix())
         yield text, width, expected_width(line, text, None if number else owner.width() - 40)
     for combo in panel.findChildren(QComboBox):
         if combo.isVisible() and not combo.isEditable() and combo.currentText():
