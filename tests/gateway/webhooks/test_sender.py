@@ -143,6 +143,35 @@ async def test_a_receiver_that_does_not_answer_is_left_in_time() -> None:
         assert await send(f"http://127.0.0.1:{port}/") == TryResult("delivered", 200)
 
 
+async def test_an_endless_head_of_an_answer_is_not_read() -> None:
+    """Interim responses and header lines without end would keep the gateway busy: it reads a few and hangs up."""
+    interim, header = b"HTTP/1.1 100 Continue\r\n\r\n" * 100, b"X-Name: value\r\n" * 100
+    for start, rest in ((b"", interim), (b"HTTP/1.1 200 OK\r\n", header)):
+        gone = asyncio.Event()
+
+        async def flood(
+            reader: asyncio.StreamReader,
+            writer: asyncio.StreamWriter,
+            start: bytes = start,
+            rest: bytes = rest,
+            gone: asyncio.Event = gone,
+        ) -> None:
+            writer.write(start)
+            try:
+                while True:
+                    writer.write(rest)
+                    await writer.drain()
+            except OSError:
+                gone.set()
+
+        async with await asyncio.start_server(flood, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            result = await send(f"http://127.0.0.1:{port}/")
+            async with asyncio.timeout(DEADLINE_S):
+                await gone.wait()
+        assert result.error == "The receiver closed the connection without a valid answer."
+
+
 async def test_no_answer_of_http_is_an_error_in_words() -> None:
     """A connection that is refused or closed, garbage, and a name that does not exist."""
 

@@ -20,6 +20,7 @@ import httpx
 from cryomamba._version import __version__
 from cryomamba.errors import InvalidRequestError
 from cryomamba.models.webhooks import SignedDelivery
+from cryomamba_gateway.webhooks.transport import WebhookTransport
 from cryomamba_server.webhook_addresses import Address, WebhookAddress, WebhookPolicy, parse_webhook_url
 
 TRY_S: Final = 10.0
@@ -111,7 +112,7 @@ class WebhookSender:
             # The certificate is checked for this name, not for the address.
             extensions={"sni_hostname": address.host},
         )
-        async with httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False) as transport:
+        async with WebhookTransport(self._tls) as transport:
             response = await transport.handle_async_request(request)
             await response.aclose()
         return _result(response)
