@@ -102,8 +102,8 @@ class Gateway:
         self.volumes = VolumeCatalog(self.settings, self.bus, self.uploads, self.reader)
         self._sweeping = asyncio.create_task(self._sweep(), name="gateway-sweep")
         self._measuring = asyncio.create_task(measure_loop_lag(self.metrics.loop_lag.observe), name="gateway-loop-lag")
-        sender = await asyncio.to_thread(WebhookSender, WebhookPolicy(self.settings.webhook_networks))
-        delivery = WebhookDelivery(self.bus, self.tokens, sender)
+        self._sender = await asyncio.to_thread(WebhookSender, WebhookPolicy(self.settings.webhook_networks))
+        delivery = WebhookDelivery(self.bus, self.tokens, self._sender)
         self._delivering = asyncio.create_task(delivery.run(), name="gateway-webhooks")
         self.metrics.bus.set_function(lambda: float(self.bus.connected))
 
@@ -117,6 +117,7 @@ class Gateway:
         await asyncio.to_thread(self.uploads.close)
         await asyncio.to_thread(self.reader.close)
         self.inputs.close()
+        self._sender.close()
 
     async def _sweep(self) -> None:
         while True:

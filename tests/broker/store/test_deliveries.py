@@ -212,6 +212,34 @@ def test_pending_and_ended_messages_have_bounds(tmp_path: Path, time: SettableCl
     store.close()
 
 
+def test_finding_the_next_message_costs_the_same_however_many_wait(store: Store) -> None:
+    """The broker looks for one with each end of a job, and all its other requests wait meanwhile."""
+    webhook = register(store)
+    instructions = 0
+
+    def count() -> int:
+        nonlocal instructions
+        instructions += 1
+        return 0
+
+    def cost() -> int:
+        nonlocal instructions
+        instructions = 0
+        store.database.read.set_progress_handler(count, 1)
+        assert store.deliveries.claim() is None
+        assert store.deliveries.next_due_s() is not None
+        store.database.read.set_progress_handler(None, 0)
+        return instructions
+
+    store.deliveries.queue_test(webhook.webhook_id, ALL)
+    claim(store)
+    store.deliveries.queue_test(webhook.webhook_id, ALL)
+    few = cost()
+    for _ in range(200):
+        store.deliveries.queue_test(webhook.webhook_id, ALL)
+    assert few <= cost() <= few + 20
+
+
 def test_what_has_ended_goes_with_its_job_or_its_webhook(store: Store) -> None:
     """Deleting the job removes its ended messages, not one that waits; deleting the webhook removes all."""
     webhook = register(store)

@@ -498,12 +498,14 @@ async def test_what_shows_only_for_a_while_is_accessible_too(idle_services: Serv
 
 
 async def test_a_finished_job_is_described_in_full(idle_services: Services, tmp_path: Path) -> None:
-    """Estimates are never cut off, a thickness is in ångström, and each file has the name that it is saved under."""
+    """Estimates are never cut off, a thickness is in ångström, each file has the name that it is saved under, and a
+    long name without spaces does not widen the page.
+    """
     services = idle_services
     await services.start_broker()
     worker = await services.start_worker()
     url = await services.start_gateway()
-    job = await services.submit(volume={"path": str(tomogram(tmp_path))}, engine="demo")
+    job = await services.submit(volume={"path": str(tomogram(tmp_path))}, engine="demo", name="a" * 200)
     estimates = {"contrast": "dark", "tilt_range_deg": 60.4, "lower_threshold": 108}
     files = {"mask.mrc": b"x", "stats.json": STATISTICS}
     await worker.finish(await worker.claim(), files, estimates=estimates)
@@ -513,6 +515,7 @@ async def test_a_finished_job_is_described_in_full(idle_services: Services, tmp_
             await page.until(f"innerWidth === {width} && document.querySelectorAll('.plot').length === 2")
             cut = "[...document.querySelectorAll('.facts dd, .facts dt')].filter((e) => e.scrollWidth > e.clientWidth)"
             assert await page.value(f"{cut}.length") == 0
+            assert await page.value("document.documentElement.scrollWidth <= innerWidth"), width
             assert await page.value("document.getElementById('job-estimates').innerText.replaceAll('\\n', ' ')") == (
                 "Contrast dark Tilt range 60.4° Lower threshold 108"
             )

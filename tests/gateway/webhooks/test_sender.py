@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 import subprocess
+import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from ipaddress import ip_network
@@ -16,6 +17,7 @@ import pytest
 from tests.gateway.webhooks.receiver import Receiver
 
 from cryomamba.models.webhooks import SignedDelivery
+from cryomamba.testing import DEADLINE_S
 from cryomamba_gateway.webhooks.sender import TryResult, WebhookSender
 from cryomamba_server.webhook_addresses import WebhookPolicy
 
@@ -75,6 +77,30 @@ async def test_a_name_is_resolved_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == ["rebinding.test"]
 
 
+async def test_a_name_server_that_does_not_answer_holds_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The threads that all parts of the gateway share are free, however many names are being resolved."""
+    resolve, released = socket.getaddrinfo, threading.Event()
+
+    def silent(host: Any, *args: Any, **more: Any) -> Any:
+        if host == "silent.test":
+            released.wait(DEADLINE_S)
+        return resolve("127.0.0.1", *args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    sender = WebhookSender(LOCAL, timeout_s=60.0)
+    tries = [asyncio.create_task(sender.send(delivery("http://silent.test:1/"))) for _ in range(40)]
+    try:
+        # Each try begins before a thread is asked for.
+        await asyncio.sleep(0)
+        async with asyncio.timeout(DEADLINE_S / 2):
+            assert await asyncio.to_thread(released.is_set) is False
+        assert not any(one.done() for one in tries)
+    finally:
+        released.set()
+        await asyncio.gather(*tries)
+        sender.close()
+
+
 async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host with two addresses of which one takes no connections is reached at the other."""
     resolve = socket.getaddrinfo
@@ -115,6 +141,35 @@ async def test_a_receiver_that_does_not_answer_is_left_in_time() -> None:
     async with server:
         port = server.sockets[0].getsockname()[1]
         assert await send(f"http://127.0.0.1:{port}/") == TryResult("delivered", 200)
+
+
+async def test_an_endless_head_of_an_answer_is_not_read() -> None:
+    """Interim responses and header lines without end would keep the gateway busy: it reads a few and hangs up."""
+    interim, header = b"HTTP/1.1 100 Continue\r\n\r\n" * 100, b"X-Name: value\r\n" * 100
+    for start, rest in ((b"", interim), (b"HTTP/1.1 200 OK\r\n", header)):
+        gone = asyncio.Event()
+
+        async def flood(
+            reader: asyncio.StreamReader,
+            writer: asyncio.StreamWriter,
+            start: bytes = start,
+            rest: bytes = rest,
+            gone: asyncio.Event = gone,
+        ) -> None:
+            writer.write(start)
+            try:
+                while True:
+                    writer.write(rest)
+                    await writer.drain()
+            except OSError:
+                gone.set()
+
+        async with await asyncio.start_server(flood, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            result = await send(f"http://127.0.0.1:{port}/")
+            async with asyncio.timeout(DEADLINE_S):
+                await gone.wait()
+        assert result.error == "The receiver closed the connection without a valid answer."
 
 
 async def test_no_answer_of_http_is_an_error_in_words() -> None:

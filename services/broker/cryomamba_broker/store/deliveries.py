@@ -19,15 +19,20 @@ from cryomamba_broker.store.webhook_messages import ENDS, job_ended, webhook_tes
 from cryomamba_broker.store.webhooks import WebhookTable
 
 _ERROR_BYTES: Final = 300
-# A webhook gets one message at a time, so that a slow receiver does not hold up those of others.
+# A webhook gets one message at a time, so that a slow receiver does not hold up those of others. Both look at the first
+# message of each webhook: however many wait, the broker's work stays the same.
 _DUE: Final = (
-    "SELECT serial FROM deliveries AS mine WHERE state = 'pending' AND due_at <= :now AND NOT EXISTS ("
-    "SELECT 1 FROM deliveries AS other WHERE other.webhook = mine.webhook AND other.leased_until > :now) "
-    "ORDER BY due_at, serial LIMIT 1"
+    "SELECT first.serial FROM webhooks JOIN deliveries AS first ON first.serial = ("
+    "SELECT serial FROM deliveries WHERE webhook = webhooks.serial AND state = 'pending' AND due_at <= :now "
+    "ORDER BY due_at, serial LIMIT 1) "
+    "WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE webhook = webhooks.serial AND leased_until > :now) "
+    "ORDER BY first.due_at, first.serial LIMIT 1"
 )
 _NEXT_DUE: Final = (
-    "SELECT min(at) FROM (SELECT max(min(due_at), max(coalesce(leased_until, 0))) AS at FROM deliveries "
-    "WHERE state = 'pending' GROUP BY webhook)"
+    "SELECT min(max("
+    "(SELECT min(due_at) FROM deliveries WHERE webhook = webhooks.serial AND state = 'pending'), "
+    "(SELECT coalesce(max(leased_until), 0) FROM deliveries WHERE webhook = webhooks.serial "
+    "AND leased_until IS NOT NULL))) FROM webhooks"
 )
 
 

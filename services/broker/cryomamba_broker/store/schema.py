@@ -132,6 +132,10 @@ MIGRATIONS: Final = (
     CREATE INDEX deliveries_of_webhook ON deliveries (webhook, serial);
     CREATE INDEX deliveries_of_job ON deliveries (job);
     """,
+    """
+    DROP INDEX deliveries_due;
+    CREATE INDEX deliveries_pending ON deliveries (webhook, due_at, serial, created_at) WHERE state = 'pending';
+    """,
 )
 
 SCHEMA: Final = len(MIGRATIONS)

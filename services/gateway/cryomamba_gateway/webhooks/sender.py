@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Final, Literal
@@ -18,10 +20,13 @@ import httpx
 from cryomamba._version import __version__
 from cryomamba.errors import InvalidRequestError
 from cryomamba.models.webhooks import SignedDelivery
+from cryomamba_gateway.webhooks.transport import WebhookTransport
 from cryomamba_server.webhook_addresses import Address, WebhookAddress, WebhookPolicy, parse_webhook_url
 
 TRY_S: Final = 10.0
 _GONE: Final = 410
+# A name can take longer than a try, whose thread is then still at work when the next one comes.
+_RESOLVERS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,12 @@ class WebhookSender:
     def __init__(self, policy: WebhookPolicy, *, timeout_s: float = TRY_S) -> None:
         self._policy, self._timeout_s = policy, timeout_s
         self._tls = ssl.create_default_context()
+        # Whoever registers a webhook may own its name server, which need not answer: nothing else may wait for it.
+        self._resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="webhooks")
+
+    def close(self) -> None:
+        """Release the threads; those that wait for a name server end by themselves."""
+        self._resolvers.shutdown(wait=False, cancel_futures=True)
 
     async def send(self, delivery: SignedDelivery) -> TryResult:
         """Make one try."""
@@ -69,7 +80,8 @@ class WebhookSender:
             return TryResult("failed", error=_problem(error))
 
     async def _resolve(self, address: WebhookAddress) -> list[Address]:
-        found = await asyncio.get_running_loop().getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        resolve = partial(socket.getaddrinfo, address.host, address.port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._resolvers, resolve)
         return list(dict.fromkeys(ip_address(one[4][0]) for one in found))
 
     async def _send_to_first(
@@ -100,7 +112,7 @@ class WebhookSender:
             # The certificate is checked for this name, not for the address.
             extensions={"sni_hostname": address.host},
         )
-        async with httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False) as transport:
+        async with WebhookTransport(self._tls) as transport:
             response = await transport.handle_async_request(request)
             await response.aclose()
         return _result(response)
