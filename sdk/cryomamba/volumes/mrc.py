@@ -300,10 +300,15 @@ def _open_file(path: Path, check: Callable[[int], None] | None = None) -> io.Fil
 
 def _open_regular(path: Path) -> io.FileIO:
     try:
-        # Opening a FIFO or a device could block, so they are refused first.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise VolumeError(f"'{path}' is not a file.", hint="Choose an MRC file.")
-        return io.FileIO(path, "rb")
+        # Opening a device can have an effect, so it is refused first. A FIFO may still be put in place of the file.
+        _check_regular(path.stat(), path)
+        file = io.FileIO(path, "rb", opener=_without_waiting)
+        try:
+            _check_regular(os.fstat(file.fileno()), path)
+        except BaseException:
+            file.close()
+            raise
+        return file
     except FileNotFoundError as error:
         raise VolumeError(
             f"There is no file {path.name}.",
@@ -316,6 +321,16 @@ def _open_regular(path: Path) -> io.FileIO:
         raise VolumeError(
             f"{path.name} cannot be opened.", hint="Check the permissions of the file and its folder."
         ) from error
+
+
+def _check_regular(status: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise VolumeError(f"'{path}' is not a file.", hint="Choose an MRC file.")
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    """Open a file; a FIFO too, without waiting for somebody who writes to it."""
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _size(file: io.FileIO) -> int:

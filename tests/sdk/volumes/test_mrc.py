@@ -184,6 +184,16 @@ def test_a_lying_header_is_refused_before_anything_is_allocated(make_file: Make)
             attempt(path)
 
 
+def test_a_pipe_put_in_place_of_a_file_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between looking at a file and opening it; a thread that waits for a writer would never come back."""
+    path, regular = tmp_path / "t1.mrc", tmp_path / "regular.mrc"
+    regular.touch()
+    os.mkfifo(path)
+    monkeypatch.setattr(Path, "stat", lambda _path: os.stat(regular))  # noqa: PTH116 (that of Path is replaced)
+    with pytest.raises(VolumeError, match="is not a file"):
+        inspect(path)
+
+
 def test_what_cannot_be_opened_says_why(tmp_path: Path) -> None:
     """A missing file, a folder, an empty file and a pipe have their own messages; nothing blocks."""
     with pytest.raises(VolumeError, match=r"no file gone\.mrc") as caught:
