@@ -90,6 +90,9 @@ class ThresholdPanel(QWidget):
         vbox(self, self.load_button, self.controls, self.status)
 
     def _connect(self) -> None:
+        # The lower threshold is not above the other: whichever is moved takes the other along.
+        self.high.valueChanged.connect(lambda value: self.low.setValue(min(self.low.value(), value)))
+        self.low.valueChanged.connect(lambda value: self.high.setValue(max(self.high.value(), value)))
         self.high.valueChanged.connect(self._on_changed)
         self.low.valueChanged.connect(self._on_changed)
         self.use_low.toggled.connect(self._on_changed)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.desktop
 def test_a_new_threshold_is_previewed_and_applied(
     panel: CryoMambaWidget, make_submission: SubmissionMaker, wait_for: WaitFor
 ) -> None:
-    """The sliders preview it at once; discarding restores the mask, and applying writes what was shown."""
+    """The sliders preview it at once and take each other along; discarding restores the mask, applying writes it."""
     app, threshold = panel.controller, panel.threshold
     app.jobs.run_locally(make_submission("membrane"))
     [overlay] = wait_for(lambda: [o for o in app.preview.overlays.values() if o.final], app.notifications)
@@ -28,6 +28,10 @@ def test_a_new_threshold_is_previewed_and_applied(
     threshold.load_button.click()
     wait_for(lambda: not threshold.controls.isHidden(), app.notifications)
     assert not threshold.apply_button.isEnabled()
+    threshold.high.setValue(90)
+    assert threshold.low.value() <= 90
+    threshold.low.setValue(100)
+    assert threshold.high.value() == 100
     threshold.use_low.setChecked(False)
     threshold.min_volume.setValue(0)
     threshold.high.setValue(120)
