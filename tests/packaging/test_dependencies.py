@@ -33,7 +33,14 @@ FOLDERS: Final[Mapping[str, Sequence[str]]] = {
 # qtpy imports whichever of these is installed; honcho is run as a program.
 NOT_IMPORTED: Final = {"pyqt6", "pyqt6-qt6", "pyside6-essentials", "honcho"}
 # Packages that belong to another one of ours and are imported for its sake.
-BROUGHT_BY: Final = {"starlette": "fastapi", "h11": "uvicorn", "referencing": "jsonschema"}
+BROUGHT_BY: Final = {
+    "starlette": "fastapi",
+    "h11": "uvicorn",
+    "httpcore": "httpx",
+    "referencing": "jsonschema",
+    "pandas": "napari",
+    "vispy": "napari",
+}
 # Several packages share the namespace.
 NAMESPACES: Final = {"opentelemetry": {"opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"}}
 # The command line imports these where it needs the extras `server` and `desktop`.
