@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cryomamba.atomic import AtomicFile
 from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.geometry import Shape, Spacing
-from cryomamba.volumes.grid import VOXEL_SIZE_MISSING, Triple
+from cryomamba.volumes.grid import VOXEL_SIZE_MISSING, Triple, checked_voxel_size
 from cryomamba.volumes.header_encoder import encode_header, own_label
 from cryomamba.volumes.header_fields import HeaderFields, blank_header
 from cryomamba.volumes.metadata import VolumeMeta
@@ -108,10 +108,11 @@ class ImageVolume:
 
     def __init__(self, voxels: Voxels, info: ImageInfo, close: Callable[[], None] | None = None) -> None:
         z, y, x = voxels.shape
-        header = blank_header((z, y, x), info.voxel_size_A or 1.0, mode=_mode(voxels.dtype))
-        at_z, at_y, at_x = info.placement_A
+        size_A = _valid(info.voxel_size_A)
+        header = blank_header((z, y, x), size_A or 1.0, mode=_mode(voxels.dtype))
+        at_z, at_y, at_x = info.placement_A if np.isfinite(info.placement_A).all() else (0.0, 0.0, 0.0)
         origin = (at_x, at_y, at_z)
-        warnings = () if info.voxel_size_A is not None else (VOXEL_SIZE_MISSING,)
+        warnings = () if size_A is not None else (VOXEL_SIZE_MISSING,)
         self.header: HeaderFields = dataclasses.replace(
             header, origin_A=origin, standard_origin_A=origin, warnings=warnings
         )
@@ -206,6 +207,16 @@ class ImageVolume:
 
 def _nothing_to_close() -> None:
     """Do nothing: an array in memory or a memory map is not closed."""
+
+
+def _valid(voxel_size_A: Spacing | None) -> Spacing | None:
+    """Return a voxel size; None if the file has none, or one that is no length."""
+    if voxel_size_A is None:
+        return None
+    try:
+        return checked_voxel_size(voxel_size_A)
+    except VolumeError:
+        return None
 
 
 def array_volume(voxels: Voxels, name: str, voxel_size_A: Spacing | None) -> ImageVolume:

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Final
-from xml.etree import ElementTree as ET
+from xml.etree import ElementTree as ET  # nosec B405
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,9 +123,11 @@ def _placement(file: Any) -> Spacing:  # noqa: ANN401
 
 def _of_ome(xml: str, attribute: str, element: str, default_unit: str) -> Spacing | None:
     """Return three lengths in Å of the first element of that name; None if one is missing."""
+    if "<!DOCTYPE" in xml:
+        # OME's metadata have none; without it there are no entities to expand.
+        return None
     try:
-        # Entities are not expanded by tifffile's and OME's own writers; expat refuses those that grow.
-        root = ET.fromstring(xml)  # noqa: S314
+        root = ET.fromstring(xml)  # noqa: S314  # nosec B314
     except ET.ParseError:
         return None
     found = next(root.iter(root.tag.rpartition("}")[0] + "}" + element if "}" in root.tag else element), None)
@@ -137,7 +139,10 @@ def _of_ome(xml: str, attribute: str, element: str, default_unit: str) -> Spacin
         text, unit = found.get(name), LENGTHS_A.get(found.get(f"{name}Unit", default_unit))
         if text is None or unit is None:
             return None
-        lengths.append(float(text) * unit)
+        try:
+            lengths.append(float(text) * unit)
+        except ValueError:
+            return None
     return lengths[0], lengths[1], lengths[2]
 
 

@@ -95,6 +95,18 @@ def test_what_is_written_as_mrc_has_the_same_voxels(
         assert float(written.header.dmean) == pytest.approx(float(stored.mean()), rel=1e-4)
 
 
+@pytest.mark.parametrize("size", ["abc", "nan", "inf", "0.0", "-75"])
+def test_a_voxel_size_that_is_no_length_is_missing(tmp_path: Path, voxels: NDArray[np.float32], size: str) -> None:
+    """The file opens, and a warning says that its voxel size is assumed."""
+    path = tmp_path / "t.ome.tif"
+    tifffile.imwrite(path, voxels, metadata={"axes": "ZYX", **{f"PhysicalSize{axis}": 7.5 for axis in "ZYX"}})
+    assert path.read_bytes().count(b'="7.5"') == 3
+    path.write_bytes(path.read_bytes().replace(b'="7.5"', f'="{size}"'.encode()))
+    with open_image(path) as image:
+        assert image.voxel_size_A == (1.0, 1.0, 1.0)
+        assert [warning.code for warning in image.meta.warnings] == ["voxel_size_missing"]
+
+
 def test_a_sample_reads_one_of_so_many_chunks(tmp_path: Path, voxels: NDArray[np.float32]) -> None:
     """All chunks together are the volume; every third is a third of it."""
     tifffile.imwrite(tmp_path / "t.tif", voxels, compression="zlib")
