@@ -28,25 +28,11 @@ from napari_cryomamba.layers.tomogram import source_of
 from napari_cryomamba.models.sections import PLANE_COLORS, PLANE_NAMES
 from napari_cryomamba.models.world_coordinates import Placement
 from napari_cryomamba.widgets import CryoMambaWidget
-from napari_cryomamba.window import open_window
 
 if TYPE_CHECKING:
     from tests.desktop.conftest import RecordMaker, WaitFor
 
 pytestmark = pytest.mark.desktop
-
-
-@pytest.fixture(scope="module")
-def window(qapp: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, CryoMambaWidget]]:
-    """A window with the panel, for the whole module."""
-    with pytest.MonkeyPatch.context() as patch:
-        home = tmp_path_factory.mktemp("home")
-        patch.setenv("CRYOMAMBA_HOME", str(home))
-        viewer, panel = open_window(server="tcp://127.0.0.1:1", settings=SettingsFile(home / "desktop.json"))
-        yield viewer, panel
-        panel.shut_down()
-        viewer.close()
-        settle()
 
 
 @pytest.fixture
