@@ -59,7 +59,7 @@ def mask_file(tmp_path: Path, phantom_file: Path) -> Path:
 
 def question(panel: CryoMambaWidget) -> Any:
     """The question that is asked before closing; its box and buttons are None until it is."""
-    return panel.closing
+    return panel.closing.question
 
 
 def edit(viewer: Any, mask_file: Path) -> Any:
@@ -90,7 +90,7 @@ def test_edits_of_a_killed_program_are_offered_again(
         program.kill()
         program.wait()
         program.stdout.close() if program.stdout is not None else None
-    panel._offer_recovery()
+    panel.recovery.offer_edits()
     assert not panel.recovery.isHidden()
     assert "t1__membrane.mrc" in panel.recovery.text.text()
     panel.recovery.accept_button.click()
@@ -116,7 +116,7 @@ def test_closing_with_unsaved_edits_asks_and_saves(
     """Cancel leaves the window open with the edits; Save writes a new version, and only then does the window close."""
     viewer, panel = new_window
     edit(viewer, mask_file)
-    main = viewer.window._qt_window
+    main = panel.window()
     main.close()
     box = question(panel).box
     assert "t1__membrane.mrc" in box.informativeText()
@@ -140,7 +140,7 @@ def test_discarding_closes_and_keeps_nothing(
     panel.controller.autosave.saved.connect(lambda: saved.append(True))
     panel.controller.autosave.save_now()
     wait_for(lambda: saved, panel.controller.notifications)
-    viewer.window._qt_window.close()
+    panel.window().close()
     question(panel).discard_button.click()
     assert panel.closed
     assert not list((home / "desktop" / "autosave").glob("*/*.json"))
@@ -151,16 +151,16 @@ def test_closing_while_a_local_job_runs_asks(
     new_window: tuple[Any, CryoMambaWidget], make_submission: SubmissionMaker, wait_for: WaitFor
 ) -> None:
     """The question names the job; there is nothing to save, so it offers to close or to stay."""
-    viewer, panel = new_window
+    _, panel = new_window
     jobs = panel.controller.jobs
     jobs.run_locally(make_submission("demo", seconds=60.0))
     wait_for(lambda: [job for job in jobs.table.unfinished() if job.kind is JobKind.LOCAL])
-    viewer.window._qt_window.close()
+    panel.window().close()
     assert "vesicles.mrc (demo)" in question(panel).box.informativeText()
     assert question(panel).save_button is None
     question(panel).cancel_button.click()
     assert not panel.closed
     assert jobs.table.unfinished()
-    viewer.window._qt_window.close()
+    panel.window().close()
     question(panel).discard_button.click()
     assert panel.closed
