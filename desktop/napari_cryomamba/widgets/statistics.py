@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QApplication, QCheckBox, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from cryomamba.masks.measure import Measurements, write_csv
 from napari_cryomamba.app.notifications import Notifications
@@ -17,6 +17,7 @@ from napari_cryomamba.layers.masks import Mask
 from napari_cryomamba.layers.tomograms import require_savable
 from napari_cryomamba.models.components import COLUMNS, Place, Row, as_text, measure_mask, table_rows
 from napari_cryomamba.napari_types import Viewer
+from napari_cryomamba.widgets.clipboard import copy_text
 from napari_cryomamba.widgets.component_tools import Tool
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 from napari_cryomamba.widgets.number_table import NumberTable
@@ -152,9 +153,7 @@ class StatisticsPanel(QWidget):
 
     def copy_table(self) -> None:
         """Copy all rows as tab-separated text, for a spreadsheet."""
-        clipboard = QApplication.clipboard()
-        if clipboard is not None:
-            clipboard.setText(as_text(self.rows))
+        copy_text(as_text(self.rows))
 
     def _choose_file(self) -> None:
         mask = self._mask
