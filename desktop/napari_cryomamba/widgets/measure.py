@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QApplication, QComboBox, QDoubleSpinBox, QFormLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QPushButton, QWidget
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.masks.boundary_distance import BoundaryDistances, boundary_distances
@@ -32,6 +32,7 @@ from napari_cryomamba.layers.tomograms import active_tomogram, require_savable
 from napari_cryomamba.models.measurements import COLUMNS, Kind, Measurement, as_text, write_csv, write_profile
 from napari_cryomamba.models.world_coordinates import AXES, NM_PER_A, UNITS
 from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
+from napari_cryomamba.widgets.clipboard import copy_text
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 from napari_cryomamba.widgets.number_table import NumberTable
 from napari_cryomamba.widgets.plot import LinePlot
@@ -294,14 +295,11 @@ class MeasurePanel(QWidget):
 
     def _fail(self) -> None:
         self.distance_button.setEnabled(True)
-        last = self._notifications.history.entries[-1]
-        self.status.setText(f"{last.text} {last.hint}".strip())
+        self.status.setText(self._notifications.newest_text())
 
     def copy_table(self) -> None:
         """Copy all rows as tab-separated text, for a spreadsheet."""
-        clipboard = QApplication.clipboard()
-        if clipboard is not None:
-            clipboard.setText(as_text(self.rows))
+        copy_text(as_text(self.rows))
 
     def _choose_csv(self) -> None:
         path = choose_file(
