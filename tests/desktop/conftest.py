@@ -239,8 +239,7 @@ def panel(qtbot: Any, viewer: Any, settings_file: SettingsFile) -> Iterator[Any]
 @contextlib.contextmanager
 def opened_window(settings: SettingsFile) -> Iterator[tuple[Any, Any]]:
     """Open the window with the panel, connected to nothing, for as long as the context."""
-    from qtpy.QtCore import QEvent
-    from qtpy.QtWidgets import QApplication
+    from tests.desktop.window_contents import process_events
 
     from napari_cryomamba.window import open_window
 
@@ -249,8 +248,7 @@ def opened_window(settings: SettingsFile) -> Iterator[tuple[Any, Any]]:
     if not panel.closed:
         panel.shut_down()
         viewer.close()
-    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-    QApplication.processEvents()
+    process_events()
 
 
 @pytest.fixture(scope="module")
@@ -261,6 +259,16 @@ def window(qapp: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
         patch.setenv("CRYOMAMBA_HOME", str(home))
         with opened_window(SettingsFile(home / "desktop.json")) as found:
             yield found
+
+
+@pytest.fixture
+def opened(window: tuple[Any, Any], phantom_file: Path) -> Iterator[tuple[Any, Any]]:
+    """The window with a tomogram that napari opened by itself."""
+    viewer, _ = window
+    viewer.open(str(phantom_file), plugin="cryomamba")
+    yield window
+    viewer.dims.ndisplay = 2
+    viewer.layers.clear()
 
 
 @pytest.fixture
