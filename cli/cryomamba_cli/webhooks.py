@@ -79,7 +79,7 @@ def _row(record: WebhookRecord) -> tuple[str, ...]:
 
 @app.command()
 def remove(webhook: Webhook, server: Server = None) -> None:
-    """Delete a webhook; messages that are not delivered yet are not sent any more."""
+    """Delete a webhook; undelivered messages are discarded."""
     import cryomamba
 
     with cryomamba.connect(server) as client:

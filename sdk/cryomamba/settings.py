@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         default_factory=lambda: (Path.home(),),
         description=f"Allowed input directories: where volumes may be read by path, separated by '{os.pathsep}'. "
-        "Whoever may submit jobs can list their folders and tomograms. By default the user's home directory.",
+        "Anyone who may submit jobs can list their folders and tomograms. By default the user's home directory.",
     )
     gateway_certfile: Path | None = Field(None, description="Certificate chain (PEM) for TLS on the gateway.")
     gateway_keyfile: Path | None = Field(None, description="Private key (PEM) of the certificate.")

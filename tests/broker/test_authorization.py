@@ -57,7 +57,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "webhook.test": {"webhook": "JOB"},
     "webhook.deliveries": {"webhook": "JOB"},
     "delivery.claim": {"wait_s": 0},
-    "delivery.settle": {"delivery": "JOB", "claim": 1, "outcome": "delivered"},
+    "delivery.report": {"delivery": "JOB", "claim": 1, "outcome": "delivered"},
     "worker.hello": {"worker": "w", "host": "h", "pid": 1, "version": "0", "engines": []},
     "worker.status": {
         "worker": "w",
@@ -136,7 +136,7 @@ async def test_a_webhook_of_another_owner_does_not_exist(bus: LockedBus) -> None
 async def test_only_a_gateway_delivers_messages(bus: LockedBus) -> None:
     """They are signed and of all owners, so a client gets none, and a gateway none on behalf of one owner."""
     for caller in (bus.ada, bus.worker, bus.admin.on_behalf_of(Visibility.of("ada"))):
-        for type_ in ("delivery.claim", "delivery.settle"):
+        for type_ in ("delivery.claim", "delivery.report"):
             assert (await outcome(caller, type_, NEVER, caller.visibility))[0] is ErrorCode.FORBIDDEN
 
 
@@ -188,7 +188,7 @@ INTERNAL = {
     "Deliveries.queue_end": "of the job whose event is appended, to those who may see it",
     "Deliveries.claim": "for gateways, who deliver to all owners",
     "Deliveries.release": "for gateways, who deliver to all owners",
-    "Deliveries.settle": "for gateways, who deliver to all owners",
+    "Deliveries.report": "for gateways, who deliver to all owners",
     "Deliveries.next_due_s": "a number alone",
     "Deliveries.waiting": "numbers alone",
     "JobTable.record": "of a row that was found before",

@@ -61,7 +61,7 @@ async def test_a_claim_waits_for_the_end_of_a_job(client: BusRequester, worker: 
     assert set(found.headers) == set(SIGNED_HEADERS)
     assert found.headers["webhook-id"] == found.delivery_id
     result = {"delivery": found.delivery_id, "claim": found.claim, "outcome": "delivered", "status": 204}
-    await client.request("delivery.settle", result)
+    await client.request("delivery.report", result)
     listed = (await client.request("webhook.deliveries", {"webhook": found.webhook_id})).body["deliveries"]
     assert [(one["state"], one["response_status"]) for one in listed] == [("delivered", 204)]
 

@@ -206,6 +206,17 @@ def notifications(qapp: Any) -> Any:
 
 
 @pytest.fixture
+def mask() -> Any:
+    """Two boxes of label 1 (8 and 36 voxels) and one hollow box of label 2."""
+    found = np.zeros((12, 16, 20), np.uint8)
+    found[1:3, 1:3, 1:3] = 1
+    found[5:8, 5:8, 1:5] = 1
+    found[2:9, 9:15, 9:16] = 2
+    found[4:6, 11:13, 11:13] = 0
+    return found
+
+
+@pytest.fixture
 def tasks(notifications: Any) -> Iterator[Any]:
     """Tasks of a panel that is tested alone."""
     from napari_cryomamba.app.task_runner import TaskRunner

@@ -90,7 +90,7 @@ def test_what_a_client_may_send_is_described() -> None:
         {"type": "ping"},
         {"type": "auth", "token": "t"},
         {"type": "ack", "seq": 4},
-        {"type": "subscribe", "job_id": "*", "since": 3, "previews": False},
+        {"type": "subscribe", "job_id": "*", "since": 3, "epoch": 5, "previews": False},
         {"type": "unsubscribe", "job_id": "0b9f5c1e"},
     ]
     for message in accepted:

@@ -40,7 +40,7 @@ made = create_job.sync(client=client, body=order)
 assert isinstance(made, CreatedJob), made
 job = get_job.sync(made.job_id, client=client)
 while isinstance(job, JobOut) and job.state in (JobState.PENDING, JobState.RUNNING):
-    time.sleep(0.1)
+    time.sleep(0.1)  # A client of plain HTTP asks again and again.
     job = get_job.sync(made.job_id, client=client)
 assert isinstance(job, JobOut), job
 interval: float = job.preview.interval_s

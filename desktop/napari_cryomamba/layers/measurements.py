@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_cryomamba.layers.features import assign_features
 from napari_cryomamba.layers.picks import is_picks
 from napari_cryomamba.models.measurements import Kind, Measurement, measure_shape
 from napari_cryomamba.models.world_coordinates import AXES, UNITS
@@ -91,26 +92,22 @@ def all_measurements(viewer: Viewer) -> list[Measurement]:
 
 
 def set_distances(layer: Layer, indices: Any, distances_nm: Any) -> None:  # noqa: ANN401
-    """Keep distances with the points; one that is moved loses its distance."""
+    """Keep distances with the points; one that is moved loses its distance, and one that is added has none."""
     values = np.full(len(layer.data), np.nan)
     values[indices] = distances_nm
-    layer.features = layer.features.assign(**{DISTANCE: values})
-    layer.feature_defaults = {**_defaults(layer), DISTANCE: np.nan}
+    assign_features(layer, {DISTANCE: values}, {DISTANCE: np.nan})
     if not layer.metadata.get(MEASUREMENTS_KEY + "_followed"):
         layer.metadata[MEASUREMENTS_KEY + "_followed"] = True
-        layer.events.data.connect(_forget_moved)
+        layer.events.data.connect(_forget_changed)
 
 
-def _defaults(layer: Layer) -> dict[str, Any]:
-    return {name: layer.feature_defaults[name].iloc[0] for name in layer.feature_defaults.columns}
-
-
-def _forget_moved(event: LayerEvent) -> None:
+def _forget_changed(event: LayerEvent) -> None:
     layer = event.source
-    if str(event.action) == "changed" and DISTANCE in layer.features:
+    # napari gives a point that is added the features of the one that is selected.
+    if str(event.action) in {"added", "changed"} and DISTANCE in layer.features:
         values = layer.features[DISTANCE].to_numpy(float).copy()
         values[list(event.data_indices)] = np.nan
-        layer.features = layer.features.assign(**{DISTANCE: values})
+        assign_features(layer, {DISTANCE: values})
 
 
 def _write_values(event: LayerEvent) -> None:
@@ -120,5 +117,5 @@ def _write_values(event: LayerEvent) -> None:
         return
     texts = [found.text if found is not None else "" for found in measurements_of(layer)]
     if len(texts) == len(layer.features) and layer.features[_TEXT].to_list() != texts:
-        layer.features = layer.features.assign(**{_TEXT: texts})
+        assign_features(layer, {_TEXT: texts})
         layer.refresh_text()

@@ -20,6 +20,7 @@ from cryomamba.masks.hysteresis import SCORE_MAX
 from cryomamba.models.jobs import JobRecord
 from cryomamba.picks import NORMAL_COLUMNS, Picks
 from cryomamba.printable import printable
+from napari_cryomamba.layers.features import assign_features
 from napari_cryomamba.layers.filaments import path_colors, path_segments
 from napari_cryomamba.layers.sphere_slices import draw_as_spheres
 from napari_cryomamba.layers.tomogram import METADATA_KEY
@@ -233,10 +234,8 @@ def set_review(layer: Layer, index: int, review: Review) -> None:
     """Accept or reject a point, or leave it open; rejected ones are hidden, and not exported."""
     states = review_of(layer)
     before, states[index] = states[index], review.value
-    defaults = {name: layer.feature_defaults[name].iloc[0] for name in layer.feature_defaults.columns}
     with layer.events.features.blocker():
-        layer.features = layer.features.assign(**{REVIEW: states})
-        layer.feature_defaults = {**defaults, REVIEW: Review.OPEN.value}
+        assign_features(layer, {REVIEW: states}, {REVIEW: Review.OPEN.value})
     shown = _shown(layer).copy()
     if review is Review.REJECTED:
         shown[index] = False
@@ -267,7 +266,7 @@ def add_hidden(layer: Layer, more: Picks) -> None:
     colors = np.concatenate([layer.border_color, transform_color([color_of(int(label)) for label in more.labels])])
     with layer.events.blocker_all():
         layer.data = np.concatenate([layer.data, more.positions])
-        layer.features = features
+        assign_features(layer, features)
         layer.border_color = colors
         layer.shown = shown
     layer.refresh()

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.geometry import Spacing
 from cryomamba.masks import clean
-from cryomamba.masks.editing.component import Component, Slices
+from cryomamba.masks.editing.component import Component, Slices, bounding_box
 from cryomamba.masks.editing.interpolation import interpolate_label
 from cryomamba.masks.editing.reshaping import Reshaped
-from cryomamba.masks.slabs import LabelSource
+from cryomamba.masks.slabs import LabelSource, numbered
 
 _EDIT_VOXELS_MAX = 1 << 27
 _SLAB_VOXELS = 1 << 23
@@ -137,14 +137,8 @@ def split_component(mask: Array, component: Component, parts: npt.NDArray[np.uin
 
 def reshape_component(mask: Array, component: Component, shape: Reshaped) -> Edit:
     """Return the edit that gives a component another shape; voxels of other labels and components stay."""
-    before = mask[shape.box]
-    own = np.zeros(shape.member.shape, np.bool_)
-    inner = tuple(
-        slice(part.start - span.start, part.stop - span.start)
-        for part, span in zip(component.box, shape.box, strict=True)
-    )
-    own[inner] = component.member
-    added, removed = shape.member & (before == 0), own & ~shape.member
+    added = shape.member & (mask[shape.box] == 0)
+    removed = component.in_box(shape.box) & ~shape.member
     changed = added | removed
     labels = np.where(added, component.label, 0)[changed]
     return Edit((Patch(shape.box, changed, labels),))
@@ -175,25 +169,18 @@ def interpolate(
 
 def _difference(before: LabelSource, after: LabelSource) -> Edit:
     patches: list[Patch] = []
-    z = 0
-    for old, new in zip(before.slabs(), after.slabs(), strict=True):
+    for (z, old), new in zip(numbered(before.slabs()), after.slabs(), strict=True):
         patches += _patches(old != new, new, z)
-        z += len(old)
     return _limited(patches)
 
 
 def _patches(changed: Changed, labels: Array, z: int) -> Iterator[Patch]:
     """Yield the changes of a slab that begins at `z`, in their bounding box."""
-    spans = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        occupied = np.flatnonzero(changed.any(axis=others))
-        if not occupied.size:
-            return
-        spans.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
-    inner = changed[tuple(spans)].copy()
-    rows = slice(spans[0].start + z, spans[0].stop + z)
-    yield Patch((rows, spans[1], spans[2]), inner, labels[tuple(spans)][inner])
+    box = bounding_box(changed)
+    inner = changed[box].copy()
+    if inner.size:
+        planes, rows, columns = box
+        yield Patch((slice(planes.start + z, planes.stop + z), rows, columns), inner, labels[box][inner])
 
 
 def _limited(patches: list[Patch]) -> Edit:

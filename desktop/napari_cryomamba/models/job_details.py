@@ -54,7 +54,7 @@ def short_parameters(record: JobRecord, engine: EngineInfo | None) -> str:
 
 
 def decided_rows(record: JobRecord) -> list[Row]:
-    """Return what was decided from the volume, and the contrast that the user set: label and text each."""
+    """Return what was determined from the volume, and the contrast that the user set: label and text each."""
     return [*_contrast(record), *_others(record.estimates)]
 
 
@@ -65,7 +65,7 @@ def _contrast(record: JobRecord) -> Iterator[Row]:
         certain = ""
         if isinstance(margin, int | float) and math.isfinite(margin):
             certain = f", margin {margin:.2f} (0 undecided, 1 certain)"
-        yield "Contrast", f"{_contrast_words(found)}; decided from the tomogram{certain}"
+        yield "Contrast", f"{_contrast_words(found)}; determined from the tomogram{certain}"
     elif isinstance(given, str) and given in _SURROUNDINGS:
         yield "Contrast", f"{_contrast_words(given)}; as it was set"
 
@@ -81,7 +81,7 @@ def _others(estimates: Mapping[str, Estimate]) -> Iterator[Row]:
             continue
         if name in _SCORES and not isinstance(value, str):
             label = name.replace("_", " ").capitalize()
-            yield label, f"{value:g} of 255 (decided from the tomogram; {_SCORES[name]})"
+            yield label, f"{value:g} of 255 (determined from the tomogram; {_SCORES[name]})"
         elif name == "tilt_range_deg" and not isinstance(value, str):
             yield "Tilt range", f"±{value:.0f}° (estimated from the missing wedge)"
         elif name == "noise" and not isinstance(value, str):

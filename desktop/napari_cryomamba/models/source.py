@@ -43,9 +43,9 @@ class Source:
     looks_like_mask: bool = False
 
     @classmethod
-    def of_image(cls, image: ImageVolume, path: Path, location: str = "", *, is_mask: bool = False) -> Self:
+    def of_image(cls, image: ImageVolume, path: Path, location: str = "") -> Self:
         """Return the source of voxels of another format, which are written to `path` when an engine needs them."""
-        return cls(path, image.meta, image.header, is_mask, image=image, location=location)
+        return cls(path, image.meta, image.header, image=image, location=location)
 
     @property
     def opened(self) -> str:

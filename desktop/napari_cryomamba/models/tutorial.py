@@ -28,9 +28,11 @@ TEXTS: Final = {
     Step.WATCH: "Watch the mask grow over the tomogram; scroll through the sections meanwhile. Its job is below.",
     Step.LOOK: "Look at the mask in 3D: CryoMamba → View → 2D / 3D, or Ctrl+Shift+D. Drag to turn it.",
     Step.MEASURE: "Go to the Mask tab, and press 'Measure': volume, surface and thickness of each component.",
-    Step.SAVE: "Press 'Save new version' at the end of the Mask tab: the mask is saved beside its tomogram.",
+    Step.SAVE: "Press 'Save new version' at the bottom of the Mask tab: the mask is saved beside its tomogram.",
 }
-FINISHED: Final = "That was all. The Measure tab has rulers and profiles, the Edit section tools to correct a mask."
+FINISHED: Final = (
+    "That is all. Rulers and profiles are in the Measure tab, tools to correct a mask under Edit in the Mask tab."
+)
 
 
 @dataclass(slots=True)

@@ -54,6 +54,7 @@ class Tool(StrEnum):
     SMOOTH = "Smooth"
 
 
+_NO_TOOL = "Choose a tool, then click a component."
 _HINTS = {
     Tool.SELECT: "Click a component: it is outlined, and selected in the table of components.",
     Tool.DELETE: "Click a component to delete it.",
@@ -87,7 +88,7 @@ class ComponentTools(QWidget):
         self._line: Layer = None
         self._layer: Layer = None
         self.buttons: dict[Tool, QPushButton] = {}
-        self.hint = text_label("Choose what a click on a component does.")
+        self.hint = text_label(_NO_TOOL)
         # A section that folds gives a text that wraps the height of one line.
         self.hint.setMinimumHeight(_HINT_LINES * self.hint.fontMetrics().lineSpacing())
         grid = QGridLayout()
@@ -127,7 +128,7 @@ class ComponentTools(QWidget):
             made.setChecked(one is tool)
         self._stop()
         self.tool = tool
-        self.hint.setText(_HINTS[tool] if tool is not None else "Choose what a click on a component does.")
+        self.hint.setText(_HINTS[tool] if tool is not None else _NO_TOOL)
         if tool is None or self._editor.mask is None:
             return
         layer = self._editor.mask.layer

@@ -42,22 +42,20 @@ class DisplayPanel(QGroupBox):
     def __init__(self, display: DisplayController) -> None:
         super().__init__("Display")
         self._display = display
-        self.setToolTip("For the eye only: the file and what an engine segments stay as they are")
+        self.setToolTip("Changes the display only: the file, and what an engine segments, stay as they are")
         self.sections = QSpinBox(self)
         self.sections.setRange(1, SECTIONS_MAX)
         self.sections.setSingleStep(2)
-        self.sections.setToolTip("Show the mean of so many neighbouring sections")
-        self.low_pass = self._resolution("Weaken what is finer: the amplitude at this resolution is one half")
-        self.high_pass = self._resolution(
-            "Remove the background: what is coarser than this is weakened. With a low-pass, this is a band-pass."
-        )
+        self.sections.setToolTip("Show the mean of this many neighbouring sections")
+        self.low_pass = self._resolution("Attenuate finer detail: the amplitude at this resolution is halved")
+        self.high_pass = self._resolution("Remove background coarser than this; together with a low-pass, a band-pass")
         self.percent = QDoubleSpinBox(self)
         self.percent.setRange(0.0, 20.0)
         self.percent.setDecimals(2)
         self.percent.setSingleStep(0.25)
         self.percent.setValue(CONTRAST_PERCENT)
         self.percent.setSuffix(" %")
-        self.percent.setToolTip("Part of the voxels that becomes black, and part that becomes white")
+        self.percent.setToolTip("Percentage of the voxels that become black, and of those that become white")
         self.of_section = button("Section", self, self._fit_section)
         self.of_section.setToolTip("Fit the contrast to the section that is shown")
         self.of_volume = button("Volume", self, self._fit_volume)

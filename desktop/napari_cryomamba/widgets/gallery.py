@@ -23,7 +23,8 @@ _SIDE_PER_DIAMETER = 2.0
 _DEPTH_PER_DIAMETER = 0.25
 _COLORS = {Review.OPEN: "#777777", Review.ACCEPTED: "#009e73", Review.REJECTED: "#d55e00"}
 _HINT = (
-    "Keys: A accept, R reject, U undecided, arrows next and previous, Page Up and Down; Shift and arrows move the pick."
+    "Keys: A accept, R reject, U undecided, arrows next or previous, Page Up and Down turn pages; "
+    "with Shift, they move the pick."
 )
 _MOVES = {
     Qt.Key.Key_Left: (0, 0, -1),
@@ -246,7 +247,7 @@ class Gallery(QWidget):
         for made in self.buttons:
             made.setEnabled(bool(states))
         if not states:
-            self.title.setText("There are no picks to be reviewed.")
+            self.title.setText("There are no picks to review.")
         elif self._tomogram() is None:
             self.title.setText("Open the tomogram of these picks to see them.")
         else:

@@ -178,7 +178,7 @@ class MaskPanel(QScrollArea):
         self._threshold.show_overlay(overlay)
         self._list_versions()
         rows = layer.metadata.get(ABOUT_KEY, {}) if mask is not None else {}
-        self.made.setText(as_lines(list(rows.items())) or "No job of this program made this mask.")
+        self.made.setText(as_lines(list(rows.items())) or "This mask was not made by a job in the table.")
 
     def _record(self) -> JobRecord | None:
         layer = self.current.layer if self.current is not None else None

@@ -56,6 +56,7 @@ class MeasurePanel(QWidget):
         self._viewer, self._tasks, self._notifications = viewer, tasks, notifications
         self.rows: list[Measurement] = []
         self.profile: LineProfile | None = None
+        self._plotted: Measurement | None = None
         self._layer: Layer = None
         self._followed: list[Layer] = []
         self.buttons = {kind: self._tool_button(kind) for kind in _TITLES}
@@ -217,6 +218,9 @@ class MeasurePanel(QWidget):
         if drawn:
             self.table.select_row(self.table.rowCount() - 1)
         self._measure_profile()
+        line = self._plotted
+        if line is not None and not any((row.begin, row.end) == (line.begin, line.end) for row in rows):
+            self._clear_profile()
 
     def _selected(self) -> Measurement | None:
         selected = self.table.selected()
@@ -243,6 +247,13 @@ class MeasurePanel(QWidget):
             self.plot.show_curve(self.profile.position_A * NM_PER_A, self.profile.density)
             self.plot.show()
             self.profile_button.setEnabled(True)
+            self._plotted = row
+
+    def _clear_profile(self) -> None:
+        """Remove the plot of a line that was deleted."""
+        self.profile = self._plotted = None
+        self.plot.hide()
+        self.profile_button.setEnabled(False)
 
     def add_points(self) -> None:
         """Add a layer of points to be clicked."""

@@ -19,7 +19,7 @@ class PositionBar(QWidget):
         self._sections = sections
         self.section, self.voxel = _line(), _line()
         self.section.setToolTip(
-            "Left and right, or PageUp and PageDown, go to the next section. In nm: the place of the cursor (z, y, x)"
+            "Arrow keys, or Page Up and Page Down, change the section. In nm: the position of the cursor (z, y, x)"
         )
         self.voxel.setToolTip("z, y and x of the voxel under the cursor, counted from 0, and the density in the file")
         vbox(self, self.section, self.voxel, margin=2)

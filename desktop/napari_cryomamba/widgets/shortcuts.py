@@ -13,7 +13,7 @@ from napari_cryomamba.widgets.layout import text_label, vbox
 
 _SIZE = (520, 560)
 _HINT = (
-    "Alt and an underlined letter presses a button, goes to a field or opens a menu; Tab goes from field to field. "
+    "Alt and an underlined letter press a button, go to a field or open a menu; Tab goes from field to field. "
     "napari's own shortcuts are in its settings."
 )
 

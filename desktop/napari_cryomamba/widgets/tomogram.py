@@ -146,7 +146,7 @@ class TomogramPanel(QScrollArea):
         for label, text in header_rows(source.meta) if image is None else image_rows(image, source.meta.voxel_size_A):
             self._add(label, text)
         if is_url(source.location):
-            self._add("Statistics", "not measured, because all voxels would have to be transferred")
+            self._add("Statistics", "not measured, because all voxels would have to be downloaded")
             return
         statistics = self._statistics.get(str(source.path))
         if statistics is not None:

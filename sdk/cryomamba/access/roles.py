@@ -52,7 +52,7 @@ WRITE_REQUESTS: Final = frozenset(
     }
 )
 # A gateway delivers the messages to the webhooks of all owners.
-DELIVERY_REQUESTS: Final = frozenset({messages.DELIVERY_CLAIM, messages.DELIVERY_SETTLE})
+DELIVERY_REQUESTS: Final = frozenset({messages.DELIVERY_CLAIM, messages.DELIVERY_REPORT})
 WORKER_REQUESTS: Final = frozenset(
     {
         messages.WORKER_HELLO,

@@ -70,9 +70,9 @@ def claim_delivery(*, wait_s: float = CLAIM_WAIT_S) -> Call[ClaimedDelivery]:
     return Call(ClaimedDelivery, bus, None, timeout_s=wait_s + _ANSWER_S)
 
 
-def settle_delivery(result: DeliveryResult) -> Call[Acknowledged]:
+def report_delivery(result: DeliveryResult) -> Call[Acknowledged]:
     """Report what became of a try; for gateways."""
-    return Call(Acknowledged, BusForm(messages.DELIVERY_SETTLE, result), None)
+    return Call(Acknowledged, BusForm(messages.DELIVERY_REPORT, result), None)
 
 
 def webhook_ref(webhook_id: str) -> WebhookRef:

@@ -66,7 +66,7 @@ class WebhookMethods:
         return await self.transport.call(webhook_calls.get_webhook(webhook_id))
 
     async def delete_webhook(self, webhook_id: str) -> None:
-        """Delete a webhook; messages that have not been delivered are not sent any more."""
+        """Delete a webhook; undelivered messages are discarded."""
         await self.transport.call(webhook_calls.delete_webhook(webhook_id))
 
     async def test_webhook(self, webhook_id: str) -> DeliveryRecord:

@@ -46,7 +46,7 @@ CONTRAST_MARGIN: Final = "contrast_margin"
 
 _PREPARE_S: Final = 0.03
 _TILES_S: Final = 0.2
-"""Seconds per million voxels that an engine takes which does not say how long it takes."""
+"""Seconds per million voxels assumed for an engine that does not estimate its duration."""
 
 
 class EngineParameters(BaseModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryomamba.errors import NotFoundError
-from cryomamba.masks.slabs import LabelSource, Progress, windows
+from cryomamba.masks.slabs import LabelSource, Progress, numbered, windows
 from cryomamba.optional_imports import import_optional
 
 Floats = npt.NDArray[np.float64]
@@ -123,14 +122,7 @@ def _inside(source: LabelSource, points: Floats, label: int | None) -> npt.NDArr
     voxel = np.floor(points + 0.5).astype(np.int64)
     within = ((voxel >= 0) & (voxel < source.shape)).all(axis=1)
     found = np.zeros(len(points), np.bool_)
-    for z, labels in _numbered(source):
+    for z, labels in numbered(source.slabs()):
         here = np.flatnonzero(within & (voxel[:, 0] >= z) & (voxel[:, 0] < z + len(labels)))
         found[here] = _chosen(labels[voxel[here, 0] - z, voxel[here, 1], voxel[here, 2]], label)
     return found
-
-
-def _numbered(source: LabelSource) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-    z = 0
-    for labels in source.slabs():
-        yield z, labels
-        z += len(labels)

@@ -126,6 +126,14 @@ class Window:
     core: slice
 
 
+def numbered(slabs: Iterable[Labels]) -> Iterator[tuple[int, Labels]]:
+    """Yield each slab with its first plane."""
+    z = 0
+    for slab in slabs:
+        yield z, slab
+        z += len(slab)
+
+
 def windows(slabs: Iterable[Labels], halo: int, *, copy: bool = True) -> Iterator[Window]:
     """Yield each slab with up to `halo` planes before and after it.
 
@@ -191,9 +199,7 @@ def write_labels(
         ``insufficient_storage``.
     """
     with MaskWriter(path, like, labels=labels, engine=engine) as mask:
-        z = 0
-        for slab in source.slabs():
+        for z, slab in numbered(source.slabs()):
             mask.write(z, 0, 0, slab.astype(mask.dtype, copy=False))
-            z += len(slab)
             if progress is not None:
-                progress(z / source.shape[0])
+                progress((z + len(slab)) / source.shape[0])

@@ -164,12 +164,13 @@ class Progress(Record):
     Attributes
     ----------
     fraction : float
-        0 to 1 over the whole job.
+        0 to 1 over the whole job. Between two reports of the engine it is estimated, at most one step ahead.
     done_tiles, total_tiles : int
+        Counted, never estimated.
     stage : str
         The current step, in a word or two.
     eta_s : float or None
-        Estimated seconds left.
+        Estimated seconds left; None at the beginning, and while the engine has not reported for long.
     """
 
     fraction: float = Field(0.0, ge=0, le=1)

@@ -94,7 +94,7 @@ class CreatedWebhook(WebhookRecord):
     Attributes
     ----------
     secret : str
-        With which its messages are signed; it is not shown again.
+        The secret with which its messages are signed; it is not shown again.
     """
 
     secret: str

@@ -17,8 +17,8 @@ from cryomamba.picks.tomogram_info import TomogramInfo
 CENTRED: Final = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "ZYX")
 PIXELS: Final = tuple(f"rlnCoordinate{axis}" for axis in "ZYX")
 _ORIGINS: Final = tuple(f"rlnOrigin{axis}Angst" for axis in "ZYX")
-_SUBTOMOGRAM: Final = tuple(f"rlnTomoSubtomogram{name}" for name in ("Rot", "Tilt", "Psi"))
-_PARTICLE: Final = tuple(f"rlnAngle{name}" for name in ("Rot", "Tilt", "Psi"))
+SUBTOMOGRAM: Final = tuple(f"rlnTomoSubtomogram{name}" for name in ("Rot", "Tilt", "Psi"))
+PARTICLE: Final = tuple(f"rlnAngle{name}" for name in ("Rot", "Tilt", "Psi"))
 _NAMES: Final = ("rlnTomoName", "rlnMicrographName")
 _SCORES: Final = ("rlnAutopickFigureOfMerit", "ptmLCCmax")
 # In the order of preference: the pixel of the coordinates, where a program gives it, is that of the tilt series.
@@ -65,13 +65,13 @@ def read_relion(path: Path, tomogram: TomogramInfo, *, pixel_size_A: float | Non
     count = len(next(iter(table.values())))
     if not count:
         return empty_picks(kind if kind != "membranes" else "particles")
-    pixel = pixel_size_A or _pixel_size(table, blocks)
+    pixel = pixel_size_A or _pixel_size(table, blocks, path)
     positions = _positions(table, tomogram, pixel, path)
     scores = next((_numbers(table, (name,), path)[:, 0] for name in _SCORES if name in table), np.full(count, np.nan))
     labels = _numbers(table, (label,), path)[:, 0].astype(np.int64) if label else np.ones(count, np.int64)
     normals: Floats | None = None
-    if kind == "membranes" and set(table) >= {*_SUBTOMOGRAM, *_PARTICLE}:
-        angles = (_numbers(table, names, path) for names in (_SUBTOMOGRAM, _PARTICLE))
+    if kind == "membranes" and set(table) >= {*SUBTOMOGRAM, *PARTICLE}:
+        angles = (_numbers(table, names, path) for names in (SUBTOMOGRAM, PARTICLE))
         normals = np.asarray(relion_normals(*angles), np.float64)
     return Picks(
         positions, scores, labels, kind if normals is not None or kind != "membranes" else "particles", normals
@@ -86,8 +86,8 @@ def _positions(table: Columns, tomogram: TomogramInfo, pixel_A: float | None, pa
         positions = _numbers(table, PIXELS, path) * ((pixel_A / size) if pixel_A else 1.0)
     if set(table) >= set(_ORIGINS):
         origins = _numbers(table, _ORIGINS, path)
-        if set(table) >= set(_SUBTOMOGRAM):
-            rotations = relion_rotations(_numbers(table, _SUBTOMOGRAM, path))
+        if set(table) >= set(SUBTOMOGRAM):
+            rotations = relion_rotations(_numbers(table, SUBTOMOGRAM, path))
             origins = np.einsum("nij,nj->ni", rotations, origins[:, ::-1])[:, ::-1]
         positions = positions - origins / size
     return np.asarray(positions, np.float64)
@@ -114,11 +114,11 @@ def _stem(name: str) -> str:
     return stem.rpartition(".")[0] if stem.lower().endswith((".mrc", ".rec", ".tomostar", ".st")) else stem
 
 
-def _pixel_size(table: Columns, blocks: dict[str, Columns]) -> float | None:
+def _pixel_size(table: Columns, blocks: dict[str, Columns], path: Path) -> float | None:
     for columns in (table, blocks.get("optics", {})):
         for name in _PIXEL_SIZES:
-            for value in columns.get(name, ())[:1]:
-                return float(value)
+            if columns.get(name):
+                return float(_numbers(columns, (name,), path)[0, 0])
     return None
 
 

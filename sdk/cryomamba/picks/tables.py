@@ -17,7 +17,7 @@ from cryomamba.errors import InvalidRequestError, NotFoundError
 from cryomamba.picks.angles import PRIOR, dynamo_angles, golden_angles, relion_angles
 from cryomamba.picks.imod import read_imod, write_imod
 from cryomamba.picks.picks import Kind, Picks, empty_picks
-from cryomamba.picks.relion import read_relion
+from cryomamba.picks.relion import CENTRED, PARTICLE, PIXELS, SUBTOMOGRAM, read_relion
 from cryomamba.picks.star_values import star_value
 from cryomamba.picks.tomogram_info import TomogramInfo
 
@@ -128,8 +128,8 @@ def _coordinates(picks: Picks, tomogram: TomogramInfo, relion: int) -> tuple[lis
     """Return the heads of name and coordinates, and the values of the latter."""
     if relion >= 5:
         centred = (picks.positions - np.array(tomogram.shape) / 2) * tomogram.voxel_size_A
-        return ["rlnTomoName", *(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")], list(centred[:, ::-1].T)
-    heads = ["rlnTomoName", *(f"rlnCoordinate{axis}" for axis in "XYZ"), "rlnDetectorPixelSize"]
+        return ["rlnTomoName", *CENTRED[::-1]], list(centred[:, ::-1].T)
+    heads = ["rlnTomoName", *PIXELS[::-1], "rlnDetectorPixelSize"]
     pixel = tomogram.voxel_size_A[2]
     pixels = picks.positions * (np.array(tomogram.voxel_size_A) / pixel)
     return heads, [*pixels[:, ::-1].T, np.full(len(picks), pixel)]
@@ -138,15 +138,10 @@ def _coordinates(picks: Picks, tomogram: TomogramInfo, relion: int) -> tuple[lis
 def _angle_columns(picks: Picks) -> dict[str, npt.NDArray[Any]]:
     if picks.normals is None:
         return {}
-    rot, tilt, psi = relion_angles(picks.normals).T
     held, straight = np.full(len(picks), PRIOR[0]), np.full(len(picks), PRIOR[1])
     return {
-        "rlnTomoSubtomogramRot": rot,
-        "rlnTomoSubtomogramTilt": tilt,
-        "rlnTomoSubtomogramPsi": psi,
-        "rlnAngleRot": golden_angles(len(picks)),
-        "rlnAngleTilt": held,
-        "rlnAnglePsi": straight,
+        **dict(zip(SUBTOMOGRAM, relion_angles(picks.normals).T, strict=True)),
+        **dict(zip(PARTICLE, (golden_angles(len(picks)), held, straight), strict=True)),
         "rlnAngleTiltPrior": held,
         "rlnAnglePsiPrior": straight,
     }

@@ -27,7 +27,7 @@ WEBHOOK_DELETE: Final = "webhook.delete"
 WEBHOOK_TEST: Final = "webhook.test"
 WEBHOOK_DELIVERIES: Final = "webhook.deliveries"
 DELIVERY_CLAIM: Final = "delivery.claim"
-DELIVERY_SETTLE: Final = "delivery.settle"
+DELIVERY_REPORT: Final = "delivery.report"
 
 WORKER_HELLO: Final = "worker.hello"
 WORKER_STATUS: Final = "worker.status"

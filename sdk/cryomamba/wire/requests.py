@@ -229,7 +229,7 @@ REQUESTS: Final[Mapping[str, type[Request]]] = {
     messages.WEBHOOK_TEST: WebhookRef,
     messages.WEBHOOK_DELIVERIES: WebhookRef,
     messages.DELIVERY_CLAIM: DeliveryClaim,
-    messages.DELIVERY_SETTLE: DeliveryResult,
+    messages.DELIVERY_REPORT: DeliveryResult,
     messages.WORKER_HELLO: WorkerHello,
     messages.WORKER_STATUS: WorkerStatus,
     messages.JOB_CLAIM: Claim,

@@ -30,7 +30,7 @@ class DeliveryClaim(Request):
 
 
 class DeliveryResult(Request):
-    """``delivery.settle``: what became of a try.
+    """``delivery.report``: what became of a try.
 
     Attributes
     ----------

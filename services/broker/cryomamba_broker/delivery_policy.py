@@ -26,6 +26,8 @@ class DeliveryPolicy:
         A delivery that is given up disables a webhook of which every try has failed for this long.
     lease_s : float
         Seconds that a gateway has for a try; more than the time limit of one.
+    per_owner : int
+        Tries for one owner at the same time: half of those that a gateway makes, so that others have the rest.
     pending_max : int
         Messages that may wait for one webhook; further ones are recorded as failed.
     kept : int
@@ -39,6 +41,7 @@ class DeliveryPolicy:
     jitter: float = 0.15
     disable_after_s: float = 3 * _DAY_S
     lease_s: float = 30.0
+    per_owner: int = 4
     pending_max: int = 1000
     kept: int = 100
 

@@ -64,7 +64,7 @@ class WebhookRequests:
             messages.WEBHOOK_TEST: self.test,
             messages.WEBHOOK_DELIVERIES: self.deliveries,
             messages.DELIVERY_CLAIM: self.claim,
-            messages.DELIVERY_SETTLE: self.settle,
+            messages.DELIVERY_REPORT: self.report,
         }
 
     async def create(self, request: WebhookRequest, caller: Caller) -> Answer:
@@ -130,7 +130,7 @@ class WebhookRequests:
             if not by_key or self._authenticator.has_key(webhook["owner"]):
                 return due
             error = "Its owner has no valid key with which to register it."
-            await self._settle(
+            await self._report(
                 DeliveryResult(delivery=due.row["id"], claim=due.row["claim"], outcome="gone", error=error)
             )
         return None
@@ -157,21 +157,21 @@ class WebhookRequests:
 
         return Answer(ClaimedDelivery(delivery=signed).model_dump(mode="json"), undo=undo)
 
-    async def settle(self, request: DeliveryResult, caller: Caller) -> Answer:
-        """Enter what became of a try."""
+    async def report(self, request: DeliveryResult, caller: Caller) -> Answer:
+        """Enter the result of a try, as its gateway reports it."""
         _require_everything(caller)
-        await self._settle(request)
+        await self._report(request)
         # The next message to this webhook may go now.
         self._core.deliveries.wake_all()
         return Answer({})
 
-    async def _settle(self, result: DeliveryResult) -> None:
-        settled = await self._core.store.call(lambda store: store.deliveries.settle(result))
-        if settled is not None:
-            self._core.metrics.webhooks.count(settled.outcome)
-            if settled.disabled:
-                about = {"webhook_id": settled.webhook_id}
-                logger.warning("Webhook %s is disabled: %s", settled.webhook_id, settled.disabled, extra=about)
+    async def _report(self, result: DeliveryResult) -> None:
+        reported = await self._core.store.call(lambda store: store.deliveries.report(result))
+        if reported is not None:
+            self._core.metrics.webhooks.count(reported.outcome)
+            if reported.disabled:
+                about = {"webhook_id": reported.webhook_id}
+                logger.warning("Webhook %s is disabled: %s", reported.webhook_id, reported.disabled, extra=about)
 
 
 def _require_everything(caller: Caller) -> None:

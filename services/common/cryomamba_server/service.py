@@ -84,6 +84,7 @@ def run_program(
         logger.debug("Traceback:", exc_info=True)
         return ExitCode.UNAVAILABLE
     except Exception:
+        # The last resort: the log has the traceback, and whoever supervises the service its own exit code for a defect.
         logger.exception("The service ended because of a defect.")
         return ExitCode.INTERNAL
     finally:

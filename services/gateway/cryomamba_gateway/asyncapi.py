@@ -59,11 +59,15 @@ _LINK: Final[Schema] = {
         "retry_s": {"type": "number"},
     },
 }
+_SUBSCRIBED: Final[Schema] = {"type": "object", "required": ["epoch"], "properties": {"epoch": {"type": "integer"}}}
 _NOTHING: Final[Schema] = {"type": "null"}
 _SENT: Final[Mapping[str, tuple[Schema, str]]] = {
     "connected": (_RECORD, "The present record: the first message about a job."),
     **dict.fromkeys(get_args(EventType), (_RECORD, "A change of state. None of these is ever dropped.")),
-    "subscribed": (_NOTHING, "The answer to a subscription to all jobs: events after the number `seq` will be sent."),
+    "subscribed": (
+        _SUBSCRIBED,
+        "The answer to a subscription to all jobs: events after the number `seq` will be sent. Come back with both.",
+    ),
     "progress": (_PROGRESS, "How far a job is. An unread one is replaced by a newer one."),
     "preview": (_PREVIEW, "The newest preview. An unread one is replaced by a newer one."),
     "link": (_LINK, "The gateway lost or regained its connection to the broker."),

@@ -15,7 +15,7 @@ from cryomamba.models.webhooks import DeliveryRecord, WebhookRecord, WebhookRequ
 from cryomamba.wire.webhook_requests import DeliveryResult, WebhookListRequest
 from cryomamba_broker.delivery_policy import DeliveryPolicy
 from cryomamba_broker.store import Store
-from cryomamba_broker.store.deliveries import DueDelivery, Settled
+from cryomamba_broker.store.deliveries import DueDelivery, ReportedTry
 
 DAY_S = 86400.0
 
@@ -37,9 +37,9 @@ def claim(store: Store) -> DueDelivery:
     return due
 
 
-def settle(store: Store, due: DueDelivery, outcome: str = "failed", **fields: object) -> Settled | None:
+def report(store: Store, due: DueDelivery, outcome: str = "failed", **fields: object) -> ReportedTry | None:
     known = {"delivery": due.row["id"], "claim": due.row["claim"], "outcome": outcome}
-    return store.deliveries.settle(DeliveryResult.model_validate({**known, **fields}))
+    return store.deliveries.report(DeliveryResult.model_validate({**known, **fields}))
 
 
 def newest(store: Store, webhook: WebhookRecord) -> DeliveryRecord:
@@ -96,9 +96,38 @@ def test_a_webhook_has_one_message_at_a_time(store: Store, time: SettableClock) 
     assert [json.loads(one.row["body"])["data"]["job_id"] for one in due] == [first, first]
     assert store.deliveries.claim() is None
     assert store.deliveries.next_due_s() == DeliveryPolicy().lease_s
-    settle(store, due[0], "delivered", status=200)
+    report(store, due[0], "delivered", status=200)
     assert store.deliveries.next_due_s() == 0
     assert json.loads(claim(store).row["body"])["data"]["job_id"] == second
+
+
+def test_an_owner_with_many_slow_webhooks_holds_up_nobody_else(store: Store, time: SettableClock) -> None:
+    """It has a few tries at a time, and nobody looks again before one of them ends; others have theirs at once."""
+    few = DeliveryPolicy().per_owner
+    for _ in range(2 * few):
+        register(store, "ada")
+    end_a_job(store, owner="ada")
+    slow = [claim(store) for _ in range(few)]
+    assert store.deliveries.claim() is None
+    assert store.deliveries.next_due_s() == DeliveryPolicy().lease_s
+    register(store, "bob")
+    time.now += 1
+    end_a_job(store, owner="bob")
+    assert store.deliveries.next_due_s() == 0
+    assert claim(store).webhook["owner"] == "bob"
+    report(store, slow[0])
+    assert claim(store).webhook["owner"] == "ada"
+    assert store.deliveries.claim() is None
+
+
+def test_the_owner_with_the_fewest_tries_is_next(store: Store, time: SettableClock) -> None:
+    """Though the messages of another one have waited longer."""
+    for owner in ("ada", "ada", "bob"):
+        register(store, owner)
+    end_a_job(store, owner="ada")
+    time.now += 1
+    end_a_job(store, owner="bob")
+    assert [claim(store).webhook["owner"] for _ in range(3)] == ["ada", "bob", "ada"]
 
 
 def test_a_gateway_that_is_lost_loses_no_message(store: Store, time: SettableClock) -> None:
@@ -109,7 +138,7 @@ def test_a_gateway_that_is_lost_loses_no_message(store: Store, time: SettableClo
     time.now += DeliveryPolicy().lease_s + 1
     again = claim(store)
     assert lost.row["id"] == again.row["id"]
-    assert settle(store, lost) is None
+    assert report(store, lost) is None
     assert newest(store, webhook).tries == 0
     store.deliveries.release(again.row["id"], again.row["claim"])
     assert claim(store).row["id"] == again.row["id"]
@@ -122,9 +151,9 @@ def test_eight_tries_within_a_day(store: Store, time: SettableClock) -> None:
     begun, outcomes = time.now, []
     while (seconds := store.deliveries.next_due_s()) is not None:
         time.now += seconds
-        settled = settle(store, claim(store), status=500, error="The receiver answered 500.")
-        assert settled is not None
-        outcomes.append(settled.outcome)
+        reported = report(store, claim(store), status=500, error="The receiver answered 500.")
+        assert reported is not None
+        outcomes.append(reported.outcome)
     assert outcomes == ["retried"] * 7 + ["failed"]
     assert DAY_S / 2 < time.now - begun < DAY_S
     found = newest(store, webhook)
@@ -149,14 +178,14 @@ def test_a_webhook_that_fails_for_days_is_disabled(store: Store, time: SettableC
     """With the reason; what waits for it is failed, and what happens afterwards is not queued."""
     webhook = register(store)
 
-    def fail_one() -> Settled:
+    def fail_one() -> ReportedTry:
         end_a_job(store)
         while True:
             time.now += store.deliveries.next_due_s() or 0
-            settled = settle(store, claim(store), error="The receiver refuses connections.")
-            assert settled is not None
-            if settled.outcome == "failed":
-                return settled
+            reported = report(store, claim(store), error="The receiver refuses connections.")
+            assert reported is not None
+            if reported.outcome == "failed":
+                return reported
 
     assert fail_one().disabled == ""
     time.now += 3 * DAY_S
@@ -177,10 +206,10 @@ def test_a_success_ends_the_count_of_failures(store: Store, time: SettableClock)
     """Only days without any success disable a webhook."""
     webhook = register(store)
     end_a_job(store)
-    settle(store, claim(store))
+    report(store, claim(store))
     assert store.webhooks.get(webhook.webhook_id, ALL).failing_since is not None
     time.now += 100
-    settle(store, claim(store), "delivered", status=204)
+    report(store, claim(store), "delivered", status=204)
     assert store.webhooks.get(webhook.webhook_id, ALL).failing_since is None
 
 
@@ -188,8 +217,8 @@ def test_a_test_is_tried_once_and_no_sign_of_failing(store: Store) -> None:
     """It ends with its only try."""
     webhook = register(store)
     store.deliveries.queue_test(webhook.webhook_id, ALL)
-    settled = settle(store, claim(store), error="No.")
-    assert settled == Settled(webhook.webhook_id, "failed")
+    reported = report(store, claim(store), error="No.")
+    assert reported == ReportedTry(webhook.webhook_id, "failed")
     found = store.webhooks.get(webhook.webhook_id, ALL)
     assert (found.failing_since, found.disabled_at) == (None, None)
 
@@ -206,7 +235,7 @@ def test_pending_and_ended_messages_have_bounds(tmp_path: Path, time: SettableCl
     with pytest.raises(ConflictError):
         store.deliveries.queue_test(webhook.webhook_id, ALL)
     for _ in range(3):
-        settle(store, claim(store), "delivered", status=200)
+        report(store, claim(store), "delivered", status=200)
     count = "SELECT count(*), sum(length(body)) FROM deliveries"
     assert tuple(store.database.read.execute(count).fetchone()) == (2, 0)
     store.close()
@@ -244,7 +273,7 @@ def test_what_has_ended_goes_with_its_job_or_its_webhook(store: Store) -> None:
     """Deleting the job removes its ended messages, not one that waits; deleting the webhook removes all."""
     webhook = register(store)
     first, second = end_a_job(store), end_a_job(store)
-    settle(store, claim(store), "delivered", status=200)
+    report(store, claim(store), "delivered", status=200)
     store.jobs.delete(first, ALL)
     store.jobs.delete(second, ALL)
     assert [one.job_id for one in store.deliveries.newest(webhook.webhook_id, ALL).deliveries] == [second]

@@ -10,7 +10,16 @@ import pytest
 
 from cryomamba.models.jobs import JobState
 from cryomamba.picks import Picks
-from napari_cryomamba.layers.picks import diameter_A, hide_below, picks_in, show_picks
+from napari_cryomamba.layers.picks import (
+    add_hidden,
+    diameter_A,
+    hide_below,
+    picks_in,
+    review_of,
+    set_review,
+    show_picks,
+)
+from napari_cryomamba.models.gallery import Review
 
 if TYPE_CHECKING:
     from tests.desktop.conftest import RecordMaker
@@ -43,6 +52,16 @@ def test_hidden_points_are_not_among_the_picks(layer: Any) -> None:
     layer.add([[1.0, 2.0, 3.0]])
     np.testing.assert_allclose(picks_in(layer).scores, [90, 50, 255])
     assert hide_below(layer, 0.0) == 4
+
+
+def test_what_was_reviewed_stays_so_when_hidden_picks_are_added(layer: Any) -> None:
+    """A rejected pick is not shown by a lower threshold, and the added ones are not reviewed."""
+    set_review(layer, 1, Review.REJECTED)
+    add_hidden(layer, PICKS.select(PICKS.labels == 2))
+    assert review_of(layer) == ["", "rejected", "", ""]
+    assert hide_below(layer, 0.0) == 3
+    layer.add([[1.0, 2.0, 3.0]])
+    assert layer.features["score"].to_list() == [20, 90, 50, 50, 255]
 
 
 def test_the_same_job_has_one_layer(viewer: Any, layer: Any, make_record: RecordMaker) -> None:

@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 from napari_cryomamba.models.components import COLUMNS, as_text, measure_mask, table_rows
 
 SIZE = (20.0, 10.0, 10.0)
-
-
-@pytest.fixture
-def mask() -> Any:
-    """Two boxes of label 1 and one hollow box of label 2."""
-    found = np.zeros((12, 16, 20), np.uint8)
-    found[1:3, 1:3, 1:3] = 1
-    found[5:8, 5:8, 1:5] = 1
-    found[2:9, 9:15, 9:16] = 2
-    found[4:6, 11:13, 11:13] = 0
-    return found
 
 
 def test_the_table_has_labels_first_and_then_components_by_size(mask: Any) -> None:

@@ -24,17 +24,6 @@ from napari_cryomamba.models.edits import (
 SIZE = (20.0, 10.0, 10.0)
 
 
-@pytest.fixture
-def mask() -> Any:
-    """Two boxes of label 1 (8 and 36 voxels) and one hollow box of label 2."""
-    found = np.zeros((12, 16, 20), np.uint8)
-    found[1:3, 1:3, 1:3] = 1
-    found[5:8, 5:8, 1:5] = 1
-    found[2:9, 9:15, 9:16] = 2
-    found[4:6, 11:13, 11:13] = 0
-    return found
-
-
 def counts(mask: Any) -> list[int]:
     return [int(count) for count in np.bincount(mask.reshape(-1), minlength=3)][1:]
 

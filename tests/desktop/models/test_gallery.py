@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from tests.counted_array import CountedArray
 
 from napari_cryomamba.models.gallery import CropSize, Sort, as_grey, crop, pages, sorted_indices
 
 SIZE_A = (20.0, 10.0, 10.0)
 
 
-class Recorder:
-    """A volume that counts what is read of it."""
-
-    def __init__(self, array: Any) -> None:
-        self.array, self.shape, self.read = array, array.shape, 0
-
-    def __getitem__(self, index: Any) -> Any:
-        part = self.array[index]
-        self.read += part.size
-        return part
-
-
 def test_a_crop_is_the_average_of_the_sections_through_the_pick() -> None:
     """With a voxel for each pixel it is the voxels themselves, and nothing else is read."""
-    volume = Recorder(np.random.default_rng(1).normal(size=(30, 60, 70)).astype(np.float32))
+    volume = CountedArray(np.random.default_rng(1).normal(size=(30, 60, 70)).astype(np.float32))
     found = crop(volume, (10, 20, 30), SIZE_A, CropSize(15.0, 6.0, 15))
     np.testing.assert_allclose(found, volume.array[9:12, 13:28, 23:38].mean(axis=0), rtol=1e-6)
     assert volume.read == 3 * 15 * 15

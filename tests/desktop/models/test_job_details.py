@@ -47,11 +47,11 @@ def test_what_was_decided_is_said_in_words_with_units(make_record: RecordMaker) 
     }
     contrast = "dark, structures darker than their surroundings"
     assert as_lines(decided_rows(make_record(state=JobState.COMPLETED, estimates=found))).splitlines() == [
-        f"Contrast: {contrast}; decided from the tomogram, margin 0.82 (0 undecided, 1 certain)",
+        f"Contrast: {contrast}; determined from the tomogram, margin 0.82 (0 undecided, 1 certain)",
         "Noise: 72% of the density's standard deviation",
         "Tilt range: ±60° (estimated from the missing wedge)",
-        "Threshold: 128 of 255 (decided from the tomogram; a component needs one voxel of this score)",
-        "Lower threshold: 87 of 255 (decided from the tomogram; all its voxels have at least this score)",
+        "Threshold: 128 of 255 (determined from the tomogram; a component needs one voxel of this score)",
+        "Lower threshold: 87 of 255 (determined from the tomogram; all its voxels have at least this score)",
     ]
     given = decided_rows(make_record(params={"contrast": "bright"}))
     assert given == [("Contrast", "bright, structures brighter than their surroundings; as it was set")]

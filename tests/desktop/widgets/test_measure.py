@@ -90,6 +90,18 @@ def test_a_profile_shows_the_membrane(panel: CryoMambaWidget, tomogram: Any, tmp
     assert measure.plot.value.min() == -1
 
 
+def test_the_profile_of_a_deleted_line_is_not_plotted(panel: CryoMambaWidget, tomogram: Any) -> None:
+    """It can no longer be saved, either; an angle that is drawn after it leaves it plotted."""
+    layer = draw(panel, Kind.PROFILE, [[5, 20, 10], [5, 20, 50]])
+    draw(panel, Kind.ANGLE, [[5, 10, 20], [5, 10, 10], [5, 20, 10]])
+    measure = panel.measure
+    assert not measure.plot.isHidden()
+    panel.viewer.layers.remove(layer)
+    assert measure.plot.isHidden()
+    assert measure.profile is None
+    assert not measure.profile_button.isEnabled()
+
+
 def test_distances_from_picks_to_a_mask(
     panel: CryoMambaWidget, tomogram: Any, make_record: RecordMaker, wait_for: WaitFor, tmp_path: Path
 ) -> None:

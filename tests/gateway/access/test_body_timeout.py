@@ -44,6 +44,7 @@ async def last_message(pieces: Sequence[tuple[float, int]]) -> tuple[str, float]
         if not coming:
             await asyncio.Event().wait()
         pause, nbytes = coming.pop(0)
+        # The pause is what is tested; this loop's clock passes it at once.
         await asyncio.sleep(pause)
         return {"type": "http.request", "body": b"x" * nbytes, "more_body": nbytes > 0}
 

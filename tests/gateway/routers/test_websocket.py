@@ -15,7 +15,7 @@ import pytest
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobError, JobRecord
-from cryomamba.testing import DEADLINE_S
+from cryomamba.testing import DEADLINE_S, wait_until_async
 from cryomamba.wire.webframe import SUBPROTOCOL, decode_web_frame
 from cryomamba_gateway.live.job_relay import JobRelay
 from cryomamba_gateway.live.messages import MessageEncoder
@@ -264,6 +264,38 @@ async def test_an_event_from_the_future_is_refused_in_words(services: Services, 
         assert started["seq"] == error["data"]["details"]["last"] < 10**9
         job = await services.submit()
         assert (await socket.read_type("job_created"))["job_id"] == job.job_id
+
+
+async def test_a_number_of_an_earlier_start_of_the_broker_is_named_as_such(idle_services: Services) -> None:
+    """It may be another event's, if a backup was restored: who follows all jobs is told, once, before updates go on."""
+    services = idle_services
+    await services.start_broker()
+    await services.start_worker()
+    await services.start_gateway()
+    async with services.socket("/v1/ws") as socket:
+        await socket.send({"type": "subscribe", "job_id": "*"})
+        begun = await socket.read_type("subscribed")
+    known = {"type": "subscribe", "job_id": "*", "since": begun["seq"], "epoch": begun["data"]["epoch"]}
+
+    async def come_back() -> list[dict[str, Any]]:
+        async with services.socket("/v1/ws") as socket:
+            await socket.send(known)
+            return await socket.read_until(lambda message: message["type"] == "subscribed")
+
+    (again,) = await come_back()
+    assert (again["seq"], again["data"]) == (begun["seq"], begun["data"])
+    await services.stop_broker()
+    await services.start_broker()
+
+    async def is_back() -> bool:
+        return (await services.http.get("/v1/jobs")).status_code == 200
+
+    await wait_until_async(is_back, what="the gateway at the new broker")
+    error, started = await come_back()
+    assert (error["type"], error["job_id"]) == ("error", "*")
+    assert "started anew" in error["data"]["message"]
+    assert started["seq"] == begun["seq"]
+    assert started["data"] != begun["data"]
 
 
 async def test_an_unknown_job_closes_with_4404(services: Services) -> None:

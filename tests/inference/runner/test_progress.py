@@ -63,6 +63,44 @@ def test_progress_goes_on_between_two_reports_but_not_past_the_next() -> None:
     assert 0.36 < seen[-1] < 0.4
 
 
+def test_work_that_hangs_is_seen_to_hang() -> None:
+    """Without a report the fraction stands after thrice the expected time, and the time left becomes unknown."""
+    reports: list[Progress] = []
+    clock = Clock()
+    meter = ProgressMeter([Stage("tiles", 40), Stage("writing", 10)], clock=clock, on_progress=reports.append)
+    meter.enter("tiles", steps=4)
+    clock.now += 10
+    meter.update(0.25, tiles=1)
+
+    def wait(seconds: int) -> Progress:
+        for _ in range(seconds):
+            clock.now += 1
+            meter.tick()
+        return reports[-1]
+
+    late = wait(30)
+    assert late.eta_s is not None
+    hangs = wait(60)
+    assert (hangs.fraction, hangs.eta_s) == (late.fraction, None)
+    meter.update(0.5, tiles=1)
+    assert reports[-1].fraction == pytest.approx(0.4)
+    assert reports[-1].eta_s == pytest.approx(150)
+
+
+def test_of_a_stage_with_an_unknown_number_of_reports_at_most_a_tenth_is_assumed() -> None:
+    """After a report about half of the stage, another half is not expected of the next."""
+    reports: list[Progress] = []
+    clock = Clock()
+    meter = ProgressMeter([Stage("preparing", 100)], clock=clock, on_progress=reports.append)
+    meter.enter("preparing")
+    for fraction in (0.1, 0.5):
+        clock.now += 10
+        meter.update(fraction)
+    clock.now += 1000
+    meter.tick()
+    assert 0.5 < reports[-1].fraction < 0.6
+
+
 def test_the_time_left_does_not_jump() -> None:
     """A tile that takes long makes the time left rise slowly, and it falls again as soon as work goes on."""
     reports: list[Progress] = []

@@ -99,6 +99,10 @@ def test_names_in_quotes_are_one_value(tmp_path: Path) -> None:
         ("data_particles\nloop_\n_rlnTomoName\nTS\n", "has no coordinates"),
         ("data_\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 2\n", "Line 6 of 'bad.star' has 2 values"),
         ("data_\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 2 x\n", "is not a number"),
+        (
+            "data_\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n_rlnDetectorPixelSize\n1 2 3 None\n",
+            "rlnDetectorPixelSize in 'bad.star' is not a number",
+        ),
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path: Path, text: str, message: str) -> None:

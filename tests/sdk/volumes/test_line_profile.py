@@ -8,23 +8,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 from skimage.measure import profile_line
+from tests.counted_array import CountedArray
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.volumes.line_profile import line_profile
 
 SIZE = (30.0, 10.0, 10.0)
-
-
-class Recorder:
-    """An array that notes what was read of it."""
-
-    def __init__(self, array: Any) -> None:
-        self.array, self.shape, self.read = array, array.shape, 0
-
-    def __getitem__(self, index: Any) -> Any:
-        part = self.array[index]
-        self.read += part.size
-        return part
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +60,7 @@ def test_a_membrane_has_its_thickness() -> None:
 
 def test_only_the_surroundings_of_the_line_are_read(noise: Any) -> None:
     """A short line in a section reads a few voxels, and outside of the tomogram there is no density."""
-    recorder = Recorder(noise)
+    recorder = CountedArray(noise)
     found = line_profile(recorder, (9, 20, 60), (9, 20, 90), (10.0, 10.0, 10.0), width_A=30.0)
     assert recorder.read < 200
     assert np.isfinite(found.density[:10]).all()

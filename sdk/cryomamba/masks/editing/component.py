@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from cryomamba.errors import NotFoundError
 from cryomamba.geometry import Shape
-from cryomamba.masks.instances import find_instances
-from cryomamba.masks.slabs import LabelSource
+from cryomamba.masks.instances import Instances, find_instances
+from cryomamba.masks.slabs import Labels, LabelSource, numbered
 from cryomamba.optional_imports import import_optional
 
 Array = npt.NDArray[Any]
@@ -53,6 +53,15 @@ class Component:
     def voxels(self) -> int:
         """Number of voxels."""
         return int(np.count_nonzero(self.member))
+
+    def in_box(self, box: Slices) -> Member:
+        """Return which voxels of another box, which holds its own, belong to it."""
+        z, y, x = (
+            slice(part.start - outer.start, part.stop - outer.start) for part, outer in zip(self.box, box, strict=True)
+        )
+        found = np.zeros([outer.stop - outer.start for outer in box], np.bool_)
+        found[z, y, x] = self.member
+        return found
 
     def contains(self, at: Shape) -> bool:
         """Whether a voxel (z, y, x) belongs to it."""
@@ -116,6 +125,16 @@ def component_in_box(mask: Array, label: int, start: Shape, stop: Shape, voxels:
     raise NotFoundError("This component was changed meanwhile.", hint="Measure the mask again.")
 
 
+def bounding_box(inside: Member) -> Slices:
+    """Return the smallest box (z, y, x) with all voxels that are true; it is empty if there is none."""
+    spans = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        occupied = np.flatnonzero(inside.any(axis=others))
+        spans.append(slice(int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else slice(0, 0))
+    return spans[0], spans[1], spans[2]
+
+
 def _slices(low: Array, high: Array) -> Slices:
     z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
     return z, y, x
@@ -136,13 +155,9 @@ def _faces(member: Member) -> tuple[Member, Member]:
 
 
 def _tight(label: int, low: Array, member: Member) -> Component:
-    spans = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        occupied = np.flatnonzero(member.any(axis=others))
-        spans.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
-    first = np.array([span.start for span in spans]) + low
-    inner = np.ascontiguousarray(member[tuple(spans)])
+    box = bounding_box(member)
+    first = np.array([span.start for span in box]) + low
+    inner = np.ascontiguousarray(member[box])
     return Component(label, _slices(first, first + inner.shape), inner)
 
 
@@ -161,8 +176,5 @@ def _found_in_slabs(mask: Array, at: Shape, label: int, report: Progress) -> Com
     return Component(label, box, member)
 
 
-def _numbered(instances: Any) -> Any:  # noqa: ANN401
-    z = 0
-    for _, ids in instances.slabs():
-        yield z, ids
-        z += len(ids)
+def _numbered(instances: Instances) -> Iterator[tuple[int, Labels]]:
+    return numbered(ids for _, ids in instances.slabs())

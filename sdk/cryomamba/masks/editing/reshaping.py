@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -81,16 +82,11 @@ def _padded(component: Component, margin: tuple[int, ...], shape: Shape) -> tupl
         slice(max(part.start - side, 0), min(part.stop + side, end))
         for part, side, end in zip(component.box, margin, shape, strict=True)
     ]
-    sides = tuple(span.stop - span.start for span in spans)
-    if int(np.prod(sides)) > _BOX_VOXELS:
+    if math.prod(span.stop - span.start for span in spans) > _BOX_VOXELS:
         raise InvalidRequestError(
             "This component is too large for that.",
             code=ErrorCode.TOO_LARGE,
             hint="Cut it first, or use 'cryomamba clean' on the file.",
         )
-    member = np.zeros(sides, np.bool_)
-    inner = tuple(
-        slice(part.start - span.start, part.stop - span.start) for part, span in zip(component.box, spans, strict=True)
-    )
-    member[inner] = component.member
-    return (spans[0], spans[1], spans[2]), member
+    box = (spans[0], spans[1], spans[2])
+    return box, component.in_box(box)

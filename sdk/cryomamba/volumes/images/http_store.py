@@ -9,13 +9,15 @@ from typing import Final, NoReturn
 
 import httpx
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
-from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 from cryomamba.errors import AccessError, ErrorCode, VolumeError
 
 TIMEOUT_S: Final = 60.0
 # Object stores answer 403 for a key that is not there if the bucket cannot be listed.
 _MISSING: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN)
+
+_NO_LISTING: Final = "the keys of a web server cannot be listed"
 
 
 class HttpStore(Store):
@@ -81,8 +83,6 @@ class HttpStore(Store):
 
     async def exists(self, key: str) -> bool:
         """Whether there is such a key."""
-        from zarr.core.buffer import default_buffer_prototype
-
         return await self.get(key, default_buffer_prototype()) is not None
 
     async def set(self, key: str, value: Buffer) -> NoReturn:  # noqa: ARG002 (the names are zarr's)
@@ -93,17 +93,19 @@ class HttpStore(Store):
         """Refuse to delete."""
         raise PermissionError(f"{self.url} is read only")
 
+    # These three are abstract in zarr's class, and zarr asks `supports_listing` before it calls one.
+
     def list(self) -> AsyncIterator[str]:
-        """Refuse to list."""
-        raise NotImplementedError
+        """Refuse to list: web servers have no listing that all share."""
+        raise NotImplementedError(_NO_LISTING)
 
     def list_prefix(self, prefix: str) -> AsyncIterator[str]:
         """Refuse to list."""
-        raise NotImplementedError
+        raise NotImplementedError(_NO_LISTING)
 
     def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """Refuse to list."""
-        raise NotImplementedError
+        raise NotImplementedError(_NO_LISTING)
 
     def close(self) -> None:
         """Close the connections."""

@@ -19,20 +19,28 @@ from cryomamba_broker.store.webhook_messages import ENDS, job_ended, webhook_tes
 from cryomamba_broker.store.webhooks import WebhookTable
 
 _ERROR_BYTES: Final = 300
-# A webhook gets one message at a time, so that a slow receiver does not hold up those of others. Both look at the first
-# message of each webhook: however many wait, the broker's work stays the same.
+# The leases of each owner that has any.
+_LEASES: Final = (
+    "WITH leases AS (SELECT owner, count(*) AS leased, min(leased_until) AS first_ends FROM deliveries "
+    "JOIN webhooks ON webhooks.serial = webhook WHERE leased_until > :now GROUP BY owner) "
+)
+# A webhook gets one message at a time, and an owner a few, so that slow receivers do not hold up those of others. Both
+# look at the first message of each webhook: however many wait, the broker's work stays the same.
 _DUE: Final = (
-    "SELECT first.serial FROM webhooks JOIN deliveries AS first ON first.serial = ("
+    f"{_LEASES} SELECT first.serial FROM webhooks LEFT JOIN leases USING (owner) "  # noqa: S608 (a constant)  # nosec B608
+    "JOIN deliveries AS first ON first.serial = ("
     "SELECT serial FROM deliveries WHERE webhook = webhooks.serial AND state = 'pending' AND due_at <= :now "
     "ORDER BY due_at, serial LIMIT 1) "
-    "WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE webhook = webhooks.serial AND leased_until > :now) "
-    "ORDER BY first.due_at, first.serial LIMIT 1"
+    "WHERE coalesce(leased, 0) < :per_owner "
+    "AND NOT EXISTS (SELECT 1 FROM deliveries WHERE webhook = webhooks.serial AND leased_until > :now) "
+    "ORDER BY coalesce(leased, 0), first.due_at, first.serial LIMIT 1"
 )
 _NEXT_DUE: Final = (
-    "SELECT min(max("
+    f"{_LEASES} SELECT min(max("  # noqa: S608 (a constant, too)  # nosec B608
     "(SELECT min(due_at) FROM deliveries WHERE webhook = webhooks.serial AND state = 'pending'), "
     "(SELECT coalesce(max(leased_until), 0) FROM deliveries WHERE webhook = webhooks.serial "
-    "AND leased_until IS NOT NULL))) FROM webhooks"
+    "AND leased_until IS NOT NULL), "
+    "CASE WHEN leased >= :per_owner THEN first_ends ELSE 0 END)) FROM webhooks LEFT JOIN leases USING (owner)"
 )
 
 
@@ -45,7 +53,7 @@ class DueDelivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class ReportedTry:
     """What the result of a try has led to; `disabled` is the reason if it has disabled the webhook."""
 
     webhook_id: str
@@ -109,22 +117,26 @@ class Deliveries:
 
     def claim(self) -> DueDelivery | None:
         """Lease the next delivery that is due to a gateway."""
-        now = self._database.clock.wall()
-        if self._database.read.execute(_DUE, {"now": now}).fetchone() is None:
+        parameters = self._parameters()
+        if self._database.read.execute(_DUE, parameters).fetchone() is None:
             return None
         with self._database.write() as connection:
-            (serial,) = connection.execute(_DUE, {"now": now}).fetchone()
+            (serial,) = connection.execute(_DUE, parameters).fetchone()
             row = connection.execute(
                 "UPDATE deliveries SET claim = claim + 1, leased_until = ? WHERE serial = ? RETURNING *",
-                (now + self._policy.lease_s, serial),
+                (parameters["now"] + self._policy.lease_s, serial),
             ).fetchone()
             webhook = connection.execute("SELECT * FROM webhooks WHERE serial = ?", (row["webhook"],)).fetchone()
             return DueDelivery(row, webhook)
 
     def next_due_s(self) -> float | None:
         """Return the seconds until a delivery can be claimed; None if none is pending."""
-        (at,) = self._database.read.execute(_NEXT_DUE).fetchone()
-        return None if at is None else max(0.0, float(at) - self._database.clock.wall())
+        parameters = self._parameters()
+        (at,) = self._database.read.execute(_NEXT_DUE, parameters).fetchone()
+        return None if at is None else max(0.0, float(at) - parameters["now"])
+
+    def _parameters(self) -> dict[str, float]:
+        return {"now": self._database.clock.wall(), "per_owner": self._policy.per_owner}
 
     def release(self, delivery_id: str, claim: int) -> None:
         """End the lease of a delivery that did not reach its gateway."""
@@ -133,8 +145,8 @@ class Deliveries:
                 "UPDATE deliveries SET leased_until = NULL WHERE id = ? AND claim = ?", (delivery_id, claim)
             )
 
-    def settle(self, result: DeliveryResult) -> Settled | None:
-        """Enter the result of a try; None if the delivery has ended or was claimed again since."""
+    def report(self, result: DeliveryResult) -> ReportedTry | None:
+        """Enter the reported result of a try; None if the delivery has ended or was claimed again since."""
         with self._database.write() as connection:
             row = connection.execute(
                 "UPDATE deliveries SET tries = tries + 1, leased_until = NULL, response_status = ?, error = ? "
@@ -148,18 +160,18 @@ class Deliveries:
                 return self._delivered(connection, row, webhook)
             return self._failed(connection, row, webhook, result)
 
-    def _delivered(self, connection: sqlite3.Connection, row: sqlite3.Row, webhook: sqlite3.Row) -> Settled:
+    def _delivered(self, connection: sqlite3.Connection, row: sqlite3.Row, webhook: sqlite3.Row) -> ReportedTry:
         self._end(connection, row, "delivered")
         # Only a test is sent to a disabled webhook.
         connection.execute(
             "UPDATE webhooks SET failing_since = NULL, disabled_at = NULL, disabled_reason = '' WHERE serial = ?",
             (webhook["serial"],),
         )
-        return Settled(webhook["id"], "delivered")
+        return ReportedTry(webhook["id"], "delivered")
 
     def _failed(
         self, connection: sqlite3.Connection, row: sqlite3.Row, webhook: sqlite3.Row, result: DeliveryResult
-    ) -> Settled:
+    ) -> ReportedTry:
         now = self._database.clock.wall()
         test, gone = row["type"] == TEST_EVENT, result.outcome == "gone"
         if not test:
@@ -170,16 +182,16 @@ class Deliveries:
         if not (test or gone) and row["tries"] < self._policy.tries:
             due = now + self._policy.pause(row["tries"], result.retry_after_s)
             connection.execute("UPDATE deliveries SET due_at = ? WHERE serial = ?", (due, row["serial"]))
-            return Settled(webhook["id"], "retried")
+            return ReportedTry(webhook["id"], "retried")
         self._end(connection, row, "failed", error=row["error"])
         since = webhook["failing_since"]
         too_long = not test and since is not None and now - since >= self._policy.disable_after_s
         if webhook["disabled_at"] is not None or not (gone or too_long):
-            return Settled(webhook["id"], "failed")
+            return ReportedTry(webhook["id"], "failed")
         since_text = "" if gone else f"All tries since {to_time(since):%Y-%m-%d %H:%M} UTC have failed. "
         reason = f"{since_text}{row['error']}"
         self._disable(connection, webhook["serial"], reason)
-        return Settled(webhook["id"], "failed", reason)
+        return ReportedTry(webhook["id"], "failed", reason)
 
     def _disable(self, connection: sqlite3.Connection, webhook: int, reason: str) -> None:
         now = self._database.clock.wall()

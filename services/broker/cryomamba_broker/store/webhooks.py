@@ -1,4 +1,4 @@
-"""The table of webhooks: who wants to be told of which ends of jobs."""
+"""The table of webhooks: which ends of jobs are sent to which URLs."""
 
 from __future__ import annotations
 

@@ -134,12 +134,17 @@ class AllRelay:
         The client's.
     since : int or None
         Number of the last event that the client knows; later ones are sent first.
+    epoch : int or None
+        That of the broker's start in which the client got this number; with another one the client is told so first.
     visibility : Visibility
         The client's.
     """
 
-    def __init__(self, bus: BusConnection, queue: SendQueue, since: int | None, *, visibility: Visibility) -> None:
+    def __init__(
+        self, bus: BusConnection, queue: SendQueue, since: int | None, *, epoch: int | None, visibility: Visibility
+    ) -> None:
         self._bus = bus
+        self._epoch = epoch
         self._visibility = visibility
         self._queue = queue
         self._last = since
@@ -172,9 +177,23 @@ class AllRelay:
                 self._queue.put(messages.progress(event, seq=0, ts=time.time()), key=f"progress/{event.job_id}")
             case ConnectionEvent():
                 if event.status != "lost" and not self._started and self._last is not None:
-                    self._started = True
-                    self._queue.put(messages.subscribed(self._last))
+                    self._send_start(self._last)
                 self._queue.put(messages.link(event), key="link")
+
+    def _send_start(self, last: int) -> None:
+        self._started = True
+        if self._epoch not in {None, self._bus.epoch}:
+            self._queue.put(messages.error(other_epoch(), "*"))
+        self._epoch = None
+        self._queue.put(messages.subscribed(last, self._bus.epoch))
+
+
+def other_epoch() -> InvalidRequestError:
+    """Return the error for a number that may be another event's since the broker was started anew."""
+    return InvalidRequestError(
+        "The server was started anew since the last event that you have.",
+        hint="If it was restored from a backup, events are missing: list the jobs again. Updates go on from here.",
+    )
 
 
 def _no_such_event(number: int, newest: int) -> InvalidRequestError:

@@ -48,11 +48,12 @@ class Ack(Request):
 
 
 class Subscribe(Request):
-    """Follow a job, or with ``*`` the states and progress of all jobs, starting after event number `since`."""
+    """Follow a job, or with ``*`` the states and progress of all, starting after the event `since` of an `epoch`."""
 
     type: Literal["subscribe"]
     job_id: JobId | Literal["*"]
     since: int | None = Field(None, ge=0, le=2**63)
+    epoch: int | None = Field(None, ge=0, le=2**63)
     previews: bool = True
 
 
@@ -99,9 +100,9 @@ def connected(record: JobRecord) -> str:
     return message("connected", record.job_id, _record(record), seq=seq)
 
 
-def subscribed(last: int) -> str:
+def subscribed(last: int, epoch: int) -> str:
     """Return the first message to a client that follows all jobs: events after this number will follow."""
-    return message("subscribed", None, None, seq=last)
+    return message("subscribed", None, {"epoch": epoch}, seq=last)
 
 
 def state(event: StateEvent) -> str:

@@ -184,7 +184,7 @@ class WebSocketSession:
                 hint="Unsubscribe from some, or subscribe to '*'.",
             )
         if message.job_id == ALL:
-            relay = AllRelay(self._bus, self._queue, message.since, visibility=self._visibility)
+            relay = AllRelay(self._bus, self._queue, message.since, epoch=message.epoch, visibility=self._visibility)
             self._follow(ALL, relay.run())
         else:
             self._follow(message.job_id, self._job_relay(message.job_id, previews=message.previews).run())

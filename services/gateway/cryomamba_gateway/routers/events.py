@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cryomamba.client import calls
-from cryomamba.errors import ErrorCode, InvalidRequestError, UnavailableError
+from cryomamba.errors import ErrorCode, UnavailableError
 from cryomamba.models.jobs import JobId
 from cryomamba_gateway.access.auth import identify, presented_token
 from cryomamba_gateway.access.principal import Principal
@@ -20,7 +20,7 @@ from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import BUS, errors, ok
 from cryomamba_gateway.live import messages
 from cryomamba_gateway.live.event_stream import MEDIA_TYPE, EventId, EventQueue, EventStream
-from cryomamba_gateway.live.job_relay import AllRelay, JobRelay
+from cryomamba_gateway.live.job_relay import AllRelay, JobRelay, other_epoch
 from cryomamba_gateway.routers.jobs import JOB
 from cryomamba_gateway.routers.websocket import RECHECK_S
 
@@ -85,17 +85,11 @@ async def follow_all(gateway: Context, caller: Caller, request: Request, known: 
     await gateway.server_info()
     queue = EventQueue(lambda: gateway.bus.epoch)
     last = EventId.parse(known)
-    if known and (last is None or last.epoch != gateway.bus.epoch):
-        queue.put(messages.error(_other_epoch(), "*"))
-    relay = AllRelay(gateway.bus, queue, None if last is None else last.seq, visibility=caller.visibility)
+    if known and last is None:
+        queue.put(messages.error(other_epoch(), "*"))
+    since, epoch = (None, None) if last is None else (last.seq, last.epoch)
+    relay = AllRelay(gateway.bus, queue, since, epoch=epoch, visibility=caller.visibility)
     return _stream(gateway, caller, request, queue, relay.run)
-
-
-def _other_epoch() -> InvalidRequestError:
-    return InvalidRequestError(
-        "The server was started anew since the last event that you have.",
-        hint="If it was restored from a backup, events are missing: list the jobs again. Updates go on from here.",
-    )
 
 
 def _stream(

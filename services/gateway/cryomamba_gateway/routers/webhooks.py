@@ -47,7 +47,7 @@ _CREATE: Final = (
 async def create_webhook(
     gateway: Context, caller: Caller, body: Annotated[WebhookBody, Body(openapi_examples=WEBHOOK)]
 ) -> CreatedWebhook:
-    """Register a URL to which a signed message is sent when a job ends that the caller may see.
+    """Register a URL to which a signed message is sent when a job that the caller may see ends.
 
     The secret of the signatures is not shown again.
     """
@@ -67,7 +67,7 @@ async def list_webhooks(gateway: Context, caller: Caller, query: Annotated[Webho
 
 @router.get("/{webhook_id}", operation_id="getWebhook", responses={200: ok("The webhook"), **errors(*_WEBHOOK)})
 async def get_webhook(gateway: Context, caller: Caller, webhook_id: WebhookId) -> WebhookRecord:
-    """Return a webhook: what it gets, and whether it is failing or disabled."""
+    """Return a webhook: its events, and whether it is failing or disabled."""
     return await gateway.bus.call(caller.visibility, webhook_calls.get_webhook(webhook_id))
 
 
@@ -79,7 +79,7 @@ async def get_webhook(gateway: Context, caller: Caller, webhook_id: WebhookId) -
     responses={204: ok("It is deleted"), **errors(*CHANGE, *_WEBHOOK)},
 )
 async def delete_webhook(gateway: Context, caller: Caller, webhook_id: WebhookId) -> Response:
-    """Delete a webhook; messages that are not delivered yet are not sent any more."""
+    """Delete a webhook; undelivered messages are discarded."""
     await gateway.bus.call(caller.visibility, webhook_calls.delete_webhook(webhook_id))
     return Response(status_code=204)
 

@@ -15,11 +15,12 @@ from cryomamba_gateway.bus_connection import BusConnection
 from cryomamba_gateway.webhooks.sender import TryResult, WebhookSender
 from cryomamba_server.tokens import Scope, TokenStore
 
+# Twice as many as the broker lends for one owner (DeliveryPolicy.per_owner).
 CONCURRENT: Final = 8
 _BROKER_PAUSE_S: Final = 2.0
 # As long as the broker lends a delivery to nobody else, at least.
-_SETTLE_S: Final = 20.0
-_SETTLE_PAUSE_S: Final = 0.5
+_REPORT_S: Final = 20.0
+_REPORT_PAUSE_S: Final = 0.5
 _EVERYTHING: Final = Visibility.everything()
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class WebhookDelivery:
             logger.info("A message to webhook %s was delivered.", delivery.webhook_id, extra=about)
         else:
             logger.info("A message to webhook %s failed: %s", delivery.webhook_id, result.error, extra=about)
-        settled = DeliveryResult(
+        report = DeliveryResult(
             delivery=delivery.delivery_id,
             claim=delivery.claim,
             outcome=result.outcome,
@@ -76,7 +77,7 @@ class WebhookDelivery:
             error=result.error,
             retry_after_s=result.retry_after_s,
         )
-        await self._settle(settled)
+        await self._report(report)
 
     async def _send(self, delivery: SignedDelivery) -> TryResult:
         try:
@@ -86,16 +87,16 @@ class WebhookDelivery:
             logger.exception("A message to webhook %s failed with an unexpected error.", delivery.webhook_id)
             return TryResult("failed", error="The server failed with an unexpected error; see the log of its gateway.")
 
-    async def _settle(self, result: DeliveryResult) -> None:
+    async def _report(self, result: DeliveryResult) -> None:
         """Report a result, again while the broker restarts: otherwise what was delivered would be sent again."""
-        deadline = asyncio.get_running_loop().time() + _SETTLE_S
+        deadline = asyncio.get_running_loop().time() + _REPORT_S
         while True:
             try:
-                await self._bus.call(_EVERYTHING, webhook_calls.settle_delivery(result))
+                await self._bus.call(_EVERYTHING, webhook_calls.report_delivery(result))
             except UnavailableError:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
-                await asyncio.sleep(_SETTLE_PAUSE_S)
+                await asyncio.sleep(_REPORT_PAUSE_S)
             else:
                 return
 

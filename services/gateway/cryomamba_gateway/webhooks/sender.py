@@ -13,14 +13,14 @@ from functools import partial
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Final, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-import httpx
+import httpcore
 
 from cryomamba._version import __version__
 from cryomamba.errors import InvalidRequestError
 from cryomamba.models.webhooks import SignedDelivery
-from cryomamba_gateway.webhooks.transport import WebhookTransport
+from cryomamba_gateway.webhooks.transport import webhook_connection
 from cryomamba_server.webhook_addresses import Address, WebhookAddress, WebhookPolicy, parse_webhook_url
 
 TRY_S: Final = 10.0
@@ -76,7 +76,7 @@ class WebhookSender:
             return TryResult("failed", error=error.message)
         except socket.gaierror:
             return TryResult("failed", error="The host of the URL is not known.")
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        except (httpcore.NetworkError, httpcore.ProtocolError, OSError, ValueError) as error:
             return TryResult("failed", error=_problem(error))
 
     async def _resolve(self, address: WebhookAddress) -> list[Address]:
@@ -92,41 +92,42 @@ class WebhookSender:
         for one in others:
             try:
                 return await self._send_to(one, address, delivery)
-            except httpx.ConnectError:
+            except httpcore.ConnectError:
                 continue
         return await self._send_to(last, address, delivery)
 
     async def _send_to(self, to: Address, address: WebhookAddress, delivery: SignedDelivery) -> TryResult:
-        host = f"[{to}]" if to.version == 6 else str(to)
-        url = urlsplit(delivery.url)._replace(netloc=f"{host}:{address.port}")
-        request = httpx.Request(
-            "POST",
-            urlunsplit(url),
-            headers={
-                "Host": address.netloc,
-                "User-Agent": f"cryomamba/{__version__}",
-                "Content-Type": "application/json",
-                **delivery.headers,
-            },
-            content=delivery.body.encode(),
-            # The certificate is checked for this name, not for the address.
-            extensions={"sni_hostname": address.host},
-        )
-        async with WebhookTransport(self._tls) as transport:
-            response = await transport.handle_async_request(request)
-            await response.aclose()
-        return _result(response)
+        parts = urlsplit(delivery.url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        url = httpcore.URL(scheme=address.scheme, host=str(to), port=address.port, target=target)
+        headers = {
+            "Host": address.netloc,
+            "User-Agent": f"cryomamba/{__version__}",
+            "Content-Type": "application/json",
+            **delivery.headers,
+        }
+        # The certificate is checked for this name, not for the address.
+        names = {"sni_hostname": address.host}
+        content = delivery.body.encode()
+        async with (
+            webhook_connection(url.origin, self._tls) as connection,
+            connection.stream("POST", url, headers=[*headers.items()], content=content, extensions=names) as response,
+        ):
+            return _result(response)
 
 
-def _result(response: httpx.Response) -> TryResult:
-    status = response.status_code
+def _result(response: httpcore.Response) -> TryResult:
+    status = response.status
     if 200 <= status < 300:
         return TryResult("delivered", status)
     known = HTTPStatus(status).phrase if status in {one.value for one in HTTPStatus} else ""
     error = f"The receiver answered {status} {known}".rstrip() + "."
     if status == _GONE:
         return TryResult("gone", status, error)
-    return TryResult("failed", status, error, retry_after_s(response.headers.get("Retry-After", "")))
+    retry_after = next(
+        (value.decode("latin-1") for name, value in response.headers if name.lower() == b"retry-after"), ""
+    )
+    return TryResult("failed", status, error, retry_after_s(retry_after))
 
 
 def retry_after_s(text: str) -> float:
@@ -156,8 +157,8 @@ def _problem(error: Exception) -> str:
         if isinstance(cause, ConnectionRefusedError):
             return "The receiver refuses connections."
         cause = cause.__cause__ or cause.__context__
-    if isinstance(error, httpx.ConnectError):
+    if isinstance(error, httpcore.ConnectError):
         return "The receiver cannot be reached."
-    if isinstance(error, httpx.ProtocolError | httpx.ReadError | httpx.WriteError):
+    if isinstance(error, httpcore.ProtocolError | httpcore.ReadError | httpcore.WriteError):
         return "The receiver closed the connection without a valid answer."
     return "The message could not be sent."

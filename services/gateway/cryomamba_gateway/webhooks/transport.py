@@ -7,19 +7,15 @@ from collections.abc import Iterable
 from typing import Final
 
 import httpcore
-import httpx
 
 # Far more than any head of an answer. Without a bound, a receiver could keep the event loop busy until the end of the
 # try with interim responses (status 1xx), of which HTTP allows any number.
 HEAD_MAX: Final = 16 * 1024
 
 
-class WebhookTransport(httpx.AsyncHTTPTransport):
-    """Sends one request; proxies of the environment are not used. What comes after :data:`HEAD_MAX` is an error."""
-
-    def __init__(self, tls: ssl.SSLContext) -> None:
-        super().__init__(verify=tls, trust_env=False)
-        self._pool = httpcore.AsyncConnectionPool(ssl_context=tls, max_connections=1, network_backend=_Backend())
+def webhook_connection(origin: httpcore.Origin, tls: ssl.SSLContext) -> httpcore.AsyncHTTPConnection:
+    """Return a connection for one request, without a proxy; what comes after :data:`HEAD_MAX` is an error."""
+    return httpcore.AsyncHTTPConnection(origin, ssl_context=tls, network_backend=_Backend())
 
 
 class _Backend(httpcore.AnyIOBackend):

@@ -1,4 +1,4 @@
-"""OME-Zarr of other programs and of the export, in folders and on a web server."""
+"""OME-Zarr of other programs, in folders and on a web server."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ import zarr
 from numpy.typing import NDArray
 
 from cryomamba.errors import AccessError, VolumeError
-from cryomamba.volumes import open_volume, write_volume
-from cryomamba.volumes.exports import write_ome_zarr
+from cryomamba.volumes import open_volume
 from cryomamba.volumes.images import is_image, open_image
 from cryomamba.volumes.images.ome_zarr import ZarrVoxels
 
@@ -102,19 +101,6 @@ def test_images_of_both_versions_open(tmp_path: Path, voxels: NDArray[np.float32
         np.testing.assert_array_equal(volume.read_native(*ALL), voxels)
         assert volume.voxel_size_A == pytest.approx(SIZE_A)
         assert volume.header.placement_A == pytest.approx((80.0, 0.0, 20.0))
-
-
-@pytest.mark.parametrize("labels", [False, True])
-def test_the_export_is_read_back(tmp_path: Path, voxels: NDArray[np.float32], labels: bool) -> None:
-    """Voxels, voxel size and whether they are labels are those that were exported."""
-    stored = (voxels > 1).astype(np.int8) * 3 if labels else voxels
-    write_volume(tmp_path / "t.mrc", stored, SIZE_A, dtype=str(stored.dtype))
-    with open_volume(tmp_path / "t.mrc") as volume:
-        write_ome_zarr(volume, tmp_path / "t.ome.zarr", labels=labels)
-    with open_image(tmp_path / "t.ome.zarr") as image:
-        assert image.voxel_size_A == pytest.approx(SIZE_A)
-        assert image.is_labels is labels
-        np.testing.assert_array_equal(image.read_native(*ALL), stored)
 
 
 def test_labels_of_other_programs_are_known(tmp_path: Path, voxels: NDArray[np.float32]) -> None:

@@ -1,4 +1,4 @@
-"""TIFF files of other programs and of the export."""
+"""TIFF files of other programs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import tifffile
 from numpy.typing import NDArray
 
 from cryomamba.errors import VolumeError
-from cryomamba.volumes import open_volume, write_volume
-from cryomamba.volumes.exports import write_tiff
 from cryomamba.volumes.images import open_image
 
 SHAPE = (6, 20, 30)
@@ -29,22 +27,6 @@ def voxels() -> NDArray[np.float32]:
 def read_all(path: Path) -> NDArray[Any]:
     with open_image(path) as image:
         return np.asarray(image.read_native(*[slice(None)] * 3))
-
-
-@pytest.mark.parametrize("labels", [False, True])
-def test_the_export_is_read_back(tmp_path: Path, voxels: NDArray[np.float32], labels: bool) -> None:
-    """Voxels, voxel size and whether they are labels are those that were exported."""
-    stored = (voxels > 1).astype(np.uint16) * 300 if labels else voxels
-    write_volume(tmp_path / "t.mrc", stored, SIZE_A, dtype=str(stored.dtype))
-    with open_volume(tmp_path / "t.mrc") as volume:
-        write_tiff(volume, tmp_path / "t.ome.tif", labels=labels)
-    with open_image(tmp_path / "t.ome.tif") as image:
-        assert image.voxel_size_A == pytest.approx(SIZE_A)
-        assert image.is_labels is labels
-        assert image.meta.warnings == []
-        # Compressed sections are read one by one; plain ones are mapped.
-        assert (image.array is None) is labels
-        np.testing.assert_array_equal(image.read_native(slice(1, 4), slice(2, 9), slice(0, 30)), stored[1:4, 2:9])
 
 
 def test_a_file_of_imagej_has_its_voxel_size(tmp_path: Path, voxels: NDArray[np.float32]) -> None:

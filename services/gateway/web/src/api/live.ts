@@ -36,6 +36,8 @@ export class LiveConnection {
   private stopped = true;
   /** Number of the newest event; after a disconnect, events after it are sent first. */
   private since: number | null = null;
+  /** That of the server's start in which it got that number: in another one it may be another event's. */
+  private epoch: number | null = null;
   private readonly backoff = new Backoff(500, 10_000);
   private readonly listeners = new Map<string, Set<FrameListener>>();
   private readonly frames = new Map<string, Frame>();
@@ -86,7 +88,7 @@ export class LiveConnection {
     this.socket = socket;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
-      this.send({ type: "subscribe", job_id: ALL, ...(this.since === null ? {} : { since: this.since }) });
+      this.send({ type: "subscribe", job_id: ALL, ...(this.since === null ? {} : { since: this.since, epoch: this.epoch }) });
       for (const jobId of this.listeners.keys()) this.send({ type: "subscribe", job_id: jobId });
     };
     socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
@@ -118,6 +120,7 @@ export class LiveConnection {
     this.backoff.reset();
     if (type === "subscribed") {
       this.since = seq;
+      this.epoch = (data as { epoch: number }).epoch;
       this.handlers.onNotice("");
     } else if (type === "progress" && jobId) {
       this.handlers.onProgress(jobId, data as Progress);
