@@ -1,8 +1,9 @@
 """What a person who follows a job sees: the longest time without anything new, and how long the stages take.
 
-A job of the membrane network runs on this machine, on 128³ and on 512³ voxels (or the sides that are given). From two
-seconds after the start until the end, a change is another sentence about what is done, another tenth of a percent,
-another number of seconds left, or another preview. Also shown is for how long on end the time left rose.
+A job of the membrane network, or of the engines that are given, runs on this machine, on 128³ and on 512³ voxels (or
+the sides that are given): ``job_updates.py 128 filaments``. From two seconds after the start until the end, a change is
+another sentence about what is done, another tenth of a percent, another number of seconds left, or another preview.
+Also shown is for how long on end the time left rose.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from cryomamba.volumes import write_volume
 from cryomamba_inference.local import LocalRunner
 
 SIDES = (128, 512)
+ENGINE = "membrane"
 VOXEL_SIZE_A = (10.0, 10.0, 10.0)
 FIRST_S = 2.0
 """From when on something is expected every second."""
@@ -102,9 +104,9 @@ def write_phantom(path: Path, side: int) -> None:
     write_volume(path, slabs(), VOXEL_SIZE_A, shape=(side,) * 3)
 
 
-def follow(path: Path, folder: Path, processes: int) -> tuple[Watcher, float]:
+def follow(path: Path, folder: Path, engine: str, processes: int) -> tuple[Watcher, float]:
     """Run a job; return what was seen and how long it took."""
-    request = SubmitRequest(volume=VolumeSource(path=str(path)), engine="membrane")
+    request = SubmitRequest(volume=VolumeSource(path=str(path)), engine=engine)
     watcher = Watcher()
     cancelled: Callable[[], bool] = lambda: False  # noqa: E731
     LocalRunner(processes).run(
@@ -114,20 +116,23 @@ def follow(path: Path, folder: Path, processes: int) -> tuple[Watcher, float]:
 
 
 def main() -> None:
-    sides = [int(text) for text in sys.argv[1:]] or list(SIDES)
-    print(f"{'':<8}{'job':>8}{'previews':>10}{'longest gap':>13}{'limit':>8}{'time left rose for':>20}  in stage")
-    for side in sides:
+    sides = [int(text) for text in sys.argv[1:] if text.isdigit()] or list(SIDES)
+    engines = [text for text in sys.argv[1:] if not text.isdigit()] or [ENGINE]
+    print(f"{'':<18}{'job':>8}{'previews':>10}{'longest gap':>13}{'limit':>8}{'time left rose for':>20}  in stage")
+    for engine, side in itertools.product(engines, sides):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "phantom.mrc"
             write_phantom(path, side)
-            watcher, took = follow(path, Path(folder), processes=2)
+            watcher, took = follow(path, Path(folder), engine, processes=2)
         longest, at, stage = max(watcher.gaps(), default=(0.0, 0.0, "none"))
         rise = watcher.longest_rise()
         print(
-            f"{f'{side}³':<8}{took:>6.1f} s{len(watcher.previews):>10}{longest:>11.2f} s{GAP_LIMIT_S:>6.0f} s"
+            f"{f'{engine} {side}³':<18}{took:>6.1f} s{len(watcher.previews):>10}{longest:>11.2f} s{GAP_LIMIT_S:>6.0f} s"
             f"{rise:>18.1f} s  {stage}, {at:.1f} s after the start"
         )
-        shares = ", ".join(f"{name} {seconds / took:.0%}" for name, seconds in watcher.stages().items())
+        shares = ", ".join(
+            f"{name} {seconds:.2f} s ({seconds / took:.0%})" for name, seconds in watcher.stages().items()
+        )
         print(f"        {shares}")
         for length, at, stage in sorted(watcher.gaps(), reverse=True)[1:6]:
             if length > GAP_LIMIT_S:

@@ -55,14 +55,14 @@ class Camera:
             if time.monotonic() > end:
                 raise TimeoutError(what)
 
-    def settle(self, seconds: float) -> None:
-        """Let the window lay itself out."""
-        settled = time.monotonic() + seconds
-        self.until(lambda: time.monotonic() > settled, "the window to settle")
+    def wait(self, seconds: float) -> None:
+        """Let the window lay itself out and draw."""
+        end = time.monotonic() + seconds
+        self.until(lambda: time.monotonic() > end, "the window")
 
-    def take(self, name: str, settle_s: float = 0.5) -> None:
+    def take(self, name: str, wait_s: float = 0.5) -> None:
         """Write a small picture of the window."""
-        self.settle(settle_s)
+        self.wait(wait_s)
         pixels = self.viewer.window.screenshot(flash=False, canvas_only=False)[..., :3]
         picture = Image.fromarray(pixels)
         small = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
@@ -140,7 +140,7 @@ def preview(camera: Camera, panel: Any) -> None:  # noqa: ANN401 (napari's own t
         return bool(overlays) and any(0.3 < job.progress.fraction < 1 for job in jobs)
 
     camera.until(growing, "a preview")
-    camera.take("watch", settle_s=0.0)
+    camera.take("watch", wait_s=0.0)
     camera.until(lambda: next(iter(overlays.values())).final, "the finished mask")
 
 
@@ -154,7 +154,7 @@ def measure(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     threshold.load_scores()
     camera.until(lambda: not threshold.controls.isHidden(), "the scores")
     threshold.high.setValue(threshold.high.value() - 25)
-    camera.take("threshold", settle_s=2.0)
+    camera.take("threshold", wait_s=2.0)
     threshold.discard()
 
 
@@ -172,7 +172,7 @@ def correct(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     panel.edit.tools.choose(Tool.SELECT)
     section = panel.edit.parentWidget().parentWidget()
     section.expand(animate=False)
-    camera.settle(1.0)
+    camera.wait(1.0)
     panel.mask_panel.ensureWidgetVisible(panel.edit, 0, 60)
     camera.take("correct")
     panel.edit.tools.choose(None)
@@ -196,7 +196,7 @@ def measure_lengths(camera: Camera, panel: Any) -> None:  # noqa: ANN401
         line = np.array([(at, y, x) for y, x in vertices])
         panel.viewer.layers.selection.active.add(line, shape_type=shape)
     panel.measure.stop()
-    camera.take("measure", settle_s=1.0)
+    camera.take("measure", wait_s=1.0)
     panel.viewer.layers.remove(panel.viewer.layers["measurements"])
 
 
@@ -206,12 +206,12 @@ def views(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     layer = next(iter(panel.controller.preview.overlays.values())).layer
     layer.contour = 1
     panel.menu.orthogonal.trigger()
-    camera.take("orthogonal", settle_s=1.0)
+    camera.take("orthogonal", wait_s=1.0)
     panel.menu.orthogonal.trigger()
     layer.contour = 0
     viewer.dims.ndisplay = 3
     camera.until(lambda: panel.controller.volume_view.surfaces, "the surface")
-    camera.take("3d", settle_s=1.0)
+    camera.take("3d", wait_s=1.0)
     viewer.dims.ndisplay = 2
 
 
@@ -253,7 +253,7 @@ def trace(camera: Camera, panel: Any, tomogram: Path) -> None:  # noqa: ANN401
     panel.viewer.dims.ndisplay = 3
     panel.viewer.scene.camera.angles = (10, 30, 60)
     panel.show_panel(panel.picks)
-    camera.take("paths", settle_s=2.0)
+    camera.take("paths", wait_s=2.0)
     panel.viewer.dims.ndisplay = 2
 
 

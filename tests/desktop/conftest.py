@@ -247,6 +247,48 @@ def panel(qtbot: Any, viewer: Any, settings_file: SettingsFile) -> Iterator[Any]
     widget.shut_down()
 
 
+@contextlib.contextmanager
+def opened_window(settings: SettingsFile) -> Iterator[tuple[Any, Any]]:
+    """Open the window with the panel, connected to nothing, for as long as the context."""
+    from tests.desktop.window_contents import process_events
+
+    from napari_cryomamba.window import open_window
+
+    viewer, panel = open_window(server="tcp://127.0.0.1:1", settings=settings)
+    yield viewer, panel
+    if not panel.closed:
+        panel.shut_down()
+        viewer.close()
+    process_events()
+
+
+@pytest.fixture(scope="module")
+def window(qapp: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Any]]:
+    """A window with the panel for the whole module, because opening one takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("home")
+        patch.setenv("CRYOMAMBA_HOME", str(home))
+        with opened_window(SettingsFile(home / "desktop.json")) as found:
+            yield found
+
+
+@pytest.fixture
+def opened(window: tuple[Any, Any], phantom_file: Path) -> Iterator[tuple[Any, Any]]:
+    """The window with a tomogram that napari opened by itself."""
+    viewer, _ = window
+    viewer.open(str(phantom_file), plugin="cryomamba")
+    yield window
+    viewer.dims.ndisplay = 2
+    viewer.layers.clear()
+
+
+@pytest.fixture
+def new_window(qapp: Any, settings_file: SettingsFile) -> Iterator[tuple[Any, Any]]:
+    """A window with the panel for one test."""
+    with opened_window(settings_file) as found:
+        yield found
+
+
 @pytest.fixture
 def wait_for(qtbot: Any) -> WaitFor:
     """Wait until a condition is true, and return its value; the first error among `notifications` ends the wait."""

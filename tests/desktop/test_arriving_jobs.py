@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +12,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from cryomamba.models.jobs import JobState
-from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.net.messages import FrameReady, JobChanged
 from napari_cryomamba.widgets import CryoMambaWidget
-from napari_cryomamba.window import open_window
 
 if TYPE_CHECKING:
     from tests.desktop.conftest import FrameMaker, RecordMaker, SubmissionMaker, WaitFor
@@ -26,18 +23,15 @@ LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture
-def window(qapp: Any, home: Path, phantom_file: Path) -> Iterator[tuple[Any, CryoMambaWidget]]:
+def painting(new_window: tuple[Any, CryoMambaWidget], phantom_file: Path) -> tuple[Any, CryoMambaWidget]:
     """A window with a tomogram, and a mask that is being painted."""
-    viewer, panel = open_window(server="tcp://127.0.0.1:1", settings=SettingsFile(home / "desktop.json"))
+    viewer, _ = new_window
     viewer.open(str(phantom_file), plugin="cryomamba")
     tomogram = viewer.layers[0]
     mask = viewer.add_labels(np.zeros((48, 96, 96), np.uint8), name="mine", scale=tomogram.scale, units=tomogram.units)
     mask.mode, mask.selected_label, mask.brush_size = "paint", 3, 7
     QApplication.processEvents()
-    yield viewer, panel
-    panel.shut_down()
-    viewer.close()
-    QApplication.processEvents()
+    return new_window
 
 
 def look(viewer: Any, panel: CryoMambaWidget) -> dict[str, Any]:
@@ -59,10 +53,10 @@ def look(viewer: Any, panel: CryoMambaWidget) -> dict[str, Any]:
 
 
 def test_a_stroke_under_way_is_not_disturbed_by_a_job_that_ends(
-    window: tuple[Any, CryoMambaWidget], make_submission: SubmissionMaker, wait_for: WaitFor
+    painting: tuple[Any, CryoMambaWidget], make_submission: SubmissionMaker, wait_for: WaitFor
 ) -> None:
     """A job starts, previews and ends between press and release: one stroke, on the same mask, one step to undo."""
-    viewer, panel = window
+    viewer, panel = painting
     mine = viewer.layers["mine"]
     panel.tabs.setCurrentIndex(panel.tabs.count() - 1)
     canvas = viewer.window._qt_window._qt_viewer.canvas.native
@@ -94,10 +88,10 @@ def test_a_stroke_under_way_is_not_disturbed_by_a_job_that_ends(
 
 
 def test_previews_and_results_of_others_leave_everything_as_it_was(
-    window: tuple[Any, CryoMambaWidget], make_record: RecordMaker, make_frame: FrameMaker, phantom_file: Path
+    painting: tuple[Any, CryoMambaWidget], make_record: RecordMaker, make_frame: FrameMaker, phantom_file: Path
 ) -> None:
     """Another client's job, a preview of one of mine, and its end: nothing that the person has chosen changes."""
-    viewer, panel = window
+    viewer, panel = painting
     app = panel.controller
     source = app.jobs.table
     record = make_record("mine-1")
@@ -119,10 +113,10 @@ def test_previews_and_results_of_others_leave_everything_as_it_was(
 
 
 def test_a_newer_mask_is_on_top_but_below_points(
-    window: tuple[Any, CryoMambaWidget], make_record: RecordMaker, make_frame: FrameMaker, phantom_file: Path
+    painting: tuple[Any, CryoMambaWidget], make_record: RecordMaker, make_frame: FrameMaker, phantom_file: Path
 ) -> None:
     """Masks are stacked in the order in which they came; points that mark something stay visible."""
-    viewer, panel = window
+    viewer, panel = painting
     points = viewer.add_points(np.zeros((1, 3)), name="marks")
     for job_id in ("first", "second"):
         panel.controller.jobs.table.adopt(job_id)

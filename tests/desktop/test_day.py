@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +10,13 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QScrollArea, QWidget
 from superqt import QCollapsible
 
 from cryomamba.synth import PhantomSpec, synthesize
 from cryomamba.volumes import open_volume, write_volume
 from cryomamba.volumes.images import open_image
-from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.widgets import CryoMambaWidget
-from napari_cryomamba.window import open_window
 
 if TYPE_CHECKING:
     from tests.desktop.conftest import WaitFor
@@ -32,10 +30,15 @@ CTRL_ALT = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier
 class Person:
     """Presses keys and buttons, and looks."""
 
-    def __init__(self, viewer: Any, panel: CryoMambaWidget, pictures: Path) -> None:
-        self.viewer, self.panel, self.pictures = viewer, panel, pictures
+    def __init__(self, viewer: Any, panel: CryoMambaWidget, folder: Path, wait_for: WaitFor) -> None:
+        self.viewer, self.panel, self.app, self.folder = viewer, panel, panel.controller, folder
+        self._wait_for = wait_for
         self.window = panel.window()
         self.window.activateWindow()
+
+    def wait_for(self, condition: Callable[[], Any]) -> Any:
+        """Wait until a condition is true, and return its value; an error that the panel shows ends the wait."""
+        return self._wait_for(condition, self.app.notifications)
 
     def press(self, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
         """Press keys in the window."""
@@ -48,100 +51,143 @@ class Person:
         for section in self.panel.findChildren(QCollapsible):
             if section.isAncestorOf(widget):
                 section.expand(animate=False)
-        QApplication.processEvents()
+
+        def in_sight() -> bool:
+            for area in self.panel.findChildren(QScrollArea):
+                if area.isAncestorOf(widget):
+                    area.ensureWidgetVisible(widget)
+            return widget.visibleRegion().contains(widget.rect().center())
+
+        # A section that has just been unfolded has no height yet, so that a click would miss the button.
+        self.wait_for(in_sight)
         QTest.mouseClick(widget, Qt.MouseButton.LeftButton)
         QApplication.processEvents()
+
+    def click_canvas(self) -> None:
+        """Click in the middle of the canvas."""
+        canvas = self.viewer.window._qt_viewer.canvas.native
+        QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=QPoint(canvas.width() // 2, canvas.height() // 2))
+
+    def segment(self, engine: str) -> Any:
+        """Run an engine on this computer, and return the layer of its mask."""
+        overlays = self.app.preview.overlays
+        count = len(overlays)
+        self.panel.segment.engine.setCurrentText(engine)
+        self.click(self.panel.segment.local_button)
+        self.wait_for(lambda: len(overlays) > count and all(overlay.final for overlay in overlays.values()))
+        return list(overlays.values())[-1].layer
 
     def look(self, name: str) -> None:
         """Take a picture."""
         QApplication.processEvents()
-        self.window.grab().save(str(self.pictures / f"day-{name}.png"))
+        path = self.folder / f"day-{name}.png"
+        assert self.window.grab().save(str(path))
+        assert path.stat().st_size > 10_000
 
 
 @pytest.fixture
-def person(qapp: Any, home: Path, settings_file: SettingsFile, tmp_path: Path) -> Iterator[Person]:
+def person(new_window: tuple[Any, CryoMambaWidget], tmp_path: Path, wait_for: WaitFor) -> Person:
     """Somebody at a window without a server."""
-    viewer, panel = open_window(server="tcp://127.0.0.1:1", settings=settings_file)
+    viewer, panel = new_window
     viewer.window.resize(1400, 900)
-    yield Person(viewer, panel, tmp_path)
-    panel.shut_down()
-    viewer.close()
-    qapp.processEvents()
+    return Person(viewer, panel, tmp_path, wait_for)
 
 
-def test_a_day_is_played(person: Person, tmp_path: Path, wait_for: WaitFor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Open five tomograms, run, correct, undo, measure, export, pick and compare: each result is a file or a figure."""
-    panel, viewer = person.panel, person.viewer
-    app = panel.controller
-    paths = [tmp_path / f"cell_{number}.mrc" for number in range(1, TOMOGRAMS + 1)]
+def voxels(array: Any) -> int:
+    """Return how many voxels a mask has."""
+    return int(np.count_nonzero(array))
+
+
+def open_tomograms(person: Person, patch: pytest.MonkeyPatch) -> None:
+    """Open five at once; one is shown."""
+    paths = [person.folder / f"cell_{number}.mrc" for number in range(1, TOMOGRAMS + 1)]
     for seed, path in enumerate(paths):
-        spec = PhantomSpec(shape=(32, 80, 80), voxel_size_A=(13.0, 13.0, 13.0), seed=seed, noise=1.0)
+        # Without fiducials, whose density would decide the threshold.
+        spec = PhantomSpec(shape=(32, 80, 80), voxel_size_A=(13.0, 13.0, 13.0), seed=seed, noise=1.0, fiducials=0)
         write_volume(path, synthesize(spec).density, spec.voxel_size_A)
-
     chosen = ([str(path) for path in paths], "")
-    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_arguments, **_options: chosen)
+    patch.setattr(QFileDialog, "getOpenFileNames", lambda *_arguments, **_options: chosen)
     person.press(Qt.Key.Key_F, CTRL_ALT)
-    wait_for(lambda: len(viewer.layers) == TOMOGRAMS and panel.tomogram.measured and app.jobs.local_engines)
+    panel, layers = person.panel, person.viewer.layers
+    person.wait_for(lambda: len(layers) == TOMOGRAMS and panel.tomogram.measured and person.app.jobs.local_engines)
     person.press(Qt.Key.Key_1, Qt.KeyboardModifier.AltModifier)
     person.look("opened")
-    assert sum(layer.visible for layer in viewer.layers) == 1
+    assert sum(layer.visible for layer in layers) == 1
 
-    for engine in ("threshold", "membrane"):
-        count = len(app.preview.overlays)
-        panel.segment.engine.setCurrentText(engine)
-        person.click(panel.segment.local_button)
-        wait_for(
-            lambda count=count: (
-                len(app.preview.overlays) > count and all(one.final for one in app.preview.overlays.values())
-            )
-        )
-    person.look("run")
-    first, second = (overlay.layer for overlay in app.preview.overlays.values())
-    assert first.data.shape == second.data.shape
 
-    viewer.layers.selection.active = first
-    voxels = int(np.count_nonzero(first.data))
-    person.click(panel.edit.brush)
-    assert first.mode == "paint"
-    canvas = viewer.window._qt_viewer.canvas.native
-    QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=QPoint(canvas.width() // 2, canvas.height() // 2))
-    painted = wait_for(lambda: int(np.count_nonzero(first.data)) - voxels)
-    assert painted > 0
+def correct(person: Person, mask: Any) -> None:
+    """Paint into a mask, and undo it."""
+    before = voxels(mask.data)
+    person.viewer.layers.selection.active = mask
+    person.click(person.panel.edit.brush)
+    assert mask.mode == "paint"
+    person.click_canvas()
+    person.wait_for(lambda: voxels(mask.data) > before)
     person.look("corrected")
-    person.click(panel.edit.undo)
-    assert int(np.count_nonzero(first.data)) == voxels
+    person.click(person.panel.edit.undo)
+    assert voxels(mask.data) == before
 
-    person.click(panel.statistics.measure_button)
-    rows = wait_for(lambda: panel.statistics.rows, app.notifications)
-    assert rows[0].cells[3] == voxels
+
+def measure(person: Person, mask: Any) -> None:
+    """Measure the selected mask."""
+    person.click(person.panel.statistics.measure_button)
+    rows = person.wait_for(lambda: person.panel.statistics.rows)
+    assert rows[0].cells[3] == voxels(mask.data)
     person.look("measured")
 
-    exported = tmp_path / "mask.ome.zarr"
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_arguments, **_options: (str(exported), ""))
-    panel.export.format.setCurrentIndex(panel.export.format.findData(".ome.zarr"))
-    person.click(panel.export.export_button)
-    wait_for(exported.exists, app.notifications)
-    with open_image(exported) as image:
-        assert int(np.count_nonzero(image.read_native(*[slice(None)] * 3))) == voxels
-    person.click(panel.export.save_button)
-    saved = wait_for(lambda: list(tmp_path.glob("cell_?__threshold_v1.mrc")), app.notifications)
-    with open_volume(saved[0]) as volume:
-        assert int(np.count_nonzero(volume.read_native(*[slice(None)] * 3))) == voxels
 
+def export(person: Person, mask: Any, patch: pytest.MonkeyPatch) -> None:
+    """Export the selected mask as OME-Zarr, and save a version of it."""
+    panel, path = person.panel.export, person.folder / "mask.ome.zarr"
+    patch.setattr(QFileDialog, "getSaveFileName", lambda *_arguments, **_options: (str(path), ""))
+    panel.format.setCurrentIndex(panel.format.findData(".ome.zarr"))
+    person.click(panel.export_button)
+    person.wait_for(path.exists)
+    with open_image(path) as image:
+        assert voxels(image.read_native(*[slice(None)] * 3)) == voxels(mask.data)
+    person.click(panel.save_button)
+    [saved] = person.wait_for(lambda: list(person.folder.glob("cell_?__threshold_v1.mrc")))
+    with open_volume(saved) as volume:
+        assert voxels(volume.read_native(*[slice(None)] * 3)) == voxels(mask.data)
+
+
+def pick(person: Person, patch: pytest.MonkeyPatch) -> None:
+    """Pick particles, and export them."""
+    panel, path = person.panel, person.folder / "p.star"
     panel.segment.engine.setCurrentText("particles")
     panel.segment.form.editors["diameter_A"].editor.setValue(200)
-    person.click(panel.segment.local_button)
-    wait_for(panel.picks.export.isEnabled)
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_arguments, **_options: (str(tmp_path / "p.star"), ""))
+    person.segment("particles")
+    person.wait_for(panel.picks.export.isEnabled)
+    patch.setattr(QFileDialog, "getSaveFileName", lambda *_arguments, **_options: (str(path), ""))
     person.click(panel.picks.export)
-    wait_for((tmp_path / "p.star").exists, app.notifications)
+    person.wait_for(path.exists)
     person.look("picked")
 
-    viewer.layers.selection.active = second
-    panel.compare.other.setCurrentText(first.name)
+
+def compare(person: Person, mask: Any, other: Any) -> None:
+    """Show two masks in turn, and compute how much they agree."""
+    panel = person.panel.compare
+    person.viewer.layers.selection.active = mask
+    panel.other.setCurrentText(other.name)
     person.press(Qt.Key.Key_B, Qt.KeyboardModifier.AltModifier)
     person.look("compared")
-    assert first.visible != second.visible
-    assert panel.compare.text.text().startswith("Shown:")
-    for picture in tmp_path.glob("day-*.png"):
-        assert picture.stat().st_size > 10_000
+    assert mask.visible != other.visible
+    assert panel.text.text().startswith("Shown:")
+    person.click(panel.score_button)
+    person.wait_for(lambda: "Dice" in panel.text.text())
+    both = voxels(np.logical_and(mask.data, other.data))
+    assert both
+    dice = 2 * both / (voxels(mask.data) + voxels(other.data))
+    assert panel.text.text().startswith(f"Dice {dice:.3f} ")
+
+
+def test_a_day_is_played(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open five tomograms, run, correct, undo, measure, export, pick and compare: each result is a file or a figure."""
+    open_tomograms(person, monkeypatch)
+    first, second = person.segment("threshold"), person.segment("membrane")
+    person.look("run")
+    correct(person, first)
+    measure(person, first)
+    export(person, first, monkeypatch)
+    pick(person, monkeypatch)
+    compare(person, second, first)

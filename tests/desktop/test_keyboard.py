@@ -16,30 +16,15 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QApplication, QLabel, QMenu, QMenuBar, QWidget
 from superqt import QCollapsible
 
-from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.models.mnemonics import letter_of, plain
 from napari_cryomamba.widgets import CryoMambaWidget
 from napari_cryomamba.widgets.mnemonics import commands_of, controls, marked_text, taken_by_window
 from napari_cryomamba.widgets.shortcuts import ShortcutsDialog, shortcuts_of
-from napari_cryomamba.window import open_window
 
 if TYPE_CHECKING:
     from tests.desktop.conftest import WaitFor
 
 pytestmark = pytest.mark.desktop
-
-
-@pytest.fixture(scope="module")
-def window(qapp: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, CryoMambaWidget]]:
-    """A window with the panel, for the whole module."""
-    with pytest.MonkeyPatch.context() as patch:
-        home = tmp_path_factory.mktemp("home")
-        patch.setenv("CRYOMAMBA_HOME", str(home))
-        viewer, panel = open_window(server="tcp://127.0.0.1:1", settings=SettingsFile(home / "desktop.json"))
-        yield viewer, panel
-        panel.shut_down()
-        viewer.close()
-        qapp.processEvents()
 
 
 @pytest.fixture

@@ -6,19 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QApplication
 
 from cryomamba.volumes import open_volume
-from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.models.jobs import JobKind
 from napari_cryomamba.widgets import CryoMambaWidget
-from napari_cryomamba.window import open_window
 
 if TYPE_CHECKING:
     from tests.desktop.conftest import SubmissionMaker, WaitFor
@@ -47,17 +43,6 @@ app.exec()
 
 
 @pytest.fixture
-def window(qapp: Any, home: Path) -> Iterator[tuple[Any, CryoMambaWidget]]:
-    """A window with an open file of a mask, edited."""
-    viewer, panel = open_window(server="tcp://127.0.0.1:1", settings=SettingsFile(home / "desktop.json"))
-    yield viewer, panel
-    if not panel.closed:
-        panel.shut_down()
-        viewer.close()
-    QApplication.processEvents()
-
-
-@pytest.fixture
 def mask_file(tmp_path: Path, phantom_file: Path) -> Path:
     """A mask beside its tomogram."""
     from napari_cryomamba.app.revisions import save_mask
@@ -73,8 +58,8 @@ def mask_file(tmp_path: Path, phantom_file: Path) -> Path:
 
 
 def question(panel: CryoMambaWidget) -> Any:
-    """The question that is asked before closing."""
-    return panel.closing
+    """The question that is asked before closing; its box and buttons are None until it is."""
+    return panel.closing.question
 
 
 def edit(viewer: Any, mask_file: Path) -> Any:
@@ -86,10 +71,10 @@ def edit(viewer: Any, mask_file: Path) -> Any:
 
 @pytest.mark.slow
 def test_edits_of_a_killed_program_are_offered_again(
-    window: tuple[Any, CryoMambaWidget], home: Path, mask_file: Path, wait_for: WaitFor
+    new_window: tuple[Any, CryoMambaWidget], home: Path, mask_file: Path, wait_for: WaitFor
 ) -> None:
     """After SIGKILL the next start offers the mask with its edits and names; while the program runs it does not."""
-    viewer, panel = window
+    viewer, panel = new_window
     environment = {**os.environ, "CRYOMAMBA_HOME": str(home), "QT_QPA_PLATFORM": "offscreen"}
     program = subprocess.Popen(
         [sys.executable, "-c", EDITING, str(mask_file)], env=environment, stdout=subprocess.PIPE, text=True
@@ -105,7 +90,7 @@ def test_edits_of_a_killed_program_are_offered_again(
         program.kill()
         program.wait()
         program.stdout.close() if program.stdout is not None else None
-    panel._offer_recovery()
+    panel.recovery.offer_edits()
     assert not panel.recovery.isHidden()
     assert "t1__membrane.mrc" in panel.recovery.text.text()
     panel.recovery.accept_button.click()
@@ -126,12 +111,12 @@ def test_edits_of_a_killed_program_are_offered_again(
 
 
 def test_closing_with_unsaved_edits_asks_and_saves(
-    window: tuple[Any, CryoMambaWidget], mask_file: Path, wait_for: WaitFor
+    new_window: tuple[Any, CryoMambaWidget], mask_file: Path, wait_for: WaitFor
 ) -> None:
     """Cancel leaves the window open with the edits; Save writes a new version, and only then does the window close."""
-    viewer, panel = window
+    viewer, panel = new_window
     edit(viewer, mask_file)
-    main = viewer.window._qt_window
+    main = panel.window()
     main.close()
     box = question(panel).box
     assert "t1__membrane.mrc" in box.informativeText()
@@ -146,16 +131,16 @@ def test_closing_with_unsaved_edits_asks_and_saves(
 
 
 def test_discarding_closes_and_keeps_nothing(
-    window: tuple[Any, CryoMambaWidget], home: Path, mask_file: Path, wait_for: WaitFor
+    new_window: tuple[Any, CryoMambaWidget], home: Path, mask_file: Path, wait_for: WaitFor
 ) -> None:
     """What the user discards is not offered at the next start, and no file is written beside the tomogram."""
-    viewer, panel = window
+    viewer, panel = new_window
     edit(viewer, mask_file)
     saved: list[bool] = []
     panel.controller.autosave.saved.connect(lambda: saved.append(True))
     panel.controller.autosave.save_now()
     wait_for(lambda: saved, panel.controller.notifications)
-    viewer.window._qt_window.close()
+    panel.window().close()
     question(panel).discard_button.click()
     assert panel.closed
     assert not list((home / "desktop" / "autosave").glob("*/*.json"))
@@ -163,19 +148,19 @@ def test_discarding_closes_and_keeps_nothing(
 
 
 def test_closing_while_a_local_job_runs_asks(
-    window: tuple[Any, CryoMambaWidget], make_submission: SubmissionMaker, wait_for: WaitFor
+    new_window: tuple[Any, CryoMambaWidget], make_submission: SubmissionMaker, wait_for: WaitFor
 ) -> None:
     """The question names the job; there is nothing to save, so it offers to close or to stay."""
-    viewer, panel = window
+    _, panel = new_window
     jobs = panel.controller.jobs
     jobs.run_locally(make_submission("demo", seconds=60.0))
     wait_for(lambda: [job for job in jobs.table.unfinished() if job.kind is JobKind.LOCAL])
-    viewer.window._qt_window.close()
+    panel.window().close()
     assert "vesicles.mrc (demo)" in question(panel).box.informativeText()
-    assert panel.closing.save_button is None
+    assert question(panel).save_button is None
     question(panel).cancel_button.click()
     assert not panel.closed
     assert jobs.table.unfinished()
-    viewer.window._qt_window.close()
+    panel.window().close()
     question(panel).discard_button.click()
     assert panel.closed

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QScrollArea, QWidget
 
-from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.widgets import CryoMambaWidget
-from napari_cryomamba.window import open_window
 
 pytestmark = pytest.mark.desktop
 
@@ -19,19 +16,6 @@ pytestmark = pytest.mark.desktop
 SMALL = (1280, 660)
 LARGE = (3840, 2160)
 PANEL_WIDTH = 440
-
-
-@pytest.fixture(scope="module")
-def window(qapp: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, CryoMambaWidget]]:
-    """A window with the panel, for the whole module."""
-    with pytest.MonkeyPatch.context() as patch:
-        home = tmp_path_factory.mktemp("home")
-        patch.setenv("CRYOMAMBA_HOME", str(home))
-        viewer, panel = open_window(server="tcp://127.0.0.1:1", settings=SettingsFile(home / "desktop.json"))
-        yield viewer, panel
-        panel.shut_down()
-        viewer.close()
-        qapp.processEvents()
 
 
 def cut_off(page: QWidget) -> list[str]:

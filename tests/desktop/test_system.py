@@ -25,7 +25,6 @@ from napari_cryomamba.models.frames import FrameStore
 from napari_cryomamba.models.notifications import bug_report
 from napari_cryomamba.net.bridge import Bridge
 from napari_cryomamba.widgets import CryoMambaWidget
-from napari_cryomamba.window import open_window
 
 if TYPE_CHECKING:
     from tests.desktop.conftest import WaitFor
@@ -42,25 +41,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory, phantom_file: Path) -> Itera
         yield found.start().wait_ready()
 
 
-@pytest.fixture(scope="module")
-def window(qapp: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, CryoMambaWidget]]:
-    """One napari window with the panel for the whole module: making one takes seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CRYOMAMBA_HOME", str(tmp_path_factory.mktemp("home")))
-        viewer, panel = open_window(
-            server="tcp://127.0.0.1:1", settings=SettingsFile(tmp_path_factory.mktemp("me") / "desktop.json")
-        )
-        viewer.window._qt_window.resize(1300, 800)
-        yield viewer, panel
-        panel.shut_down()
-        viewer.close()
-        qapp.processEvents()
-
-
 @pytest.fixture
 def desktop(window: tuple[Any, CryoMambaWidget], phantom_file: Path, wait_for: WaitFor) -> Iterator[CryoMambaWidget]:
     """The panel with the tomogram open."""
     viewer, panel = window
+    viewer.window.resize(1300, 800)
     panel.controller.tomograms.open_files([phantom_file])
     wait_for(lambda: len(viewer.layers) == 1)
     yield panel

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +22,9 @@ pytestmark = pytest.mark.desktop
 
 
 @pytest.fixture
-def first_start(qapp: Any, settings_file: SettingsFile) -> Iterator[CryoMambaWidget]:
-    """A window of somebody who has never started the program, and has no server."""
-    viewer, panel = open_window(server="tcp://127.0.0.1:1", settings=settings_file)
-    yield panel
-    panel.shut_down()
-    viewer.close()
-    qapp.processEvents()
+def first_start(new_window: tuple[Any, CryoMambaWidget]) -> CryoMambaWidget:
+    """The panel of somebody who has never started the program, and has no server."""
+    return new_window[1]
 
 
 def click(button: QPushButton) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from functools import partial
 from pathlib import Path
 
@@ -30,17 +31,17 @@ class JobSource(QObject):
     message_received = Signal(object)
     restarted = Signal(str)
 
+    @abstractmethod
     def cancel(self, job_id: str) -> None:
         """Cancel a job."""
-        raise NotImplementedError
 
+    @abstractmethod
     def retry(self, job_id: str) -> None:
         """Run a failed or cancelled job again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def remove(self, job_id: str) -> None:
         """Forget a job that has ended."""
-        raise NotImplementedError
 
     def watch(self, job_id: str) -> None:
         """Subscribe to the previews of a job; nothing to do where they arrive without."""

@@ -73,8 +73,7 @@ class MaskEditor(QObject):
 
     def _fail(self) -> None:
         self._set_busy(busy=False)
-        last = self._notifications.history.entries[-1]
-        self.progressed.emit(f"{last.text} {last.hint}".strip())
+        self.progressed.emit(self._notifications.newest_text())
 
     def _set_busy(self, *, busy: bool) -> None:
         self.busy = busy

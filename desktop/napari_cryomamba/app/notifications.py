@@ -59,6 +59,11 @@ class Notifications(QObject):
             return False
         return True
 
+    def newest_text(self) -> str:
+        """Return the newest notification with its hint, for a panel's own line; empty if there is none."""
+        entries = self.history.entries
+        return f"{entries[-1].text} {entries[-1].hint}".strip() if entries else ""
+
     def clear(self) -> None:
         """Remove all notifications."""
         self.history.clear()

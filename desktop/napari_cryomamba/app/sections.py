@@ -1,8 +1,8 @@
-"""Steps through the sections of the tomogram that is shown, whatever else is open, and says where the cursor is."""
+"""Sections of the tomogram that is shown, whatever else is open: the steps through them, and the cursor's position."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -172,6 +172,13 @@ def cut_axis(viewer: Viewer) -> int:
     """Return the axis, z 0 to x 2, that the section of a viewer is perpendicular to."""
     order: tuple[int, ...] = viewer.dims.order[-3:]
     return order[0] - min(order) if len(order) == 3 else 0
+
+
+def go_to(viewer: Viewer, point: Iterable[float]) -> None:
+    """Show the section through a point (nm; z, y, x), with the point in the middle of the canvas."""
+    at = tuple(float(coordinate) for coordinate in point)
+    viewer.dims.set_point(range(viewer.dims.ndim)[-3:], at)
+    viewer.scene.camera.center = at
 
 
 def section_ranges(layer: Layer) -> tuple[tuple[float, float, float], ...]:

@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, JobFailedError, UnavailableError
 from napari_cryomamba.app.notifications import Notifications, disk_error
+from napari_cryomamba.models.notifications import Level, Notification
 
 JOIN_S = 10.0
 
@@ -83,6 +84,7 @@ class TaskRunner(QObject):
         """Cancel a task for the user: `failed` is called, so that what waits for it goes on, but there is no error."""
         if task in self._tasks and not task.is_cancelled():
             task.cancel()
+            self._notifications.notify(Notification(Level.INFO, "Cancelled.", context=task.context))
             if task.failed is not None:
                 task.failed()
             self.changed.emit()

@@ -1,4 +1,4 @@
-"""3D: masks as surfaces, the tomogram as a section that can be moved, a camera that shows both."""
+"""The view in 3D: masks as surfaces, the tomogram as a section that can be moved, a camera that shows both."""
 
 from __future__ import annotations
 
@@ -11,20 +11,14 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import qthrottled
 
+from napari_cryomamba.app.mask_surface import MaskSurface
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.app.sections import Sections
-from napari_cryomamba.app.task_runner import Task, TaskRunner
+from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.selection import selection_kept
 from napari_cryomamba.layers.tomograms import tomogram_layers
-from napari_cryomamba.layers.volume_view import (
-    SectionLayer,
-    light_from_viewer,
-    stands_for_another,
-    surface_colors,
-    surface_layer,
-)
-from napari_cryomamba.models.isosurface import Isosurface, isosurface
+from napari_cryomamba.layers.volume_view import SectionLayer, stands_for_another
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
 
@@ -33,9 +27,7 @@ VOXELS_MAX = 512**3
 PERSPECTIVE_DEGREES = 25.0
 FIT_MARGIN = 0.2
 """Of the canvas: napari fits the box without perspective."""
-SURFACE_INTERVAL_MS = 1000
 SECTION_INTERVAL_MS = 40
-_COPIED_VOXELS = 1 << 24
 # Looking down at the sections from a corner; z, y, x where y points down.
 _VIEW_DIRECTION = (0.75, 0.55, 0.35)
 
@@ -79,7 +71,7 @@ class VolumeView(QObject):
         self.voxels_max = VOXELS_MAX
         self.shown = TomogramIn3D.XY
         self._hidden: list[Any] = []
-        self._surfaces: dict[Any, _MaskSurface] = {}
+        self._surfaces: dict[Any, MaskSurface] = {}
         self._section: SectionLayer | None = None
         self._camera_2d: tuple[float, Any] | None = None
         self._reached: tuple[float, ...] = ()
@@ -243,7 +235,7 @@ class VolumeView(QObject):
         is_mask = layer._type_string == "labels" and layer.ndim == 3  # noqa: SLF001 (napari's own word for it)
         if is_mask and layer.visible and layer not in self._surfaces:
             layer.visible = False
-            self._surfaces[layer] = _MaskSurface(layer, self._viewer, self._tasks, self)
+            self._surfaces[layer] = MaskSurface(layer, self._viewer, self._tasks, self)
 
     def _restore_mask(self, layer: Layer) -> None:
         surface = self._surfaces.pop(layer)
@@ -304,111 +296,3 @@ def _as_napari(slot: Callable[[Any], None]) -> Callable[[Any], None]:
 
     call.__module__ = f"napari.{__name__}"
     return call
-
-
-class _MaskSurface:
-    """The surface of a Labels layer that is hidden; made in a thread, again when the mask changes."""
-
-    def __init__(self, labels: Layer, viewer: Viewer, tasks: TaskRunner, parent: QObject) -> None:
-        self.labels = labels
-        self.layer: Layer = None
-        self._wanted = True
-        self._viewer, self._tasks = viewer, tasks
-        self._surface: Isosurface | None = None
-        self._task: Task | None = None
-        self._again = False
-        # With a parent, because Python may collect this object in a thread that must not delete a timer.
-        self._update_later = qthrottled(self._make, timeout=SURFACE_INTERVAL_MS, parent=parent)
-        self._slots: list[tuple[Any, Callable[[object], None]]] = [
-            (labels.events.data, self.update),
-            (labels.events.labels_update, self.update),
-            (labels.events.paint, self.update),
-            (labels.events.colormap, self._on_colors),
-            (labels.events.visible, self._on_visible),
-            (labels.events.scale, self._on_placement),
-            (labels.events.translate, self._on_placement),
-        ]
-        for event, slot in self._slots:
-            event.connect(slot)
-        self.update()
-
-    @property
-    def visible(self) -> bool:
-        """Whether it is shown, or will be once it is made."""
-        return self._wanted if self.layer is None else bool(self.layer.visible)
-
-    def show(self, *, visible: bool) -> None:
-        """Show or hide it."""
-        self._wanted = visible
-        if self.layer is not None:
-            self.layer.visible = visible
-
-    def update(self, _event: object = None) -> None:
-        """Make the surface again, at most once a second."""
-        self._update_later()
-
-    def _make(self) -> None:
-        if self._task is not None:
-            self._again = True
-            return
-        mask = self.labels.data
-        if math.prod(mask.shape) <= _COPIED_VOXELS:
-            # A preview is drawn into the same array while the surface is made.
-            mask = np.array(mask)
-        self._task = self._tasks.run(
-            "Drawing the mask in 3D",
-            lambda task: isosurface(mask, progress=task.progress),
-            self._done,
-            failed=self._next,
-        )
-
-    def _done(self, surface: Isosurface) -> None:
-        self._surface = surface
-        if not len(surface.triangles):
-            # napari cannot draw a surface without triangles.
-            if self.layer is not None:
-                self.layer.opacity = 0.0
-        elif self.layer is None:
-            self.layer = surface_layer(self.labels, surface)
-            self.layer.visible = self._wanted
-            with selection_kept(self._viewer):
-                self._viewer.add_layer(self.layer)
-            light_from_viewer(self._viewer, self.layer)
-        else:
-            # One redraw, once vertices and colours are as many.
-            with self.layer.events.blocker_all():
-                self.layer.vertex_colors = None
-                self.layer.data = (surface.vertices, surface.triangles)
-            self.layer.opacity = 1.0
-            self.layer.vertex_colors = surface_colors(self.labels, surface)
-            self._on_placement()
-        self._next()
-
-    def _next(self) -> None:
-        self._task = None
-        if self._again:
-            self._again = False
-            self.update()
-
-    def _on_colors(self, _event: object = None) -> None:
-        if self.layer is not None and self._surface is not None:
-            self.layer.vertex_colors = surface_colors(self.labels, self._surface)
-
-    def _on_visible(self, _event: object = None) -> None:
-        """Show the surface in place of a mask that is to be shown."""
-        if self.labels.visible:
-            self.labels.visible = False
-            self.show(visible=True)
-
-    def _on_placement(self, _event: object = None) -> None:
-        if self.layer is not None:
-            self.layer.scale, self.layer.translate = self.labels.scale, self.labels.translate
-
-    def close(self) -> None:
-        """Stop following the mask."""
-        for event, slot in self._slots:
-            event.disconnect(slot)
-        self._update_later.cancel()
-        self._update_later.deleteLater()
-        if self._task is not None:
-            self._task.cancel()

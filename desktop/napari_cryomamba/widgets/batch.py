@@ -71,7 +71,7 @@ class BatchChooser(QWidget):
         self.refresh()
 
     def refresh(self, _event: object = None) -> None:
-        """Say what is chosen."""
+        """Show what is chosen."""
         names = [source.meta.name for source in self.open_sources()] if self._all_open else [p.name for p in self.files]
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         kind = "open tomograms" if self._all_open else "files"

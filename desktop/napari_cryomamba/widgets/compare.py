@@ -27,6 +27,7 @@ class ComparePanel(QWidget):
         self._viewer, self._tasks = viewer, tasks
         self._mask: Mask | None = None
         self._difference: Layer = None
+        self._hidden: list[Layer] = []
         self.other = QComboBox(self)
         self.other.setToolTip("The other mask: any labels layer on the same grid")
         self.toggle_button = button("A / B", self, self.toggle)
@@ -121,7 +122,8 @@ class ComparePanel(QWidget):
         )
         self._difference.editable = False
         selection.active = active
-        for layer in (this, other):
+        self._hidden = [this, other]
+        for layer in self._hidden:
             layer.visible = False
             layer.events.paint.connect(self.refresh_difference)
         self.difference_button.setChecked(True)
@@ -137,12 +139,11 @@ class ComparePanel(QWidget):
         self.difference_button.setChecked(False)
         if layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
-        if layer is None:
-            return
         self.legend.hide()
-        for mask in (self._mask.layer if self._mask is not None else None, self.chosen()):
-            if mask is not None and mask in self._viewer.layers:
-                mask.events.paint.disconnect(self.refresh_difference)
+        masks, self._hidden = self._hidden, []
+        for mask in masks:
+            mask.events.paint.disconnect(self.refresh_difference)
+            if mask in self._viewer.layers:
                 mask.visible = True
 
     def _on_removed(self, event: LayerEvent) -> None:
@@ -155,20 +156,29 @@ class ComparePanel(QWidget):
         other = self.chosen()
         if self._mask is None or other is None:
             return
-        first, second = self._mask.array, other.data
+        this, first, second = self._mask.layer, self._mask.array, other.data
         self.score_button.setEnabled(False)
+
+        def show(text: str) -> None:
+            # Other masks may have been chosen meanwhile.
+            if self._mask is not None and self._mask.layer is this and self.chosen() is other:
+                self.text.setText(text)
 
         def done(found: Comparison) -> None:
             self.score_button.setEnabled(True)
-            self.text.setText(
+            show(
                 f"Dice {found.dice:.3f} · F1 within one voxel {found.f1:.3f}\n"
                 f"{found.first:,} and {found.second:,} voxels, {found.both:,} in common"
             )
+
+        def failed() -> None:
+            self.score_button.setEnabled(True)
+            show("")
 
         self._tasks.run(
             "Comparing two masks",
             lambda task: compare(LabelSource.of_array(first), LabelSource.of_array(second), progress=task.progress),
             done,
-            progress=lambda fraction: self.text.setText(f"Comparing … {fraction:.0%}"),
-            failed=lambda: self.score_button.setEnabled(True),
+            progress=lambda fraction: show(f"Comparing … {fraction:.0%}"),
+            failed=failed,
         )

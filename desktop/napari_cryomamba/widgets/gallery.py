@@ -9,6 +9,7 @@ from qtpy.QtCore import QSignalBlocker, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QIcon, QImage, QKeyEvent, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QListWidget, QListWidgetItem, QWidget
 
+from napari_cryomamba.app.sections import go_to
 from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.picks import SCORE, review_of, set_review, voxel_size_A
 from napari_cryomamba.layers.tomograms import active_tomogram, layer_of_path
@@ -265,10 +266,7 @@ class Gallery(QWidget):
         index, layer = self.current(), self._layer
         if index is None or layer is None:
             return
-        world = layer.data_to_world(layer.data[index])
-        dims = self._viewer.dims
-        dims.set_point(range(dims.ndim)[-3:], world)
-        self._viewer.scene.camera.center = tuple(float(at) for at in world)
+        go_to(self._viewer, layer.data_to_world(layer.data[index]))
         layer.selected_data = {index}
 
     def decide(self, review: Review) -> None:

@@ -7,16 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from qtpy.QtCore import QPoint, Qt, QTimer, Signal
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QApplication,
-    QCheckBox,
-    QHeaderView,
-    QMenu,
-    QSizePolicy,
-    QTableView,
-    QWidget,
-)
+from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QHeaderView, QMenu, QSizePolicy, QTableView, QWidget
 
 from cryomamba.models.jobs import JobState
 from napari_cryomamba.app.downloads import Downloads
@@ -27,6 +18,7 @@ from napari_cryomamba.models.connection import TRANSPORTS
 from napari_cryomamba.models.frames import FrameStore
 from napari_cryomamba.models.job_details import as_lines, changed_parameters, decided_rows
 from napari_cryomamba.models.jobs import Job, JobKind
+from napari_cryomamba.widgets.clipboard import copy_text
 from napari_cryomamba.widgets.job_table import NAME, PROGRESS, STATE, JobTableModel, ProgressDelegate
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 from napari_cryomamba.widgets.theme import state_colors
@@ -220,7 +212,7 @@ class JobsPanel(QWidget):
             ("&Cancel", job.can_cancel, lambda: self._with_selected(self._jobs.cancel)),
             ("&Retry", job.can_retry, lambda: self._with_selected(self._jobs.retry)),
             ("Re&move", job.record.state.final, lambda: self._with_selected(self._jobs.remove)),
-            ("Copy &id", True, lambda: self._copy(job.job_id)),
+            ("Copy &id", True, lambda: copy_text(job.job_id)),
         ):
             menu.addAction(text, action).setEnabled(enabled)
         return menu
@@ -230,11 +222,6 @@ class JobsPanel(QWidget):
         if menu is not None:
             menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
             menu.popup(self.table.viewport().mapToGlobal(where))
-
-    def _copy(self, text: str) -> None:
-        clipboard = QApplication.clipboard()
-        if clipboard is not None:
-            clipboard.setText(text)
 
     def _show_selected(self) -> None:
         self._with_selected(self._preview.show_job)

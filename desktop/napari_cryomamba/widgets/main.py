@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QApplication, QMessageBox, QScrollArea, QSplitter, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QMessageBox, QScrollArea, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from cryomamba._version import __version__
 from napari_cryomamba.app.controller import AppController
@@ -22,7 +22,6 @@ from napari_cryomamba.models.notifications import Notification
 from napari_cryomamba.models.tutorial import TUTORIAL_ENGINE, Step
 from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.widgets.busy import BusyLine
-from napari_cryomamba.widgets.closing import ClosingQuestion
 from napari_cryomamba.widgets.compare import ComparePanel
 from napari_cryomamba.widgets.component_link import ComponentLink
 from napari_cryomamba.widgets.connect import ConnectPanel
@@ -39,6 +38,7 @@ from napari_cryomamba.widgets.mnemonics import Mnemonics, fields_in_order
 from napari_cryomamba.widgets.offer_bar import OfferBar
 from napari_cryomamba.widgets.picks import PicksPanel
 from napari_cryomamba.widgets.position import PositionBar
+from napari_cryomamba.widgets.recovery import RecoveryBar
 from napari_cryomamba.widgets.segment import SegmentPanel
 from napari_cryomamba.widgets.shortcuts import ShortcutsDialog
 from napari_cryomamba.widgets.statistics import StatisticsPanel
@@ -47,6 +47,7 @@ from napari_cryomamba.widgets.threshold import ThresholdPanel
 from napari_cryomamba.widgets.tomogram import TomogramPanel
 from napari_cryomamba.widgets.tutorial import TutorialBar
 from napari_cryomamba.widgets.volume_view import VolumeMenu
+from napari_cryomamba.widgets.window_closing import WindowClosing
 
 # Where z, y and x point. In 3D both show the hand of the file, as IMOD and ChimeraX do; napari's default mirrors it.
 ORIENTATIONS = {False: ("away", "down", "right"), True: ("towards", "up", "right")}
@@ -67,7 +68,6 @@ class CryoMambaWidget(QWidget):
     """
 
     _docked = False
-    _closing = False
     closed = False
 
     def __init__(self, napari_viewer: Viewer, *, settings: SettingsFile | None = None, connect: bool = True) -> None:
@@ -88,7 +88,7 @@ class CryoMambaWidget(QWidget):
         self._use_orientation()
         self.setAcceptDrops(True)
         self.controller.tasks.run("Preparing napari", lambda _task: warm_up(), background=True)
-        self._offer_recovery()
+        self.recovery.offer_edits()
         if hasattr(napari_viewer, "window"):
             self._offer_tutorial()
         if connect:
@@ -123,13 +123,13 @@ class CryoMambaWidget(QWidget):
         self.picks = PicksPanel(viewer, app.tasks, app.notifications)
         self.measure = MeasurePanel(viewer, app.tasks, app.notifications)
         self.messages = MessagesPanel(app.notifications, app.server)
-        self.recovery = OfferBar(self)
+        self.recovery = RecoveryBar(app.autosave, self)
         self.existing = OfferBar(self)
         self.failure = OfferBar(self, color=state_colors().error)
         self.busy = BusyLine(app.tasks, app.server.bridge, self)
         self.welcome = OfferBar(self)
         self.tutorial = TutorialBar(self._tutorial_conditions(), self)
-        self.closing = ClosingQuestion(app, self, self._close_window)
+        self.closing = WindowClosing(viewer, app, self, lambda discard: self.shut_down(discard_edits=discard))
         self.position = PositionBar(app.sections)
 
     def _arrange_panels(self) -> None:
@@ -240,20 +240,6 @@ class CryoMambaWidget(QWidget):
         if fields:
             fields[0].setFocus(Qt.FocusReason.ShortcutFocusReason)
 
-    def _offer_recovery(self) -> None:
-        """Offer the edits that an earlier process could not save, because it crashed or was killed."""
-        autosave = self.controller.autosave
-        found = autosave.left_behind()
-        if not found:
-            return
-        newest = found[0][1]
-        when = f"{newest.saved_at.astimezone():%d %B, %H:%M}"
-        what = f"edits of '{newest.name}'" if len(found) == 1 else f"edits of {len(found)} masks"
-        text = f"Unsaved {what} from {when} were kept: the program ended before they were saved."
-        self.recovery.offer(
-            text, "Open", lambda: autosave.recover(found), dismiss="Delete", on_dismiss=lambda: autosave.discard(found)
-        )
-
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Accept files."""
         if dropped_files(event):
@@ -281,7 +267,7 @@ class CryoMambaWidget(QWidget):
 
             self.orthogonal = OrthogonalViews(self.viewer, self.controller.sections)
             dock = self.viewer.window.add_dock_widget(self.orthogonal, name="Orthogonal views", area="bottom")
-            window = self.viewer.window._qt_window  # noqa: SLF001 (napari has no other way to size a dock)
+            window = dock.parentWidget()
             window.resizeDocks([dock], [window.height() * 2 // 5], Qt.Orientation.Vertical)
         elif not on:
             self._hide_orthogonal()
@@ -351,48 +337,18 @@ class CryoMambaWidget(QWidget):
         if event.type() == QEvent.Type.ParentChange:
             docked = self.parentWidget() is not None
             if docked and not self._docked:
-                self._watch_window()
+                self.closing.watch()
             elif self._docked and not docked:
                 self.shut_down()
             self._docked = docked
         return super().event(event)
-
-    def _watch_window(self) -> None:
-        application = QApplication.instance()
-        if application is not None:
-            application.aboutToQuit.connect(self.shut_down)
-        if hasattr(self.viewer, "window"):
-            self.viewer.window._qt_window.installEventFilter(self)  # noqa: SLF001 (napari has no signal for closing)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Close the panel with the window: at once if a program closes it, after the confirmation if the user does."""
-        kind = event.type()
-        if kind == QEvent.Type.Close:
-            if self._must_ask() and self.closing.ask():
-                event.ignore()
-                return True
-            self._closing = event.spontaneous()
-            if not self._closing:
-                self.shut_down()
-        elif kind == QEvent.Type.Hide and self._closing:
-            self.shut_down()
-        return super().eventFilter(watched, event)
-
-    def _must_ask(self) -> bool:
-        """Whether a person is closing the window; a program that does so hides the canvas first."""
-        window = self.viewer.window._qt_window  # noqa: SLF001 (napari has no signal for closing)
-        return not self.closed and not window._qt_viewer.isHidden()  # noqa: SLF001
-
-    def _close_window(self) -> None:
-        self.shut_down(discard_edits=self.closing.discarded)
-        window = self.viewer.window._qt_window  # noqa: SLF001
-        window.close(quit_app=bool(getattr(window, "_quit_app", False)))
 
     def shut_down(self, *, discard_edits: bool = False) -> None:
         """End threads and connection, and remove the menu; layers stay. Closing twice is no error."""
         if self.closed:
             return
         self.closed = True
+        self.closing.stop()
         if hasattr(self.viewer, "window"):
             remove_menu(self.menu, self.viewer)
             self._hide_orthogonal()

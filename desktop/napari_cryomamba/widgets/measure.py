@@ -7,23 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QApplication,
-    QComboBox,
-    QDoubleSpinBox,
-    QFormLayout,
-    QPushButton,
-    QTableWidget,
-    QWidget,
-)
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QPushButton, QWidget
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.masks.boundary_distance import BoundaryDistances, boundary_distances
 from cryomamba.masks.slabs import LabelSource
 from cryomamba.volumes.line_profile import LineProfile, line_profile
 from napari_cryomamba.app.notifications import Notifications
+from napari_cryomamba.app.sections import go_to
 from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.masks import mask_of
 from napari_cryomamba.layers.measurements import (
@@ -40,10 +32,11 @@ from napari_cryomamba.layers.tomograms import active_tomogram, require_savable
 from napari_cryomamba.models.measurements import COLUMNS, Kind, Measurement, as_text, write_csv, write_profile
 from napari_cryomamba.models.world_coordinates import AXES, NM_PER_A, UNITS
 from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
+from napari_cryomamba.widgets.clipboard import copy_text
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
+from napari_cryomamba.widgets.number_table import NumberTable
 from napari_cryomamba.widgets.plot import LinePlot
 from napari_cryomamba.widgets.save_dialog import choose_file
-from napari_cryomamba.widgets.table_cell import TableCell, select_row
 
 _HINTS = {
     Kind.RULER: "Drag from one point to the other. The ends can be moved with napari's tools for shapes.",
@@ -81,7 +74,7 @@ class MeasurePanel(QWidget):
         self.points_button = button("New points", self, self.add_points)
         self.points_button.setToolTip("Add a layer of points: click where you want to measure from")
         self.distance_button = button("Measure distances", self, self.measure_distances)
-        self.table = QTableWidget(0, len(COLUMNS), self)
+        self.table = NumberTable(COLUMNS, self)
         self.copy_button = button("Copy", self, self.copy_table)
         self.csv_button = button("CSV…", self, self._choose_csv)
         self.profile_button = button("Profile as CSV…", self, self._choose_profile)
@@ -99,14 +92,6 @@ class MeasurePanel(QWidget):
         return made
 
     def _build(self) -> None:
-        self.table.setHorizontalHeaderLabels(list(COLUMNS))
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setMinimumHeight(140)
-        vertical = self.table.verticalHeader()
-        if vertical is not None:
-            vertical.hide()
-            vertical.setDefaultSectionSize(22)
         profile = QFormLayout()
         profile.addRow("Width of the profile", self.width_box)
         distances = QFormLayout()
@@ -227,28 +212,19 @@ class MeasurePanel(QWidget):
             return
         drawn = len(rows) > len(self.rows) and rows[-1].kind is Kind.PROFILE
         self.rows = rows
-        self.table.setSortingEnabled(False)
-        self.table.setRowCount(min(len(rows), _ROWS_MAX))
-        for number, row in enumerate(rows[:_ROWS_MAX]):
-            for column, cell in enumerate(row.cells):
-                item = TableCell(cell)
-                item.setData(Qt.ItemDataRole.UserRole, number)
-                self.table.setItem(number, column, item)
-        self.table.setSortingEnabled(True)
-        self.table.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
-        self.table.resizeColumnsToContents()
+        self.table.show_rows(row.cells for row in rows[:_ROWS_MAX])
         if len(rows) > _ROWS_MAX:
             self.status.setText(f"The table lists {_ROWS_MAX:,} of {len(rows):,} measurements; CSV has all.")
         if drawn:
-            select_row(self.table, self.table.rowCount() - 1)
+            self.table.select_row(self.table.rowCount() - 1)
         self._measure_profile()
         line = self._plotted
         if line is not None and not any((row.begin, row.end) == (line.begin, line.end) for row in rows):
             self._clear_profile()
 
     def _selected(self) -> Measurement | None:
-        items = self.table.selectedItems()
-        return self.rows[items[0].data(Qt.ItemDataRole.UserRole)] if items else None
+        selected = self.table.selected()
+        return self.rows[selected[0]] if selected else None
 
     def _measure_profile(self, _value: object = None) -> None:
         """Plot the density along the selected line."""
@@ -330,14 +306,11 @@ class MeasurePanel(QWidget):
 
     def _fail(self) -> None:
         self.distance_button.setEnabled(True)
-        last = self._notifications.history.entries[-1]
-        self.status.setText(f"{last.text} {last.hint}".strip())
+        self.status.setText(self._notifications.newest_text())
 
     def copy_table(self) -> None:
         """Copy all rows as tab-separated text, for a spreadsheet."""
-        clipboard = QApplication.clipboard()
-        if clipboard is not None:
-            clipboard.setText(as_text(self.rows))
+        copy_text(as_text(self.rows))
 
     def _choose_csv(self) -> None:
         path = choose_file(
@@ -377,6 +350,4 @@ class MeasurePanel(QWidget):
     def _go_to(self, _row: int, _column: int) -> None:
         row = self._selected()
         if row is not None:
-            dims = self._viewer.dims
-            dims.set_point(range(dims.ndim)[-3:], row.begin)
-            self._viewer.scene.camera.center = row.begin
+            go_to(self._viewer, row.begin)

@@ -71,7 +71,9 @@ class CryoMambaMenu(QMenu):
         self._add("&Next section\tPgUp", lambda: self.step_requested.emit(1), menu=view)
         self._add("&Previous section\tPgDown", lambda: self.step_requested.emit(-1), menu=view)
         self._add("&2D / 3D", self._toggle_dimensions, "Ctrl+Shift+D", view)
-        self.orthogonal = self._add("&Orthogonal views", self._toggle_orthogonal, "Ctrl+Shift+X", view)
+        self.orthogonal = self._add(
+            "&Orthogonal views", lambda on: self.orthogonal_toggled.emit(on), "Ctrl+Shift+X", view
+        )
         self.orthogonal.setCheckable(True)
         self.y_up = self._add("&y axis up", lambda on: self.y_up_toggled.emit(on), "Ctrl+Shift+Y", view)
         self.y_up.setCheckable(True)
@@ -142,9 +144,6 @@ class CryoMambaMenu(QMenu):
 
     def _toggle_dimensions(self) -> None:
         self._viewer.dims.ndisplay = 5 - self._viewer.dims.ndisplay
-
-    def _toggle_orthogonal(self, on: bool) -> None:
-        self.orthogonal_toggled.emit(on)
 
     def _toggle_mip(self) -> None:
         layer = active_tomogram(self._viewer)

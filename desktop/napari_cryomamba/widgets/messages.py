@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QApplication, QListWidget, QListWidgetItem, QPushButton, QWidget
+from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton, QWidget
 
 from cryomamba.printable import printable_lines
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.models.notifications import Level, Notification, bug_report
+from napari_cryomamba.widgets.clipboard import copy_text
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 from napari_cryomamba.widgets.theme import state_colors
 
@@ -64,9 +65,7 @@ class MessagesPanel(QWidget):
 
     def copy_report(self) -> None:
         """Copy all notifications for the developers."""
-        clipboard = QApplication.clipboard()
-        if clipboard is not None:
-            clipboard.setText(bug_report(self._notifications.history.entries, server=self._server.state.server))
+        copy_text(bug_report(self._notifications.history.entries, server=self._server.state.server))
 
 
 def as_sentence(notification: Notification) -> str:

@@ -202,8 +202,7 @@ class PicksPanel(QWidget):
             self.status.setText(f"Imported {count_points(len(picks))} from {path.name}.")
 
         if not self._notifications.report_errors("Importing picks", read):
-            last = self._notifications.history.entries[-1]
-            self.status.setText(f"{last.text} {last.hint}".strip())
+            self.status.setText(self._notifications.newest_text())
 
     def _shape_of_view(self) -> Shape:
         """Return the shape of the viewer's world, for points that belong to no tomogram."""

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QAbstractItemView, QApplication, QCheckBox, QPushButton, QTableWidget, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from cryomamba.masks.measure import Measurements, write_csv
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.revisions import stem_of
+from napari_cryomamba.app.sections import go_to
 from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.masks import Mask
 from napari_cryomamba.layers.tomograms import require_savable
 from napari_cryomamba.models.components import COLUMNS, Place, Row, as_text, measure_mask, table_rows
 from napari_cryomamba.napari_types import Viewer
+from napari_cryomamba.widgets.clipboard import copy_text
 from napari_cryomamba.widgets.component_tools import Tool
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
+from napari_cryomamba.widgets.number_table import NumberTable
 from napari_cryomamba.widgets.save_dialog import choose_file
-from napari_cryomamba.widgets.table_cell import TableCell, select_row
 
 
 class StatisticsPanel(QWidget):
@@ -49,15 +51,7 @@ class StatisticsPanel(QWidget):
         self.components.setToolTip("Also list every connected component (26 neighbours) of a label")
         self.copy_button = button("Copy", self, self.copy_table)
         self.csv_button = button("CSV…", self, self._choose_file)
-        self.table = QTableWidget(0, len(COLUMNS), self)
-        self.table.setHorizontalHeaderLabels(list(COLUMNS))
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setMinimumHeight(140)
-        vertical = self.table.verticalHeader()
-        if vertical is not None:
-            vertical.hide()
-            vertical.setDefaultSectionSize(22)
+        self.table = NumberTable(COLUMNS, self)
         self.edit_buttons = [self._edit_button(tool) for tool in (Tool.DELETE, Tool.KEEP, Tool.MERGE)]
         top = hbox(self.measure_button, self.components, self.copy_button, self.csv_button)
         vbox(self, top, self.table, hbox(text_label("Selected rows:"), *self.edit_buttons))
@@ -72,13 +66,7 @@ class StatisticsPanel(QWidget):
 
     def selected_places(self) -> list[Place]:
         """Return where the components of the selected rows are, in the order of the table."""
-        rows = sorted({item.row() for item in self.table.selectedItems()})
-        numbers = [self._number(row) for row in rows]
-        return [place for number in numbers if (place := self.rows[number].place) is not None]
-
-    def _number(self, row: int) -> int:
-        item = self.table.item(row, 0)
-        return -1 if item is None else int(item.data(Qt.ItemDataRole.UserRole))
+        return [place for index in self.table.selected() if (place := self.rows[index].place) is not None]
 
     def _on_selection(self) -> None:
         places = self.selected_places()
@@ -90,15 +78,15 @@ class StatisticsPanel(QWidget):
     def select_place(self, place: Place) -> bool:
         """Select the row of a component, and return whether there is one."""
         for row in range(self.table.rowCount()):
-            if self.rows[self._number(row)].place == place:
-                select_row(self.table, row)
+            if self.rows[self.table.index_of(row)].place == place:
+                self.table.select_row(row)
                 return True
         return False
 
     def remove_places(self, places: Collection[Place]) -> None:
         """Take the rows of components out of the table."""
         for row in reversed(range(self.table.rowCount())):
-            if self.rows[self._number(row)].place in places:
+            if self.rows[self.table.index_of(row)].place in places:
                 self.table.removeRow(row)
 
     def show_mask(self, mask: Mask | None) -> None:
@@ -161,22 +149,11 @@ class StatisticsPanel(QWidget):
 
     def _show(self, rows: list[Row]) -> None:
         self.rows = rows
-        self.table.setSortingEnabled(False)
-        self.table.setRowCount(len(rows))
-        for number, row in enumerate(rows):
-            for column, cell in enumerate(row.cells):
-                item = TableCell(cell)
-                item.setData(Qt.ItemDataRole.UserRole, number)
-                self.table.setItem(number, column, item)
-        self.table.setSortingEnabled(True)
-        self.table.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
-        self.table.resizeColumnsToContents()
+        self.table.show_rows(row.cells for row in rows)
 
     def copy_table(self) -> None:
         """Copy all rows as tab-separated text, for a spreadsheet."""
-        clipboard = QApplication.clipboard()
-        if clipboard is not None:
-            clipboard.setText(as_text(self.rows))
+        copy_text(as_text(self.rows))
 
     def _choose_file(self) -> None:
         mask = self._mask
@@ -200,12 +177,6 @@ class StatisticsPanel(QWidget):
         self._notifications.report_errors("Saving the table", save)
 
     def _go_to(self, row: int, _column: int) -> None:
-        item = self.table.item(row, 0)
-        if item is None:
-            return
-        centre = self.rows[item.data(Qt.ItemDataRole.UserRole)].centre_nm
-        if centre is None:
-            return
-        dims = self._viewer.dims
-        dims.set_point(range(dims.ndim)[-3:], centre)
-        self._viewer.scene.camera.center = centre
+        centre = self.rows[self.table.index_of(row)].centre_nm
+        if centre is not None:
+            go_to(self._viewer, centre)

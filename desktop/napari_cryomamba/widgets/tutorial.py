@@ -1,4 +1,4 @@
-"""The guided first run: a bar that says what to do next, and goes on when it is done."""
+"""The guided first run: a bar that shows what to do next, and goes on when it is done."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TutorialBar(QFrame):
     Parameters
     ----------
     conditions : mapping of Step to callable
-        Called when a step begins; returns a function that says whether it is done.
+        Called when a step begins; returns a function that is true once it is done.
     """
 
     def __init__(self, conditions: Mapping[Step, Callable[[], Condition]], parent: QWidget | None = None) -> None:

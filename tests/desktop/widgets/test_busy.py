@@ -46,7 +46,7 @@ def test_who_waits_sees_what_for_and_can_cancel(busy: BusyLine, controller: AppC
     go_on.set()
     wait_for(lambda: not controller.tasks.waited_for and not any("big.mrc" in t.name for t in threading.enumerate()))
     assert done == []
-    assert len(controller.notifications.history) == 0
+    assert [(entry.level, entry.text) for entry in controller.notifications.history.entries] == [("info", "Cancelled.")]
 
 
 def test_requests_to_the_server_are_waited_for_too(

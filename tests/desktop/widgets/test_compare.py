@@ -69,6 +69,36 @@ def test_the_difference_follows_edits(panel: CryoMambaWidget, masks: tuple[Any, 
     assert (one.visible, two.visible) == (True, True)
 
 
+def test_the_difference_with_a_third_mask_shows_the_second_again(
+    panel: CryoMambaWidget, masks: tuple[Any, Any]
+) -> None:
+    """While the difference is shown, the two masks that it is computed from are hidden, and no other."""
+    one, two = masks
+    third = panel.viewer.add_labels(np.zeros((8, 20, 30), np.uint8), name="three", **GRID)
+    panel.viewer.layers.selection.active = one
+    compare = panel.compare
+    compare.other.setCurrentText("two")
+    compare.show_difference()
+    compare.other.setCurrentText("three")
+    assert (one.visible, two.visible, third.visible) == (False, True, False)
+    compare.difference_button.click()
+    assert (one.visible, two.visible, third.visible) == (True, True, True)
+
+
+def test_scores_are_shown_only_beside_the_masks_that_they_are_of(
+    panel: CryoMambaWidget, masks: tuple[Any, Any], wait_for: WaitFor
+) -> None:
+    """If another mask is chosen while they are computed, they are left out."""
+    panel.viewer.add_labels(np.zeros((8, 20, 30), np.uint8), name="three", **GRID)
+    panel.viewer.layers.selection.active = masks[0]
+    compare = panel.compare
+    compare.other.setCurrentText("two")
+    compare.score_button.click()
+    compare.other.setCurrentText("three")
+    wait_for(compare.score_button.isEnabled, panel.controller.notifications)
+    assert compare.text.text() == ""
+
+
 def test_one_mask_has_nothing_to_be_compared_with(panel: CryoMambaWidget, masks: tuple[Any, Any]) -> None:
     """The panel says how to get a second one; taking a mask away ends the difference."""
     compare = panel.compare

@@ -12,7 +12,6 @@ from napari.utils.interactions import mouse_move_callbacks, mouse_press_callback
 from napari_cryomamba.models.world_coordinates import Placement
 from napari_cryomamba.widgets import CryoMambaWidget
 from napari_cryomamba.widgets.component_tools import Tool
-from napari_cryomamba.widgets.table_cell import select_row
 
 if TYPE_CHECKING:
     from tests.desktop.conftest import WaitFor
@@ -153,8 +152,10 @@ def test_table_and_image_select_the_same_component(panel: CryoMambaWidget, layer
     (place,) = statistics.selected_places()
     assert (place.label, place.voxels) == (1, 600)
     assert "600 voxels, 1,200 nm³" in panel.edit.status.text()
-    row = next(row for row in range(statistics.table.rowCount()) if statistics.rows[statistics._number(row)].place)
-    select_row(statistics.table, row)
+    row = next(
+        row for row in range(statistics.table.rowCount()) if statistics.rows[statistics.table.index_of(row)].place
+    )
+    statistics.table.select_row(row)
     (place,) = statistics.selected_places()
     wait_for(lambda: link.outline.layer.data.sum() == place.voxels, panel.controller.notifications)
     outline = link.outline.layer
@@ -174,7 +175,7 @@ def test_selected_rows_are_deleted(panel: CryoMambaWidget, layer: Any, wait_for:
     counts, rows = sizes(layer), statistics.table.rowCount()
     statistics.table.setSelectionMode(statistics.table.SelectionMode.MultiSelection)
     for row in range(rows):
-        if statistics.rows[statistics._number(row)].place in places:
+        if statistics.rows[statistics.table.index_of(row)].place in places:
             statistics.table.selectRow(row)
     statistics.edit_buttons[0].click()
     wait_for(lambda: sizes(layer) == [0, counts[1]], panel.controller.notifications)

@@ -130,6 +130,20 @@ def test_distances_from_picks_to_a_mask(
     assert len(measure.rows) == 2
 
 
+def test_distances_can_be_cancelled(panel: CryoMambaWidget, tomogram: Any) -> None:
+    """The panel says so, and the button can be pressed again."""
+    mask = panel.viewer.add_labels(np.ones((12, 40, 60), np.uint8), **Placement.of_volume(SIZE_A).layer_arguments())
+    measure, tasks = panel.measure, panel.controller.tasks
+    measure.add_points()
+    measure.points_box.currentData().add([[5.0, 20.0, 20.0]])
+    assert measure.mask_box.currentData() is mask
+    measure.distance_button.click()
+    [task] = [task for task in tasks.waited_for if task.context == "Measuring distances"]
+    tasks.abandon(task)
+    assert measure.status.text() == "Cancelled."
+    assert measure.distance_button.isEnabled()
+
+
 def test_without_points_the_panel_says_what_to_do(panel: CryoMambaWidget, tomogram: Any) -> None:
     """'New points' adds a layer in which a click adds a point."""
     measure = panel.measure

@@ -9,9 +9,20 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from cryomamba.engines.api import Engine, EngineParameters, Estimate, Pass, Points, Tile, TileResult, VolumeContext
+from cryomamba.engines.api import (
+    Engine,
+    EngineParameters,
+    Estimate,
+    Pass,
+    Points,
+    Tile,
+    TileResult,
+    VolumeContext,
+    Work,
+)
 from cryomamba.engines.scratch import ScratchGrid
 from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.picks import Kind, Picks, empty_picks
 from cryomamba_inference.filters.filaments.centreline_meanshift import shift_to_centreline
@@ -44,6 +55,8 @@ _HALF_LENGTH_NODES = 0.4  # of the tube segment around each centreline point
 _VOLUME_RATIO = 0.7  # minimum volume of a filament relative to a cylinder of the minimum length
 # Mean shift: radius and standard deviation along the line in diameters, and iterations.
 _SHIFT_RADIUS, _SHIFT_SIGMA, _SHIFT_ITERATIONS = 0.6, 0.25, 2
+# Seconds per million voxels on two cores, by `benchmarks/job_updates.py 128 filaments`; only their ratios matter.
+_PREPARE_S, _TILES_S = 0.5, 0.09
 _NO_POINTS = np.empty((0, 7))
 
 
@@ -132,6 +145,11 @@ class FilamentsEngine(Engine[FilamentsParameters]):
     def passes(self) -> Sequence[Pass]:
         """Return a coarse preview and the result."""
         return (Pass("quick preview", factor=0), Pass("segmenting"))
+
+    def work(self, shape: Shape, voxel_size_A: Spacing) -> Work:  # noqa: ARG002 (part of the interface)
+        """Return how long preparing and drawing are expected to take."""
+        millions = math.prod(shape) / 1e6
+        return Work(_PREPARE_S * millions, _TILES_S * millions)
 
     def prepare(self, context: VolumeContext) -> None:
         """Resample and filter the volume; estimate contrast, noise and thresholds."""
