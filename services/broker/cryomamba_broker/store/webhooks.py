@@ -41,7 +41,7 @@ class WebhookTable:
             count = "SELECT count(*) FROM webhooks WHERE owner = ?"
             if connection.execute(count, (request.owner,)).fetchone()[0] >= limit:
                 raise ConflictError(
-                    f"The server allows {limit} webhooks per owner, and no more.",
+                    f"The server allows {limit} webhooks per owner.",
                     hint="Delete one that is not needed: 'cryomamba webhooks list' lists them.",
                 )
             row = connection.execute(
