@@ -17,6 +17,7 @@ from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobError, JobRecord
 from cryomamba.testing import DEADLINE_S, wait_until_async
 from cryomamba_broker.delivery_policy import DeliveryPolicy
+from cryomamba_gateway.webhooks.delivery import CONCURRENT
 from cryomamba_server.tokens import Scope, TokenStore
 
 if TYPE_CHECKING:
@@ -203,6 +204,26 @@ async def test_a_slow_receiver_holds_up_nobody_else(services: Services) -> None:
             await cancelled(services)
         await fast.wait_for(12)
         assert len(slow.received) < 12
+
+
+async def test_many_slow_receivers_of_one_owner_hold_up_nobody_else(idle_services: Services) -> None:
+    """They get half of the gateway's tries; the message to another owner is sent meanwhile."""
+    services = idle_services
+    services.settings = services.settings.model_copy(update={"webhook_networks": (ip_network("127.0.0.0/8"),)})
+    store = TokenStore(services.settings.keys)
+    tokens = {owner: store.create(owner, [Scope.WRITE], days=1)[0] for owner in ("ada", "bob")}
+    await services.start_broker()
+    await services.start_gateway()
+    assert 2 * DeliveryPolicy().per_owner == CONCURRENT
+    async with Receiver(*["hang"] * CONCURRENT).listening() as slow, Receiver().listening() as fast:
+        for owner, receiver, count in (("ada", slow, CONCURRENT), ("bob", fast, 1)):
+            services.http.headers["Authorization"] = f"Bearer {tokens[owner]}"
+            for _ in range(count):
+                webhook = await register(services.http, receiver)
+                reply = await services.http.post(f"/v1/webhooks/{webhook['webhook_id']}/test")
+                assert reply.status_code == 202
+            await receiver.wait_for(min(count, CONCURRENT // 2))
+        assert len(slow.received) == CONCURRENT // 2
 
 
 async def test_what_a_restart_of_the_broker_leaves_is_delivered(services: Services) -> None:
