@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -161,19 +162,34 @@ def resolve(client: Client, text: str) -> str:
     InvalidRequestError
         Several have.
     """
-    from cryomamba.errors import InvalidRequestError, no_such_job
+    from cryomamba.errors import no_such_job
 
     if len(text) == _ID_LENGTH:
         return text
-    found = [one.job_id for one in client.jobs(limit=_SEARCHED) if one.job_id.startswith(text)]
-    if not found:
+    found = matching_id(text, (one.job_id for one in client.jobs(limit=_SEARCHED)), "job")
+    if found is None:
         raise no_such_job(text)
+    return found
+
+
+def matching_id(text: str, ids: Iterable[str], of: str) -> str | None:
+    """Return the one id that begins with a text; `of` is what they are the ids of.
+
+    Raises
+    ------
+    InvalidRequestError
+        Several begin with it.
+    """
+    from cryomamba.errors import InvalidRequestError
+
+    found = [one for one in ids if one.startswith(text)]
     if len(found) > 1:
-        listed = ", ".join(job_id[: len(text) + SHORT] for job_id in found[:3])
+        listed = ", ".join(one[: len(text) + SHORT] for one in found[:3])
         raise InvalidRequestError(
-            f"{len(found)} job ids begin with '{text}'.", hint=f"Give more characters: {listed} …"
+            f"{len(found)} {of} ids begin with '{text}'.", hint=f"Give more characters: {listed} …"
         )
-    return found[0]
+    # An empty text names nothing, also where there is only one.
+    return found[0] if found and text else None
 
 
 def local_time(moment: datetime) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from cryomamba.errors import UnavailableError
 from cryomamba_cli import output
-from cryomamba_cli.jobs import SHORT, local_time
+from cryomamba_cli.jobs import SHORT, local_time, matching_id
 from cryomamba_cli.options import Json, Server
 
 if TYPE_CHECKING:
@@ -154,13 +154,13 @@ def resolve(client: Client, text: str) -> str:
     Raises
     ------
     NotFoundError
-        No webhook has such an id, or several have.
+        No webhook has such an id.
+    InvalidRequestError
+        Several have.
     """
-    from cryomamba.errors import NotFoundError, no_such_webhook
+    from cryomamba.errors import no_such_webhook
 
-    found = [record.webhook_id for record in client.webhooks() if text and record.webhook_id.startswith(text)]
-    if len(found) > 1:
-        raise NotFoundError(f"Several webhooks have an id that begins with '{text[:64]}'.", hint="Give more of it.")
-    if not found:
+    found = matching_id(text, (one.webhook_id for one in client.webhooks()), "webhook")
+    if found is None:
         raise no_such_webhook(text)
-    return found[0]
+    return found

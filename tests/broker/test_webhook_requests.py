@@ -118,4 +118,4 @@ async def test_a_webhook_ends_with_the_last_key_of_its_owner(bus: LockedBus) -> 
     assert found is not None
     assert found.webhook_id == hooks["bob"].webhook_id
     ended = await bus.admin.call(webhook_calls.get_webhook(hooks["ada"].webhook_id))
-    assert ended.disabled_reason == "Its owner has no valid key with which to register it."
+    assert ended.disabled_reason == "Its owner has no valid key that may register it."

@@ -51,6 +51,8 @@ def test_a_webhook_is_added_tested_and_removed(url: str, cli: Cli) -> None:
     refused = cli("webhooks", "test", short)
     assert refused.exit_code != 0
     assert "The receiver refuses connections." in refused.stderr
+    # An empty text, such as that of a variable that is not set, names no webhook, though there is only one.
+    assert cli("webhooks", "remove", "").exit_code == 3
     assert cli("webhooks", "remove", short).exit_code == 0
     assert "No webhooks." in cli("webhooks", "list").stderr
     assert "There is no webhook" in cli("webhooks", "deliveries", short).stderr

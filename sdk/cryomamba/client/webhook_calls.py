@@ -33,7 +33,7 @@ def create_webhook(request: WebhookRequest) -> Call[CreatedWebhook]:
 
 def get_webhook(webhook_id: str) -> Call[WebhookRecord]:
     """Ask for a webhook."""
-    ref = webhook_ref(webhook_id)
+    ref = _ref(webhook_id)
     return Call(WebhookRecord, BusForm(messages.WEBHOOK_GET, ref), HttpForm("GET", _path(ref)))
 
 
@@ -46,21 +46,21 @@ def list_webhooks(*, limit: int = 50, cursor: str | None = None) -> Call[Webhook
 
 def delete_webhook(webhook_id: str) -> Call[Acknowledged]:
     """Delete a webhook with its deliveries."""
-    ref = webhook_ref(webhook_id)
+    ref = _ref(webhook_id)
     http = HttpForm("DELETE", _path(ref), repeatable=False)
     return Call(Acknowledged, BusForm(messages.WEBHOOK_DELETE, ref), http)
 
 
 def test_webhook(webhook_id: str) -> Call[DeliveryRecord]:
     """Have a test message sent."""
-    ref = webhook_ref(webhook_id)
+    ref = _ref(webhook_id)
     http = HttpForm("POST", f"{_path(ref)}/test", repeatable=False)
     return Call(DeliveryRecord, BusForm(messages.WEBHOOK_TEST, ref), http)
 
 
 def list_deliveries(webhook_id: str) -> Call[DeliveryList]:
     """Ask for the newest deliveries to a webhook."""
-    ref = webhook_ref(webhook_id)
+    ref = _ref(webhook_id)
     return Call(DeliveryList, BusForm(messages.WEBHOOK_DELIVERIES, ref), HttpForm("GET", f"{_path(ref)}/deliveries"))
 
 
@@ -75,14 +75,8 @@ def report_delivery(result: DeliveryResult) -> Call[Acknowledged]:
     return Call(Acknowledged, BusForm(messages.DELIVERY_REPORT, result), None)
 
 
-def webhook_ref(webhook_id: str) -> WebhookRef:
-    """Return the body that names a webhook.
-
-    Raises
-    ------
-    NotFoundError
-        No webhook can have this id.
-    """
+def _ref(webhook_id: str) -> WebhookRef:
+    """Return the body that names a webhook; NotFoundError if none can have this id."""
     try:
         return WebhookRef(webhook=webhook_id)
     except ValidationError:

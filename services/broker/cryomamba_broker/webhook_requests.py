@@ -129,7 +129,7 @@ class WebhookRequests:
             by_key = webhook["registered_by"] == "key" and not webhook["everything"]
             if not by_key or self._authenticator.has_key(webhook["owner"]):
                 return due
-            error = "Its owner has no valid key with which to register it."
+            error = "Its owner has no valid key that may register it."
             await self._report(
                 DeliveryResult(delivery=due.row["id"], claim=due.row["claim"], outcome="gone", error=error)
             )

@@ -14,7 +14,7 @@ from cryomamba.models.webhooks import TEST_EVENT, DeliveryList, DeliveryRecord
 from cryomamba.wire.webhook_requests import DeliveryResult
 from cryomamba_broker.delivery_policy import DeliveryPolicy
 from cryomamba_broker.store.database import Database
-from cryomamba_broker.store.rows import REPLY_BUDGET, to_time, truncate, wire_nbytes
+from cryomamba_broker.store.rows import fitting, to_time, truncate
 from cryomamba_broker.store.webhook_messages import ENDS, job_ended, webhook_tested
 from cryomamba_broker.store.webhooks import WebhookTable
 
@@ -230,15 +230,7 @@ class Deliveries:
             "SELECT * FROM deliveries WHERE webhook = ? ORDER BY serial DESC LIMIT ?",
             (webhook["serial"], self._policy.kept),
         )
-        found: list[DeliveryRecord] = []
-        budget = REPLY_BUDGET
-        for row in rows:
-            record = _record_of(row, webhook_id)
-            budget -= wire_nbytes(record.model_dump(mode="json"))
-            if budget < 0:
-                break
-            found.append(record)
-        return DeliveryList(deliveries=tuple(found))
+        return DeliveryList(deliveries=fitting(_record_of(row, webhook_id) for row in rows))
 
     def waiting(self) -> tuple[int, float]:
         """Return how many deliveries are pending, to webhooks of all owners, and the age of the oldest in seconds."""

@@ -10,7 +10,7 @@ from cryomamba.models.jobs import EventType, JobEvent, JobState
 from cryomamba.wire.requests import EventPage
 from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.deliveries import Deliveries
-from cryomamba_broker.store.rows import HISTORY_SHOWN, REPLY_BUDGET, event_of, truncate_reason, wire_nbytes
+from cryomamba_broker.store.rows import HISTORY_SHOWN, event_of, fitting, truncate_reason
 
 
 class EventLog:
@@ -69,15 +69,7 @@ class EventLog:
             "WHERE n > ?1 AND (?2 IS NULL OR job = ?2) AND (?3 IS NULL OR owner = ?3) ORDER BY n LIMIT ?4",
             (n, serial, visibility.owner, limit),
         )
-        events: list[JobEvent] = []
-        budget = REPLY_BUDGET
-        for row in rows:
-            event = event_of(row)
-            budget -= wire_nbytes(event.model_dump(mode="json"))
-            if budget < 0:
-                break
-            events.append(event)
-        return EventPage(events=tuple(events), last=self.last())
+        return EventPage(events=fitting(map(event_of, rows)), last=self.last())
 
     def waiting(self, now: float, visibility: Visibility) -> tuple[int, int, float]:
         """Return how many jobs are pending and running, and for how many seconds the oldest pending one has been."""

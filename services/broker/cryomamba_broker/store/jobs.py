@@ -15,7 +15,16 @@ from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog
 from cryomamba_broker.store.job_conditions import conditions_of
 from cryomamba_broker.store.live_progress import LiveProgress
-from cryomamba_broker.store.rows import ERRORS_SHOWN, REPLY_BUDGET, parse_cursor, record_of, to_json, wire_nbytes
+from cryomamba_broker.store.rows import (
+    ERRORS_SHOWN,
+    REPLY_BUDGET,
+    fitting,
+    next_cursor,
+    parse_cursor,
+    record_of,
+    to_json,
+    wire_nbytes,
+)
 
 HISTORY_IN_ERRORS: Final = 10
 
@@ -59,16 +68,10 @@ class JobTable:
             f"SELECT * FROM jobs WHERE {where} ORDER BY serial DESC LIMIT ?",  # noqa: S608 (the conditions are constants)  # nosec B608
             (parse_cursor(query.cursor), *values, query.limit + 1),
         ).fetchall()
-        jobs: list[JobRecord] = []
-        budget = REPLY_BUDGET
-        for row in rows[: query.limit]:
-            record = record_of(row, self._progress.of(row), self._errors(row["serial"]))
-            budget -= wire_nbytes(record.model_dump(mode="json"))
-            if budget < 0:
-                break
-            jobs.append(record)
-        cursor = str(rows[len(jobs) - 1]["serial"]) if jobs and len(jobs) < len(rows) else None
-        return JobPage(jobs=tuple(jobs), cursor=cursor)
+        jobs = fitting(
+            record_of(row, self._progress.of(row), self._errors(row["serial"])) for row in rows[: query.limit]
+        )
+        return JobPage(jobs=jobs, cursor=next_cursor(rows, len(jobs)))
 
     def cancel(self, job_id: str, visibility: Visibility) -> Change:
         """Cancel a pending job, or request that a running one stops; a cancelled job is left as it is.

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgpack
+from pydantic import BaseModel
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.models.jobs import JobError, JobEvent, JobRecord, Progress
 from cryomamba.wire.constants import HEADER_MAX_BYTES
+
+R = TypeVar("R", bound=BaseModel)
 
 REPLY_BUDGET: Final = HEADER_MAX_BYTES - 2048
 ERRORS_SHOWN: Final = 5
@@ -117,6 +120,23 @@ def record_of(
 def wire_nbytes(value: object) -> int:
     """Return the size of a value in a message header, in bytes."""
     return len(msgpack.packb(value, use_bin_type=True))
+
+
+def fitting(records: Iterable[R]) -> tuple[R, ...]:
+    """Return the records from the first one on that fit into one reply together."""
+    found: list[R] = []
+    budget = REPLY_BUDGET
+    for record in records:
+        budget -= wire_nbytes(record.model_dump(mode="json"))
+        if budget < 0:
+            break
+        found.append(record)
+    return tuple(found)
+
+
+def next_cursor(rows: Sequence[sqlite3.Row], shown: int) -> str | None:
+    """Return the cursor of the page after one with the first `shown` of the rows; None at the end of the listing."""
+    return str(rows[shown - 1]["serial"]) if 0 < shown < len(rows) else None
 
 
 def parse_cursor(cursor: str | None) -> int:

@@ -11,7 +11,7 @@ from cryomamba.errors import ConflictError, no_such_webhook
 from cryomamba.models.webhooks import WebhookPage, WebhookRecord, WebhookRequest
 from cryomamba.wire.webhook_requests import WebhookListRequest
 from cryomamba_broker.store.database import Database
-from cryomamba_broker.store.rows import REPLY_BUDGET, parse_cursor, to_json, to_time, wire_nbytes
+from cryomamba_broker.store.rows import fitting, next_cursor, parse_cursor, to_json, to_time
 
 _WITH_PENDING = (
     "SELECT *, (SELECT count(*) FROM deliveries WHERE webhook = webhooks.serial AND state = 'pending') AS pending "
@@ -41,7 +41,7 @@ class WebhookTable:
             count = "SELECT count(*) FROM webhooks WHERE owner = ?"
             if connection.execute(count, (request.owner,)).fetchone()[0] >= limit:
                 raise ConflictError(
-                    f"The server allows {limit} webhooks per owner, and no more.",
+                    f"The server allows {limit} webhooks per owner.",
                     hint="Delete one that is not needed: 'cryomamba webhooks list' lists them.",
                 )
             row = connection.execute(
@@ -77,16 +77,8 @@ class WebhookTable:
             "ORDER BY serial DESC LIMIT ?3",
             (parse_cursor(query.cursor), visibility.owner, query.limit + 1),
         ).fetchall()
-        found: list[WebhookRecord] = []
-        budget = REPLY_BUDGET
-        for row in rows[: query.limit]:
-            record = _record_of(row)
-            budget -= wire_nbytes(record.model_dump(mode="json"))
-            if budget < 0:
-                break
-            found.append(record)
-        cursor = str(rows[len(found) - 1]["serial"]) if found and len(found) < len(rows) else None
-        return WebhookPage(webhooks=tuple(found), cursor=cursor)
+        found = fitting(_record_of(row) for row in rows[: query.limit])
+        return WebhookPage(webhooks=found, cursor=next_cursor(rows, len(found)))
 
     def delete(self, webhook_id: str, visibility: Visibility) -> WebhookRecord:
         """Delete a webhook with its deliveries, and return it as it was."""

@@ -109,4 +109,4 @@ class WebhookDelivery:
         scope = Scope.ADMIN if delivery.everything else Scope.READ
         if self._tokens.has_valid(delivery.owner, scope):
             return ""
-        return "Its owner has no valid token with which to register it."
+        return "Its owner has no valid token that may register it."

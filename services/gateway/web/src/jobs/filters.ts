@@ -73,7 +73,7 @@ export function matcher(filter: Filter, now: number): (job: Job) => boolean {
     (filter.name === "" || job.name === filter.name) &&
     (after === null || Date.parse(job.created_at) >= after) &&
     (before === null || Date.parse(job.created_at) < before) &&
-    (words.length === 0 || occurAll(job, words));
+    (words.length === 0 || allOccur(job, words));
 }
 
 /** What a job is called: by whoever submitted it, else as its tomogram. */
@@ -81,7 +81,7 @@ export function jobTitle(job: Pick<Job, "name" | "volume" | "job_id">): string {
   return job.name || job.volume.name || job.job_id;
 }
 
-function occurAll(job: Job, words: readonly string[]): boolean {
+function allOccur(job: Job, words: readonly string[]): boolean {
   const searched = [job.job_id, job.name, job.engine, job.owner, job.volume.path ?? job.volume.name].map(folded);
   return words.every((word) => searched.some((text) => text.includes(word)));
 }

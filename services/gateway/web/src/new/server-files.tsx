@@ -59,7 +59,7 @@ export function ServerFiles() {
 }
 
 function emptyText({ path }: InputPage): string {
-  return path ? "There is no tomogram in this folder." : "No folder of the server may be read. Upload the tomogram instead.";
+  return path ? "There is no tomogram in this folder." : "This server has no folders to choose from. Upload the tomogram instead.";
 }
 
 function Folder({ entry, onOpen }: { entry: InputEntry; onOpen: (path: string) => void }) {
