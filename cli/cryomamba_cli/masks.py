@@ -182,7 +182,7 @@ def _export_picks(
     relion: int,
 ) -> None:
     from cryomamba.file_names import split_result_name
-    from cryomamba.picks import TomogramInfo, read_csv, read_picks, write_picks, write_star
+    from cryomamba.picks import TomogramInfo, read_csv, read_picks, write_picks
     from cryomamba.printable import file_text
     from cryomamba.volumes import open_volume
 
@@ -204,10 +204,7 @@ def _export_picks(
         picks = picks.select(picks.labels == label)
     if min_score is not None:
         picks = picks.select(picks.scores >= min_score)
-    if out.suffix.lower() == ".star":
-        write_star(picks, out, frame, relion=relion)
-    else:
-        write_picks(picks, out, frame)
+    write_picks(picks, out, frame, relion=relion)
 
 
 def fields(measured: Measurements, most: int | None = None) -> dict[str, object]:

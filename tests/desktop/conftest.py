@@ -49,8 +49,8 @@ if HAS_QT:
 THIRD_PARTY = (
     "ignore::DeprecationWarning:npe2",
     "ignore::DeprecationWarning:app_model",
-    "ignore::DeprecationWarning:napari",
-    "ignore::FutureWarning:napari",
+    "ignore::DeprecationWarning:napari[.]",
+    "ignore::FutureWarning:napari[.]",
     "ignore::DeprecationWarning:vispy",
     "ignore:Conversion from CIE-LAB:UserWarning",
     "ignore::pydantic.warnings.PydanticDeprecatedSince20",

@@ -46,6 +46,8 @@ def test_napari_offers_panel_and_samples(window: tuple[Any, CryoMambaWidget], ho
     viewer, _ = window
     dock, panel = viewer.window.add_plugin_dock_widget("cryomamba", "CryoMamba")
     assert isinstance(panel, CryoMambaWidget)
+    # Not napari's proxy, whose layers are never the same object.
+    assert panel.viewer is viewer
     viewer.window.remove_dock_widget(dock)
     assert panel.closed
     viewer.open_sample("cryomamba", "synthetic_ground_truth")

@@ -72,16 +72,18 @@ class CryoMambaWidget(QWidget):
 
     def __init__(self, napari_viewer: Viewer, *, settings: SettingsFile | None = None, connect: bool = True) -> None:
         super().__init__()
-        self.viewer = napari_viewer
-        self.controller = AppController(napari_viewer, file=settings, parent=self)
+        # napari passes a proxy to plugins, through which one layer is another object at each access.
+        viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self.viewer = viewer
+        self.controller = AppController(viewer, file=settings, parent=self)
         self.orthogonal: Any = None
         self._make_panels()
         self._arrange_panels()
-        self.menu = CryoMambaMenu(napari_viewer, self.controller.tomograms, self)
+        self.menu = CryoMambaMenu(viewer, self.controller.tomograms, self)
         self.menu.view.addMenu(DisplayMenu(self.controller.display, self.menu))
         self.menu.view.addMenu(VolumeMenu(self.controller.volume_view, self.menu))
-        if hasattr(napari_viewer, "window"):
-            add_menu(self.menu, napari_viewer)
+        if hasattr(viewer, "window"):
+            add_menu(self.menu, viewer)
         self.menu.add_panels([self.tabs.tabText(number) for number in range(self.tabs.count())])
         self._connect()
         self.menu.y_up.setChecked(self.controller.preferences.values.y_up)
@@ -89,7 +91,7 @@ class CryoMambaWidget(QWidget):
         self.setAcceptDrops(True)
         self.controller.tasks.run("Preparing napari", lambda _task: warm_up(), background=True)
         self.recovery.offer_edits()
-        if hasattr(napari_viewer, "window"):
+        if hasattr(viewer, "window"):
             self._offer_tutorial()
         if connect:
             self.connection.connect_now()

@@ -11,7 +11,7 @@ from superqt import QLabeledDoubleSlider
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.geometry import Shape
-from cryomamba.picks import READABLE, TomogramInfo, read_picks, write_picks, write_star
+from cryomamba.picks import READABLE, TomogramInfo, read_picks, write_picks
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.revisions import stem_of
 from napari_cryomamba.app.task_runner import TaskRunner
@@ -170,10 +170,8 @@ class PicksPanel(QWidget):
 
         def save() -> None:
             require_savable(self._viewer, path)
-            if path.suffix.lower() == ".star" and self.format.currentData()[1] == RELION_4:
-                write_star(picks, path, frame, relion=4)
-            else:
-                write_picks(picks, path, frame)
+            relion = 4 if self.format.currentData()[1] == RELION_4 else 5
+            write_picks(picks, path, frame, relion=relion)
 
         if self._notifications.report_errors("Exporting the picks", save):
             self.status.setText(f"Saved {count_points(len(picks))} as {path.name} in {path.parent}.")

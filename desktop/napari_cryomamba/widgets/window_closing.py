@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QApplication, QWidget
@@ -33,7 +34,7 @@ class WindowClosing(QObject):
         if application is not None:
             application.aboutToQuit.connect(self._end)
         if hasattr(self._viewer, "window"):
-            self._viewer.window._qt_window.installEventFilter(self)  # noqa: SLF001 (napari has no signal for closing)
+            self._window().installEventFilter(self)
 
     def stop(self) -> None:
         """Ask no more: the panel has ended."""
@@ -53,14 +54,17 @@ class WindowClosing(QObject):
             self._end()
         return super().eventFilter(watched, event)
 
+    def _window(self) -> Any:  # noqa: ANN401 (napari has no types)
+        return self._viewer.window.main_menu.window()
+
     def _is_by_user(self) -> bool:
         """Whether a person is closing the window; a program that does so hides the canvas first."""
-        window = self._viewer.window._qt_window  # noqa: SLF001 (napari has no signal for closing)
-        return not self._ended and not window._qt_viewer.isHidden()  # noqa: SLF001
+        canvas = self._window()._qt_viewer  # noqa: SLF001 (napari has no signal for closing)
+        return not self._ended and not canvas.isHidden()
 
     def _close_window(self) -> None:
         self._end()
-        window = self._viewer.window._qt_window  # noqa: SLF001
+        window = self._window()
         window.close(quit_app=bool(getattr(window, "_quit_app", False)))
 
     def _end(self) -> None:

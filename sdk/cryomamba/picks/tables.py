@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -185,15 +186,21 @@ EXTENSIONS: Final = tuple(_WRITERS)
 READABLE: Final = tuple(_READERS)
 
 
-def write_picks(picks: Picks, path: Path, tomogram: TomogramInfo) -> None:
-    """Write picks in the format of the file extension: ``.csv``, ``.star`` (RELION 5), ``.tbl`` or ``.mod``.
+def write_picks(picks: Picks, path: Path, tomogram: TomogramInfo, *, relion: int = 5) -> None:
+    """Write picks in the format of the file extension: ``.csv``, ``.star``, ``.tbl`` or ``.mod``.
+
+    Parameters
+    ----------
+    relion : int
+        The version of RELION that a STAR file is for, 4 or 5.
 
     Raises
     ------
     InvalidRequestError
         The extension is unknown.
     """
-    writer = _WRITERS.get(path.suffix.lower())
+    writers = dict(_WRITERS) | {".star": partial(write_star, relion=relion)}
+    writer = writers.get(path.suffix.lower())
     if writer is None:
         raise InvalidRequestError(
             f"Unknown output format: '{path.name}'.",
