@@ -228,7 +228,7 @@ class Engine(ABC, Generic[P]):
     name: ClassVar[str]
     summary: ClassVar[str]
     Parameters: ClassVar[type[EngineParameters]]
-    labels: ClassVar[Mapping[int, str]]
+    labels: Mapping[int, str]
     needs_volume: ClassVar[bool] = True
     needs_tile_data: ClassVar[bool] = True
     priority: ClassVar[Sequence[int] | None] = None
@@ -310,6 +310,13 @@ class Engine(ABC, Generic[P]):
         Called after :meth:`estimates`. For what only the engine can tell, such as a volume that looks inverted,
         denoised or padded. The runner itself warns of an empty or nearly full mask, an unusual voxel size and a low
         `CONTRAST_MARGIN`.
+        """
+        return ()
+
+    def save_files(self, folder: Path) -> Sequence[str]:  # noqa: ARG002 (part of the interface)
+        """Write further files of the result into a folder and return their names, which `ARTIFACTS` lists.
+
+        Called at the end, in the process that prepared.
         """
         return ()
 

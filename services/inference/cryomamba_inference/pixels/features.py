@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from cryomamba.geometry import Shape
-from cryomamba_inference.pixels.filters import Field, scale_features
+from cryomamba_inference.pixels.filters import scale_features
 from cryomamba_inference.pixels.scales import Read, Scale, binned_box
 
 Positions = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Grid = npt.NDArray[np.int64]
-_FIRST = slice(5, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,11 @@ class FeatureBox:
     grids: Grid
     start: Shape
     shape: Shape
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return self.values.nbytes
 
     @property
     def count(self) -> int:
@@ -66,7 +69,8 @@ def feature_box(read: Read, volume: Shape, scales: tuple[Scale, ...], start: Sha
     arrays, grids, offset = [], [], 0
     for scale in scales:
         first = [_below(at, scale.factor) for at in start]
-        last = [_below(at + size - 1, scale.factor) + 2 for at, size in zip(start, shape, strict=True)]
+        beyond = 1 if scale.factor == 1 else 2
+        last = [_below(at + size - 1, scale.factor) + beyond for at, size in zip(start, shape, strict=True)]
         low = [a - margin for a, margin in zip(first, scale.halo, strict=True)]
         high = [b + margin for b, margin in zip(last, scale.halo, strict=True)]
         field = binned_box(read, volume, _shape(low), _shape(high), scale.factor)
@@ -97,13 +101,19 @@ def _features_at(values, grids, voxels, out):  # type: ignore[no-untyped-def] # 
 
 
 @nb.njit(cache=True, nogil=True)
-def row_features(values, grids, z, y, first_x, row, scratch):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def row_features(values, grids, z, y, first_x, row, scratch):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
     """Enter the features (feature, x) of the voxels of a row from `first_x` on."""
     number = 0
     columns = row.shape[1]
     one = np.float32(1)
     for level in range(len(grids)):
-        offset, count, depth, height, width = grids[level, 0], grids[level, 1], grids[level, 2], grids[level, 3], grids[level, 4]
+        offset, count, depth, height, width = (
+            grids[level, 0],
+            grids[level, 1],
+            grids[level, 2],
+            grids[level, 3],
+            grids[level, 4],
+        )
         factor = grids[level, 8]
         z0, fz = _place(z, factor, grids[level, 5])
         y0, fy = _place(y, factor, grids[level, 6])

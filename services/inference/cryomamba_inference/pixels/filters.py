@@ -1,7 +1,7 @@
 """Smoothing and the eigenvalues of Hessian and structure tensor, on arrays that bring their own halo.
 
-The Hessian's eigenvalues tell lines, plates and blobs apart (Frangi et al. 1998); those of the structure tensor tell how
-anisotropic the surroundings are (Jähne 1993). All operations have a fixed order, so that a voxel has the same bits
+The Hessian's eigenvalues tell lines, plates and blobs apart (Frangi et al. 1998); those of the structure tensor tell
+how anisotropic the surroundings are (Jähne 1993). All operations have a fixed order, so that a voxel has the same bits
 in whatever box it is computed.
 """
 
@@ -34,9 +34,7 @@ def gaussian_kernel(sigma: float, truncate: float) -> Field:
 
 def halo(sigma: tuple[float, float, float], *, tensor: bool) -> Shape:
     """Return how many voxels around a box :func:`scale_features` needs, for standard deviations in voxels."""
-    z, y, x = (
-        math.ceil(_TRUNCATE * s) + 1 + (math.ceil(_INTEGRATION_TRUNCATE * s) if tensor else 0) for s in sigma
-    )
+    z, y, x = (math.ceil(_TRUNCATE * s) + 1 + (math.ceil(_INTEGRATION_TRUNCATE * s) if tensor else 0) for s in sigma)
     return z, y, x
 
 
@@ -79,7 +77,7 @@ def _smoothed(field: Field, sigma: tuple[float, float, float], truncate: float) 
     kernels = [gaussian_kernel(s, truncate) for s in sigma]
     z, y, x = (size - len(kernel) + 1 for size, kernel in zip(field.shape, kernels, strict=True))
     out = np.empty((z, y, x), np.float32)
-    _convolve(field, *kernels, out)
+    _convolve(field, kernels[0], kernels[1], kernels[2], out)
     return out
 
 
@@ -141,16 +139,37 @@ def _derivatives(smooth, steps, margins, out):  # type: ignore[no-untyped-def] #
                 h11 = (smooth[a, b + 1, c] - 2 * centre + smooth[a, b - 1, c]) * s1 * s1
                 h22 = (smooth[a, b, c + 1] - 2 * centre + smooth[a, b, c - 1]) * s2 * s2
                 h01 = (
-                    (smooth[a + 1, b + 1, c] - smooth[a + 1, b - 1, c] - smooth[a - 1, b + 1, c] + smooth[a - 1, b - 1, c])
-                    * 0.25 * s0 * s1
+                    (
+                        smooth[a + 1, b + 1, c]
+                        - smooth[a + 1, b - 1, c]
+                        - smooth[a - 1, b + 1, c]
+                        + smooth[a - 1, b - 1, c]
+                    )
+                    * 0.25
+                    * s0
+                    * s1
                 )
                 h02 = (
-                    (smooth[a + 1, b, c + 1] - smooth[a + 1, b, c - 1] - smooth[a - 1, b, c + 1] + smooth[a - 1, b, c - 1])
-                    * 0.25 * s0 * s2
+                    (
+                        smooth[a + 1, b, c + 1]
+                        - smooth[a + 1, b, c - 1]
+                        - smooth[a - 1, b, c + 1]
+                        + smooth[a - 1, b, c - 1]
+                    )
+                    * 0.25
+                    * s0
+                    * s2
                 )
                 h12 = (
-                    (smooth[a, b + 1, c + 1] - smooth[a, b + 1, c - 1] - smooth[a, b - 1, c + 1] + smooth[a, b - 1, c - 1])
-                    * 0.25 * s1 * s2
+                    (
+                        smooth[a, b + 1, c + 1]
+                        - smooth[a, b + 1, c - 1]
+                        - smooth[a, b - 1, c + 1]
+                        + smooth[a, b - 1, c - 1]
+                    )
+                    * 0.25
+                    * s1
+                    * s2
                 )
                 out[0, z, y, x] = centre
                 out[1, z, y, x] = math.sqrt(g0 * g0 + g1 * g1 + g2 * g2)
@@ -167,8 +186,12 @@ def _tensor_eigenvalues(averaged, out):  # type: ignore[no-untyped-def] # noqa: 
         for y in range(out.shape[2]):
             for x in range(out.shape[3]):
                 largest, middle, smallest = _eigenvalues(
-                    averaged[0, z, y, x], averaged[1, z, y, x], averaged[2, z, y, x],
-                    averaged[3, z, y, x], averaged[4, z, y, x], averaged[5, z, y, x],
+                    averaged[0, z, y, x],
+                    averaged[1, z, y, x],
+                    averaged[2, z, y, x],
+                    averaged[3, z, y, x],
+                    averaged[4, z, y, x],
+                    averaged[5, z, y, x],
                 )
                 out[5, z, y, x] = math.sqrt(max(largest, 0.0))
                 out[6, z, y, x] = math.sqrt(max(middle, 0.0))
@@ -184,9 +207,11 @@ def _eigenvalues(a00, a11, a22, a01, a02, a12):  # type: ignore[no-untyped-def] 
     if spread <= 0.0:
         return mean, mean, mean
     radius = math.sqrt(spread)
-    half = 0.5 * (
-        b00 * (b11 * b22 - a12 * a12) - a01 * (a01 * b22 - a12 * a02) + a02 * (a01 * a12 - b11 * a02)
-    ) / (spread * radius)
+    half = (
+        0.5
+        * (b00 * (b11 * b22 - a12 * a12) - a01 * (a01 * b22 - a12 * a02) + a02 * (a01 * a12 - b11 * a02))
+        / (spread * radius)
+    )
     angle = math.acos(min(max(half, -1.0), 1.0)) / 3.0
     largest = mean + 2.0 * radius * math.cos(angle)
     smallest = mean + 2.0 * radius * math.cos(angle + 2.0943951023931953)

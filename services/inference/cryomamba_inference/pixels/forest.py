@@ -17,8 +17,8 @@ from cryomamba_inference.pixels.filters import Field
 _TREES, _DEPTH = 32, 8
 _BINS = 64
 """Candidate thresholds of a feature: quantiles of the samples."""
-_LEAST = 2.0
-"""Least weight of the samples in a leaf."""
+_LEAST = 2
+"""Fewest samples of a leaf."""
 _SURE = 255
 """Votes of a tree, shared among the classes."""
 _SEED = 20240607
@@ -47,7 +47,7 @@ class Forest:
     @property
     def classes(self) -> int:
         """How many classes it tells apart."""
-        return self.votes.shape[2]
+        return int(self.votes.shape[2])
 
     def count_votes(self, box: FeatureBox) -> npt.NDArray[np.uint16]:
         """Return the votes (class, z, y, x) of all trees for the voxels of a box."""
@@ -58,7 +58,9 @@ class Forest:
         return out
 
 
-def train(samples: Field, classes: npt.NDArray[np.int64], count: int, *, trees: int = _TREES, depth: int = _DEPTH, balanced=False) -> Forest:
+def train(
+    samples: Field, classes: npt.NDArray[np.int64], count: int, *, trees: int = _TREES, depth: int = _DEPTH
+) -> Forest:
     """Train a forest.
 
     Parameters
@@ -72,7 +74,6 @@ def train(samples: Field, classes: npt.NDArray[np.int64], count: int, *, trees: 
     for feature in range(samples.shape[1]):
         # A value equal to a threshold is not greater, and so belongs before it.
         binned[:, feature] = np.searchsorted(edges[:, feature], samples[:, feature], side="left")
-    weights = np.ones(count) if not balanced else len(classes) / (count * np.bincount(classes, minlength=count))
     tried = max(1, round(2 * np.sqrt(samples.shape[1])))
     nodes = 2**depth - 1
     features, splits = np.zeros((trees, nodes), np.int16), np.zeros((trees, nodes), np.int64)
@@ -81,23 +82,23 @@ def train(samples: Field, classes: npt.NDArray[np.int64], count: int, *, trees: 
         chosen = np.random.default_rng([_SEED, tree])
         drawn = np.sort(chosen.integers(0, len(classes), len(classes)))
         order = np.argsort(chosen.random((nodes, samples.shape[1])), axis=1)[:, :tried]
-        _grow(binned[drawn], classes[drawn], weights, order, depth, features[tree], splits[tree], shares[tree])
+        _grow(binned[drawn], classes[drawn], order, depth, features[tree], splits[tree], shares[tree])
     thresholds = np.where(splits < 0, np.inf, edges[np.maximum(splits, 0), features]).astype(np.float32)
     return Forest(features, thresholds, _as_votes(shares))
 
 
 def _as_votes(shares: npt.NDArray[np.float64]) -> Votes:
-    return np.rint(_SURE * shares / shares.sum(axis=2, keepdims=True)).astype(np.uint8)
+    return np.asarray(np.rint(_SURE * shares / shares.sum(axis=2, keepdims=True)), np.uint8)
 
 
 @nb.njit(cache=True, nogil=True)
-def _grow(binned, classes, weights, order, depth, features, splits, shares):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _grow(binned, classes, order, depth, features, splits, shares):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Grow one tree, level by level; a split of −1 sends all samples to the first child."""
-    count, nodes = len(weights), len(features)
+    count, nodes = shares.shape[1], len(features)
     where = np.zeros(len(classes), np.int64)
     totals = np.zeros((2 * nodes + 1, count))
     for n in range(len(classes)):
-        totals[0, classes[n]] += weights[classes[n]]
+        totals[0, classes[n]] += 1.0
     for level in range(depth):
         first = 2**level - 1
         # Samples in the order of their nodes, so that each node reads its own alone.
@@ -113,12 +114,12 @@ def _grow(binned, classes, weights, order, depth, features, splits, shares):  # 
         for local in range(2**level):
             node = first + local
             own = sorted_[starts[local] : starts[local + 1]]
-            feature, split = _best_split(binned, classes, weights, own, totals[node], order[node])
+            feature, split = _best_split(binned, classes, own, totals[node], order[node])
             features[node], splits[node] = feature, split
             for n in own:
                 child = 2 * node + 1 + (1 if split >= 0 and binned[n, feature] > split else 0)
                 where[n] = child
-                totals[child, classes[n]] += weights[classes[n]]
+                totals[child, classes[n]] += 1.0
     # A leaf that no sample reached votes as the deepest of its ancestors that has some.
     for leaf in range(nodes + 1):
         node = nodes + leaf
@@ -128,8 +129,8 @@ def _grow(binned, classes, weights, order, depth, features, splits, shares):  # 
 
 
 @nb.njit(cache=True, nogil=True)
-def _best_split(binned, classes, weights, own, totals, tried):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    count = len(weights)
+def _best_split(binned, classes, own, totals, tried):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    count = len(totals)
     total = totals.sum()
     if len(own) < 2 or totals.max() >= total - 1e-9:
         return 0, -1
@@ -143,7 +144,7 @@ def _best_split(binned, classes, weights, own, totals, tried):  # type: ignore[n
     for feature in tried:
         histogram[:] = 0.0
         for n in own:
-            histogram[binned[n, feature], classes[n]] += weights[classes[n]]
+            histogram[binned[n, feature], classes[n]] += 1.0
         left[:] = 0.0
         for split in range(_BINS - 1):
             size = purity_left = purity_right = 0.0

@@ -67,9 +67,9 @@ def scales_of(voxel_size_A: Spacing, finest_A: float, count: int) -> tuple[Scale
     return tuple(Scale(step * 2**level, (z, y, x), level + 1 < count or count == 1) for level in range(count))
 
 
-def halo_of(scales: tuple[Scale, ...]) -> Shape:
-    """Return how many voxels of the volume around a box influence its features."""
-    z, y, x = (max((scale.halo[axis] + 1) * scale.factor for scale in scales) for axis in range(3))
+def halo_of(scales: tuple[Scale, ...], margin: Shape = (0, 0, 0)) -> Shape:
+    """Return how many voxels of the volume around a box influence the features of it and of a `margin` around it."""
+    z, y, x = (max((s.halo[axis] + 1) * s.factor for s in scales) + margin[axis] for axis in range(3))
     return z, y, x
 
 

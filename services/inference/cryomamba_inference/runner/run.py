@@ -13,6 +13,7 @@ import numpy as np
 
 from cryomamba.engines.api import Estimate, Labels, Points, ReportProgress, Slices, VolumeContext, Voxels
 from cryomamba.engines.artifacts import MASK, SCORES
+from cryomamba.engines.strokes import StrokesEngine
 from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.masks.hysteresis import Scores
 from cryomamba.picks import Picks
@@ -23,12 +24,12 @@ from cryomamba_inference.free_memory import release_free_memory
 from cryomamba_inference.result_warnings import contrast_warnings, finite_estimates, voxel_size_warnings
 from cryomamba_inference.runner.background_tasks import BackgroundTasks
 from cryomamba_inference.runner.coarse_preview import CoarsePreview, refuse_reading
-from cryomamba_inference.runner.control import Control, EventSink
+from cryomamba_inference.runner.control import Control, EventSink, Position
 from cryomamba_inference.runner.preview_publisher import PreviewPublisher
 from cryomamba_inference.runner.progress import MEASURING, MERGING, PREPARING, ProgressMeter, job_stages
 from cryomamba_inference.runner.reported import run_reported
 from cryomamba_inference.runner.score_run import ScoreRun
-from cryomamba_inference.runner.task import Outcome, RegionSize, Task
+from cryomamba_inference.runner.task import KnownVolume, Outcome, RegionSize, Task
 from cryomamba_inference.runner.tile_loop import run_tiles
 from cryomamba_inference.runner.tile_selection import TileSelection
 from cryomamba_inference.threads import one_thread
@@ -42,7 +43,14 @@ _SELECTING_SHARE = 0.2
 _MERGED_SHARE = 0.7
 
 
-def run_task(task: Task, folder: Path, executor: TileExecutor, control: Control, events: EventSink) -> Outcome:
+def run_task(
+    task: Task,
+    folder: Path,
+    executor: TileExecutor,
+    control: Control,
+    events: EventSink,
+    known: KnownVolume | None = None,
+) -> Outcome:
     """Run a segmentation; blocks until the mask is finished.
 
     Parameters
@@ -53,6 +61,8 @@ def run_task(task: Task, folder: Path, executor: TileExecutor, control: Control,
         Used for large volumes; small ones are computed in this thread.
     events : EventSink
         Receives progress and previews, in this thread.
+    known : KnownVolume, optional
+        What an earlier run on the same volume has found; what this one finds is entered.
 
     Raises
     ------
@@ -65,13 +75,23 @@ def run_task(task: Task, folder: Path, executor: TileExecutor, control: Control,
     """
     # The task uses several threads, none of which may change how many threads numerical libraries use.
     with one_thread():
-        return _Run(task, folder, executor, control, events).run()
+        run = _Run(task, folder, executor, control, events, known or KnownVolume())
+        try:
+            return run.run()
+        finally:
+            run.remember_preview()
+
+
+def _ignore(_fraction: float, _doing: str = "", /) -> None:
+    """Report nothing: a section is computed in a second."""
 
 
 class _Run:
-    def __init__(self, task: Task, folder: Path, executor: TileExecutor, control: Control, events: EventSink) -> None:
+    def __init__(
+        self, task: Task, folder: Path, executor: TileExecutor, control: Control, events: EventSink, known: KnownVolume
+    ) -> None:
         self._task, self._folder, self._control = task, folder, control
-        self._engine = task.engine
+        self._engine, self._known = task.engine, known
         self._volume = task.volume if task.engine.needs_volume else None
         self._header = task.header
         self._threads = executor.processes
@@ -82,6 +102,7 @@ class _Run:
         self._scores = self._engine.output == "scores"
         self._keep_scores = task.keep_scores and self._scores and self._engine.keeps_scores
         self._points: dict[int, Points] = {}
+        self._section: int | None = None
         self._coarse_passes, self._result_pass = task.passes
         self._background: BackgroundTasks[Labels | None] = BackgroundTasks(())
         self._measures = self._volume is not None or task.within is not None
@@ -100,14 +121,17 @@ class _Run:
         self._meter = ProgressMeter(stages, clock=time.monotonic, on_progress=events.on_progress)
         if task.within is None:
             self._meter.total_tiles = len(self._plan) + len(self._coarse_passes)
-        self._publisher = PreviewPublisher.for_task(task, events.on_preview)
+        self._publisher = PreviewPublisher.for_task(task, events.on_preview, known.preview)
+
+    def remember_preview(self) -> None:
+        self._known.preview = self._publisher.mask()
 
     def run(self) -> Outcome:
         with self._coarse_previews():
             if self._measures:
                 self._meter.enter(MEASURING)
-            tiles = self._select_tiles()
-            statistics = self._measure(tiles)
+            tiles = self._known.tiles = self._select_tiles()
+            statistics = self._known.statistics = self._measure(tiles)
             self._meter.enter(PREPARING)
             run_reported(lambda report: self._engine.prepare(self._context(statistics, report)), self._update)
         release_free_memory()
@@ -178,14 +202,16 @@ class _Run:
 
     def _select_tiles(self) -> TileSelection:
         share = 1.0 if self._volume is None else _SELECTING_SHARE
-        tiles = TileSelection.of(self._plan, self._task.within, lambda done: self._report(share * done))
+        tiles = self._known.tiles
+        if tiles is None or tiles.plan != self._plan:
+            tiles = TileSelection.of(self._plan, self._task.within, lambda done: self._report(share * done))
         self._meter.total_tiles = len(tiles) + len(self._coarse_passes)
         self._meter.scale(self._result_pass.stage, len(tiles) / len(self._plan))
         return tiles
 
     def _measure(self, tiles: TileSelection) -> Statistics | None:
-        if self._volume is None:
-            return None
+        if self._volume is None or self._known.statistics is not None:
+            return self._known.statistics
         region = tiles.region
         before = 0.0 if region is None else _SELECTING_SHARE
         statistics = stream_statistics(
@@ -237,6 +263,7 @@ class _Run:
             done += 1
             self._meter.update(done / len(tiles), tiles=1)
 
+        self._show_section(tiles, self._control.focus or self._task.focus)
         volume = self._volume if self._engine.needs_tile_data else None
         tile_voxels = plan.tile_voxels if self._engine.needs_tile_data else 0
         self._executor.begin(self._engine, tile_voxels=tile_voxels, core_voxels=plan.core_voxels)
@@ -250,10 +277,28 @@ class _Run:
                 focus=self._task.focus,
                 put=put,
                 meanwhile=self._poll,
+                refocused=lambda position: self._show_section(tiles, position),
             )
         finally:
             self._executor.end()
         self._control.wait(until, self._poll)
+
+    def _show_section(self, tiles: TileSelection, focus: Position | None) -> None:
+        """Publish the section under the view at once, if the engine can compute it alone."""
+        engine, (depth, height, width) = self._engine, self._header.shape
+        if not isinstance(engine, StrokesEngine):
+            return
+        z = depth // 2 if focus is None else min(max(round(focus[0]), 0), depth - 1)
+        if z == self._section:
+            return
+        self._section = z
+        context = self._context(self._known.statistics, _ignore)
+        labels = run_reported(lambda _: engine.section(context, z), lambda *_: self._wait())
+        if tiles.region is not None:
+            inside = tiles.region.read((slice(z, z + 1), slice(0, height), slice(0, width)))
+            labels = np.where(inside, labels, labels.dtype.type(0))
+        self._publisher.put((z, 0, 0), labels)
+        self._publisher.publish(self._meter.fraction, final=False)
 
     def _finalize_picks(self, tiles: TileSelection) -> tuple[Picks | None, Picks | None]:
         if self._points:

@@ -27,6 +27,7 @@ def run_tiles(
     focus: Position | None,
     put: Callable[[TileSpec, Result], None],
     meanwhile: Callable[[], None],
+    refocused: Callable[[Position], None],
 ) -> None:
     """Run every selected tile through an executor once.
 
@@ -44,6 +45,8 @@ def run_tiles(
         Called with each finished tile, in the order of completion.
     meanwhile : callable
         Called each time the executor has been polled.
+    refocused : callable
+        Called with a new focus, when the executor has tiles to compute.
 
     Raises
     ------
@@ -60,6 +63,8 @@ def run_tiles(
             spec = order.next()
             executor.submit(spec.index, _load(spec, volume, pass_index))
             in_flight[spec.index] = spec
+        if moved is not None:
+            refocused(moved)
         for result in executor.completed(_POLL_S):
             put(in_flight.pop(result.index), result)
         meanwhile()
