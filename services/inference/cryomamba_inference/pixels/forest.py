@@ -166,7 +166,10 @@ def _count_votes(values, grids, start, features, thresholds, votes, out, count):
     columns, classes = out.shape[3], votes.shape[2]
     row = np.empty((count, columns), np.float32)
     scratch = np.empty(grids[:, 4].max(), np.float32)
-    inner = features.shape[1]
+    nodes = np.empty(columns, np.int64)
+    inner, depth = features.shape[1], 0
+    while 2**depth - 1 < inner:
+        depth += 1
     for z in range(out.shape[1]):
         for y in range(out.shape[2]):
             row_features(values, grids, start[0] + z, start[1] + y, start[2], row, scratch)
@@ -174,9 +177,12 @@ def _count_votes(values, grids, start, features, thresholds, votes, out, count):
                 for x in range(columns):
                     out[c, z, y, x] = 0
             for tree in range(len(features)):
-                for x in range(columns):
-                    node = 0
-                    while node < inner:
-                        node = 2 * node + 1 + (1 if row[features[tree, node], x] > thresholds[tree, node] else 0)
-                    for c in range(classes):
-                        out[c, z, y, x] += votes[tree, node - inner, c]
+                # Level by level: a processor then works on many voxels at a time.
+                nodes[:] = 0
+                for _ in range(depth):
+                    for x in range(columns):
+                        node = nodes[x]
+                        nodes[x] = 2 * node + 1 + (row[features[tree, node], x] > thresholds[tree, node])
+                for c in range(classes):
+                    for x in range(columns):
+                        out[c, z, y, x] += votes[tree, nodes[x] - inner, c]
