@@ -127,7 +127,7 @@ class FilamentsEngine(Engine[FilamentsParameters]):
     )
     Parameters: ClassVar[type[EngineParameters]] = FilamentsParameters
     labels: Mapping[int, str] = {1: "filament"}
-    keeps_scores: ClassVar[bool] = True
+    keeps_scores: bool = True
     scratch_grid: ClassVar[ScratchGrid | None] = ScratchGrid(
         bytes_per_node=15, step=1 / NODES_PER_DIAMETER, parameter="diameter_A"
     )
