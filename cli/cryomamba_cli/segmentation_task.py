@@ -33,6 +33,8 @@ class Task:
         Further files that the engine writes, by format.
     conversions : tuple of Path
         Further formats of the mask that this process writes at the end; the extension gives the format.
+    model : Path or None
+        Folder for the model that the engine trains.
     """
 
     tomogram: Path
@@ -44,6 +46,7 @@ class Task:
     name: str = ""
     exports: Mapping[ExportFormat, Path] = field(default_factory=dict)
     conversions: tuple[Path, ...] = ()
+    model: Path | None = None
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -54,6 +57,13 @@ class Task:
     def files(self) -> tuple[Path, ...]:
         """All files that are written, the mask first."""
         return (self.mask, *self.exports.values(), *self.conversions)
+
+
+def model_paths(folder: Path) -> dict[str, Path]:
+    """Return the files of a trained model in a folder, by their names among the files of a job."""
+    from cryomamba.engines.artifacts import model_files
+
+    return {name: folder / name for name in model_files()}
 
 
 def export_paths(

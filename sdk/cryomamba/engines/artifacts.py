@@ -87,6 +87,11 @@ def formats_of(producer: Producer) -> tuple[ExportFormat, ...]:
     return tuple(form for form, kind in EXPORTS.items() if kind.producer == producer)
 
 
+def model_files() -> tuple[str, ...]:
+    """Return the names of the files that make up a model that was trained on strokes."""
+    return MODEL.name, FOREST.name
+
+
 def requested_formats(schema: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[ExportFormat, ...]:
     """Return the exports that a job's parameter values request, given the JSON schema of its engine's parameters."""
     fields = schema.get("properties", {})

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from cryomamba.engines.api import EngineParameters, Estimate, Labels, Pass, Slices, Tile, VolumeContext, Voxels, Work
+from cryomamba.engines.api import EngineParameters, Labels, Pass, Slices, Tile, VolumeContext, Voxels, Work
 from cryomamba.engines.strokes import StrokesEngine
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
@@ -23,6 +23,8 @@ from cryomamba_inference.threads import ThreadTeam, one_thread
 
 _CORE = (104, 64)
 """Side of a tile's core in voxels, where the finest scale is not binned and where it is."""
+_BOX_VOXELS, _LEAST_PLANES = 1_200_000, 8
+"""Voxels whose features are in memory at a time, and the fewest planes of them."""
 _PREPARE_S = 3.0
 _TILES_S = 0.9
 """Seconds per million voxels."""
@@ -84,7 +86,6 @@ class PixelsEngine(StrokesEngine[PixelsParameters]):
             )
         self._classifier: PixelClassifier | None = None
         self._features = features
-        self._painted: dict[str, int] = {}
         self._shape: Shape = (1, 1, 1)
         self._voxel_size_A: Spacing = (1.0, 1.0, 1.0)
         self._centre, self._spread = 0.0, 1.0
@@ -145,7 +146,7 @@ class PixelsEngine(StrokesEngine[PixelsParameters]):
             team = ThreadTeam(context.threads, context.compute_slot)
             context.report_progress(0.0, "training")
             with one_thread():
-                self._classifier, self._painted = train_classifier(
+                self._classifier = train_classifier(
                     self.parameters.strokes, self._features, self.parameters.finest_A, team
                 )
 
@@ -164,14 +165,18 @@ class PixelsEngine(StrokesEngine[PixelsParameters]):
             z, y, x = (slice(w.start - at, w.stop - at) for w, at in zip(where, origin, strict=True))
             return self._normalized(tile.data[z, y, x])
 
-        return self._trained.classify(read, self._shape, self._voxel_size_A, tile.start, tile.shape)
-
-    def estimates(self) -> Mapping[str, Estimate]:
-        """Return how many voxels were painted."""
-        return {"painted_voxels": sum(self._painted.values())} if self._painted else {}
+        # In slabs, so that the memory does not grow with the tile.
+        z, y, x = tile.start
+        depth, height, width = tile.shape
+        planes = max(_LEAST_PLANES, _BOX_VOXELS // (height * width))
+        slabs = []
+        for first in range(0, depth, planes):
+            shape = (min(planes, depth - first), height, width)
+            slabs.append(self._trained.classify(read, self._shape, self._voxel_size_A, (z + first, y, x), shape))
+        return np.concatenate(slabs)
 
     def save_files(self, folder: Path) -> Sequence[str]:
-        """Write the trained model and the strokes."""
+        """Write the model that was trained."""
         if self.parameters.strokes is None:
             return ()
         return self._trained.save(folder)

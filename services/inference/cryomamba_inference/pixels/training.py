@@ -83,10 +83,8 @@ class SectionFeatures:
         return known[1]
 
 
-def train_classifier(
-    strokes: Strokes, features: SectionFeatures, finest_A: float, team: ThreadTeam
-) -> tuple[PixelClassifier, dict[str, int]]:
-    """Train on strokes; return the classifier, and how many voxels of each label were painted.
+def train_classifier(strokes: Strokes, features: SectionFeatures, finest_A: float, team: ThreadTeam) -> PixelClassifier:
+    """Train a classifier on strokes.
 
     Raises
     ------
@@ -101,7 +99,7 @@ def train_classifier(
             hint="To use them on another tomogram, save the trained model and give it with 'model'.",
         )
     voxels, labels = strokes.painted()
-    classes, counts = np.unique(labels, return_counts=True)
+    classes = np.unique(labels)
     if len(classes) < 2:
         painted = f"only '{strokes.labels[classes[0]].name}' was painted" if len(classes) else "nothing was painted"
         raise InvalidRequestError(
@@ -116,8 +114,7 @@ def train_classifier(
     order = np.concatenate([index for _, index in parts])
     forest = train(np.concatenate(found), np.searchsorted(classes, labels[order]), len(classes))
     count = len(features.scales)
-    classifier = PixelClassifier(strokes.names, tuple(classes.tolist()), finest_A, count, forest)
-    return classifier, {strokes.labels[label].name: int(n) for label, n in zip(classes, counts, strict=True)}
+    return PixelClassifier(strokes.names, tuple(classes.tolist()), finest_A, count, forest)
 
 
 def classify_section(classifier: PixelClassifier, features: SectionFeatures, z: int, team: ThreadTeam) -> Labels:
