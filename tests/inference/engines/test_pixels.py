@@ -1,4 +1,4 @@
-"""The engine of painted strokes: exact in tiles, deterministic, a model of its own, and begun again with new strokes."""
+"""The engine of painted strokes: exact in tiles, deterministic, a model of its own, begun again with new strokes."""
 
 from __future__ import annotations
 
