@@ -130,7 +130,7 @@ class Staging:
         above = {"/".join(parts[:depth]) for depth in range(1, len(parts))}
         if key in self._files or key in self._folders or above & self._files:
             raise model_refused(
-                f"The name '{_shown(path.name)}' occurs twice.", "Give every file a name of its own; case does not count."
+                f"The name '{_shown(path.name)}' occurs twice.", "Give every file its own name; case does not count."
             )
         self._files.add(key)
         self._folders |= above
