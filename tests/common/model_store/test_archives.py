@@ -15,10 +15,11 @@ import pytest
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba_server.model_store.archives import is_archive, unpack
-from cryomamba_server.model_store.staging import ModelLimits
+from cryomamba_server.model_store.staging import ModelLimits, Staging
 
 LIMITS = ModelLimits(files=50, nbytes=64 << 20, ratio=20)
 MEGABYTE = 1 << 20
+FREE = 1 << 40
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -56,7 +57,7 @@ def refused(archive: Path, folder: Path, limits: ModelLimits = LIMITS) -> Invali
     """Return the error with which an archive is refused."""
     folder.mkdir(exist_ok=True)
     with pytest.raises(InvalidRequestError) as caught:
-        unpack(archive, archive.name, folder, limits)
+        unpack(archive, archive.name, Staging(folder, limits, FREE))
     assert caught.value.hint
     return caught.value
 
@@ -73,7 +74,7 @@ def test_the_files_of_an_archive_are_unpacked(tmp_path: Path, ending: str) -> No
         tarred(path, [(tar_member(name), content) for name, content in {**names, **left_out}.items()])
     folder = tmp_path / "out"
     folder.mkdir()
-    unpack(path, path.name, folder, LIMITS)
+    unpack(path, path.name, Staging(folder, LIMITS, FREE))
     assert files_of(folder) == names
     assert is_archive(path.name)
 
@@ -83,7 +84,7 @@ def test_a_tar_of_the_present_folder(tmp_path: Path) -> None:
     path = tarred(tmp_path / "n.tar", [(tar_member(".", tarfile.DIRTYPE), b""), (tar_member("./model.toml"), b"a")])
     folder = tmp_path / "out"
     folder.mkdir()
-    unpack(path, path.name, folder, LIMITS)
+    unpack(path, path.name, Staging(folder, LIMITS, FREE))
     assert files_of(folder) == {"model.toml": b"a"}
 
 
@@ -226,7 +227,7 @@ def test_what_is_no_archive_is_told(tmp_path: Path) -> None:
         folder = tmp_path / f"empty-{name}"
         folder.mkdir()
         with pytest.raises(InvalidRequestError):
-            unpack(path, name, folder, LIMITS)
+            unpack(path, name, Staging(folder, LIMITS, FREE))
     whole = tarred(tmp_path / "t.tar.gz", [(tar_member("a"), bytes(range(256)) * 4000)])
     whole.write_bytes(whole.read_bytes()[:-40])
     assert "cannot be read" in refused(whole, tmp_path / "cut").message

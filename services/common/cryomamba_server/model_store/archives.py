@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Final, cast
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
-from cryomamba_server.model_store.staging import ModelLimits, Staging, link_refused, model_refused
+from cryomamba_server.model_store.staging import Staging, link_refused, model_refused
 
 ARCHIVES: Final = (".zip", ".tar", ".tar.gz", ".tgz")
 _HEADERS_MAX: Final = 4 * 1024 * 1024
@@ -48,17 +48,16 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(ARCHIVES)
 
 
-def unpack(archive: Path, name: str, folder: Path, limits: ModelLimits) -> None:
-    """Unpack an archive into an empty folder.
+def unpack(archive: Path, name: str, staging: Staging) -> None:
+    """Unpack an archive.
 
     Parameters
     ----------
     archive : Path
     name : str
         The archive's name for people; its extension tells the format.
-    folder : Path
+    staging : Staging
         Left with a part of the files if this raises.
-    limits : ModelLimits
 
     Raises
     ------
@@ -67,8 +66,8 @@ def unpack(archive: Path, name: str, folder: Path, limits: ModelLimits) -> None:
     UnavailableError
         The disk is full.
     """
-    nbytes = max(_ALWAYS_ALLOWED, limits.ratio * archive.stat().st_size)
-    staging = Staging(folder, limits, nbytes)
+    nbytes = max(_ALWAYS_ALLOWED, staging.limits.ratio * archive.stat().st_size)
+    staging.nbytes_allowed = nbytes = min(nbytes, staging.nbytes_allowed)
     with archive.open("rb") as file, _damage_told():
         if name.lower().endswith(".zip"):
             _unpack_zip(file, staging)

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.printable import printable
-from cryomamba.system_errors import system_errors_translated
+from cryomamba.system_errors import disk_full_error, system_errors_translated
 
 CHUNK: Final = 1024 * 1024
 _NAME_MAX_BYTES: Final = 200
@@ -55,13 +55,14 @@ class Staging:
     folder : Path
         Exists and is empty.
     limits : ModelLimits
-    nbytes : int
-        Size of all files together; at most that of the limits.
+    space : int
+        Free space on the disk that may be used, in bytes.
     """
 
-    def __init__(self, folder: Path, limits: ModelLimits, nbytes: int | None = None) -> None:
-        self.folder, self._limits = folder, limits
-        self._allowed = limits.nbytes if nbytes is None else min(nbytes, limits.nbytes)
+    def __init__(self, folder: Path, limits: ModelLimits, space: int) -> None:
+        self.folder, self.limits = folder, limits
+        self.nbytes_allowed = limits.nbytes
+        self._space = space
         self._nbytes = 0
         self._members = 0
         self._files: set[str] = set()
@@ -78,9 +79,9 @@ class Staging:
             The name leaves the folder, or cannot be a file's name on every system; or there are too many files.
         """
         self._members += 1
-        if self._members > self._limits.files:
+        if self._members > self.limits.files:
             raise model_refused(
-                f"The model has more than {self._limits.files:,} files.",
+                f"The model has more than {self.limits.files:,} files.",
                 "Leave out what is not needed to run it, such as validation results.",
             )
         parts = _parts_of(name)
@@ -95,13 +96,17 @@ class Staging:
         ------
         InvalidRequestError
             All files together would be too large.
+        UnavailableError
+            The disk is full.
         """
-        if self._nbytes + nbytes > self._allowed:
+        if self._nbytes + nbytes > self.nbytes_allowed:
             raise model_refused(
-                f"The files of the model are larger than {self._allowed:,} bytes together.",
+                f"The files of the model are larger than {self.nbytes_allowed:,} bytes together.",
                 "Leave out what is not needed to run it. Archives of weights unpack to a few times their size at most.",
                 ErrorCode.TOO_LARGE,
             )
+        if self._nbytes + nbytes > self._space:
+            raise disk_full_error("The disk is full: there is no space for the model.")
 
     def write(self, path: Path, source: Source) -> None:
         """Write a file, once, and bring it to disk.
