@@ -61,9 +61,9 @@ class _Axis(_Part):
         return {"batch": "b", "channel": "c", "space": self.id or "x"}.get(self.type, "")
 
 
-class _Processing(_Part):
+class _Processing(_Part):  # type: ignore[no-redef]  # by the plugin of pydantic
     id: str = Field(max_length=64)
-    arguments: dict[str, Any] = Field(default_factory=dict, alias="kwargs")  # type: ignore[no-redef]  # by the plugin
+    arguments: dict[str, Any] = Field(default_factory=dict, alias="kwargs")
 
 
 class _Tensor(_Part):
