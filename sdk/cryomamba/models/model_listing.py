@@ -41,6 +41,18 @@ class ModelPage(Record):
     cursor: str | None = None
 
 
+class LicenceAcceptance(Request):
+    """The licence of a model, accepted.
+
+    Attributes
+    ----------
+    licence : str
+        As the model states it; another one is refused.
+    """
+
+    licence: Annotated[str, StringConstraints(max_length=200)] = Field(description="As the model states it.")
+
+
 class ModelUpload(Request):
     """An upload that becomes a model.
 

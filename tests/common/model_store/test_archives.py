@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
-from cryomamba_server.model_store.archives import is_archive, unpack
+from cryomamba.trained_models.packing import is_archive
+from cryomamba_server.model_store.archives import unpack
 from cryomamba_server.model_store.staging import ModelLimits, Staging
 
 LIMITS = ModelLimits(files=50, nbytes=64 << 20, ratio=20)

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.common.model_store.models import write_model
 from tests.small_disk import small_disk
+from tests.trained_models import write_model
 
 from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
 from cryomamba.settings import Settings
@@ -39,9 +39,14 @@ def store(tmp_path: Path) -> ModelStore:
     return ModelStore(tmp_path / "home" / "models")
 
 
+def names_in(folder: Path) -> list[str]:
+    """Return all names in a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
 def visible(store: ModelStore) -> list[str]:
     """Return all names in the store's folder."""
-    return sorted(path.name for path in store.folder.iterdir())
+    return names_in(store.folder)
 
 
 def test_a_folder_is_copied(store: ModelStore, tmp_path: Path) -> None:
@@ -50,7 +55,7 @@ def test_a_folder_is_copied(store: ModelStore, tmp_path: Path) -> None:
     model = store.add(source, "membranes")
     shutil.rmtree(source)
     assert (model.name, model.description.title) == ("membranes", "Membranes")
-    assert sorted(os.listdir(store.folder / "membranes")) == ["model.toml", "net.onnx"]
+    assert names_in(store.folder / "membranes") == ["model.toml", "net.onnx"]
     assert visible(store) == ["membranes"]
 
 
@@ -69,7 +74,7 @@ def test_an_archive_is_unpacked(store: ModelStore, tmp_path: Path, form: str, in
     root = tmp_path / "packed" if inside else tmp_path / "packed" / "net"
     archive = Path(shutil.make_archive(str(tmp_path / "archive"), form, root))
     store.add(archive, "membranes")
-    assert sorted(os.listdir(store.folder / "membranes")) == ["model.toml", "net.onnx"]
+    assert names_in(store.folder / "membranes") == ["model.toml", "net.onnx"]
     assert visible(store) == ["membranes"]
 
 
@@ -222,7 +227,7 @@ def test_a_licence_is_accepted_once(tmp_path: Path) -> None:
     catalog.licences.accept(net.name, net.sha256, net.licence, "ada")
     catalog.licences.accept(net.name, net.sha256, net.licence, "eve")
     assert all(one.licence_accepted for one in ModelCatalog(settings).models())
-    (record,) = (settings.own_models / ".licences").iterdir()
+    (record,) = settings.licences.iterdir()
     assert '"owner":"ada"' in record.read_text()
     store.remove("net")
     store.add(write_model(tmp_path / "again", licence="proprietary"), "net")

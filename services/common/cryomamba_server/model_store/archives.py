@@ -21,7 +21,6 @@ from typing import IO, Final, cast
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba_server.model_store.staging import Staging, link_refused, model_refused
 
-ARCHIVES: Final = (".zip", ".tar", ".tar.gz", ".tgz")
 _HEADERS_MAX: Final = 4 * 1024 * 1024
 # Small archives may be text, which shrinks well.
 _ALWAYS_ALLOWED: Final = 16 * 1024 * 1024
@@ -41,11 +40,6 @@ _MALFORMED: Final = (
     KeyError,
     RuntimeError,
 )
-
-
-def is_archive(name: str) -> bool:
-    """Return whether a file is an archive, by its extension: the checkpoints of PyTorch are zip files as well."""
-    return name.lower().endswith(ARCHIVES)
 
 
 def unpack(archive: Path, name: str, staging: Staging) -> None:
@@ -68,7 +62,7 @@ def unpack(archive: Path, name: str, staging: Staging) -> None:
     """
     nbytes = max(_ALWAYS_ALLOWED, staging.limits.ratio * archive.stat().st_size)
     staging.nbytes_allowed = nbytes = min(nbytes, staging.nbytes_allowed)
-    with archive.open("rb") as file, _damage_told():
+    with archive.open("rb") as file, _damage_explained():
         if name.lower().endswith(".zip"):
             _unpack_zip(file, staging)
         elif name.lower().endswith((".gz", ".tgz")):
@@ -171,7 +165,7 @@ _TOO_LARGE: Final = ErrorCode.TOO_LARGE
 
 
 @contextmanager
-def _damage_told() -> Iterator[None]:
+def _damage_explained() -> Iterator[None]:
     """Turn what the readers raise for a damaged archive into a sentence."""
     try:
         yield

@@ -47,7 +47,7 @@ class ModelCatalog:
     def __init__(self, settings: Settings) -> None:
         self._folders = ModelFolders.of(settings, names_only=True)
         self._checksums = settings.own_models / _CHECKSUMS
-        self.licences = Licences(settings.own_models)
+        self.licences = Licences(settings.licences)
         self._known: dict[Path, _Known] = {}
         self._lock = threading.Lock()
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from cryomamba.atomic import write_atomically
 from cryomamba.models.base import Record
 from cryomamba.system_errors import system_errors_translated
-
-_FOLDER: Final = ".licences"
 
 
 class AcceptedLicence(Record):
@@ -36,12 +33,12 @@ class Licences:
 
     Parameters
     ----------
-    models : Path
-        Folder ``models`` of the data directory.
+    folder : Path
+        ``licences`` in the data directory.
     """
 
-    def __init__(self, models: Path) -> None:
-        self._folder = models / _FOLDER
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     def is_accepted(self, sha256: str, licence: str) -> bool:
         """Return whether a model of this content may be used; one that states no licence always may."""

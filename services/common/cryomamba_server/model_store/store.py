@@ -16,8 +16,9 @@ from cryomamba.atomic import sync_folder
 from cryomamba.errors import ConflictError, NotFoundError, no_such_model
 from cryomamba.settings import Settings
 from cryomamba.system_errors import system_errors_translated
-from cryomamba.trained_models.model import TOML, Model, is_model_name, read_model
-from cryomamba_server.model_store.archives import is_archive, unpack
+from cryomamba.trained_models.model import Model, is_model_name, read_model
+from cryomamba.trained_models.packing import files_of, is_archive
+from cryomamba_server.model_store.archives import unpack
 from cryomamba_server.model_store.copying import copy_file
 from cryomamba_server.model_store.staging import ModelLimits, Staging, model_refused
 
@@ -178,12 +179,8 @@ class ModelStore:
 
 
 def _copied(source: Path, target: Staging) -> None:
-    """Copy the files that a model needs, and no others, such as the validation results of nnU-Net."""
-    for name in read_model(source).files:
-        # The sidecar of a file has the file's name, that of a folder always the same.
-        is_sidecar = source.is_file() and name == f"{source.stem}.toml"
-        folder = source if source.is_dir() else source.parent
-        copy_file(folder / name, TOML if is_sidecar else name, target)
+    for name, path in files_of(source).items():
+        copy_file(path, name, target)
 
 
 def _unpacked(archive: Path, filename: str, target: Staging) -> Path:
