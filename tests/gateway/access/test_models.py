@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -36,7 +37,7 @@ NET = EngineInfo(
 LICENCE = "CC-BY-NC-4.0"
 
 
-def archive(licence: str = "", **files: bytes) -> bytes:
+def archive(licence: str = "", files: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
     """Return a zip archive of a model, with further files."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as content:
@@ -146,8 +147,8 @@ async def test_a_licence_is_accepted_before_the_first_job(secured: SecuredServic
 async def test_what_is_no_model_is_refused_and_leaves_nothing(secured: SecuredServices) -> None:
     """Bombs, names that leave the folder, damaged archives and archives without a model; the upload stays usable."""
     hostile = {
-        "bomb": archive(zeros=bytes(40 << 20)),
-        "slip": archive(**{"../../evil": b"x"}),
+        "bomb": archive(files={"zeros": bytes(40 << 20)}),
+        "slip": archive(files={"../../evil": b"x"}),
         "cut": archive()[:-30],
         "none": b"PK no archive",
     }
