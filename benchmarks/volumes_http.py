@@ -1,7 +1,7 @@
 """A tomogram of 10 GB over HTTP: how soon it opens, and what ten people who scroll cost.
 
-The tomogram is a sparse file (1024 × 2048 × 2560 voxels, int16), so no disk is measured: the numbers are those of a
-file that the operating system has in memory. "First" is the first request for that level or axis, "next" that for its
+The tomogram (1024 × 2048 × 2560 voxels, int16, all of them noise) is a file of 10.7 GB that is written first, so the
+operating system mostly has it in memory. "First" is the first request for that level or axis, "next" that for its
 neighbour, "again" one for the same. Beside the time that the client waits there is the time that the gateway computes,
 whatever else the machine does, and that of a plain read of the section's bytes from the file. While
 ten clients scroll through sections and chunks, an eleventh asks whether the gateway lives; before that, it asks for as
@@ -38,19 +38,23 @@ SECONDS = float(os.environ.get("SCROLL_SECONDS", "20"))
 RUNS = 3
 
 
-def sparse_upload(home: Path) -> str:
-    """Put a sparse tomogram among the uploads, as if somebody had sent it, and return its id."""
+def large_upload(home: Path) -> str:
+    """Put a tomogram of noise among the uploads, as if somebody had sent it, and return its id."""
     file_id = str(uuid.uuid4())
     folder = home / "uploads" / "files" / file_id
     folder.mkdir(parents=True)
     path = folder / "volume.mrc"
     header = blank_header(SHAPE, 10.0, mode=1)
-    path.write_bytes(encode_header(header, ("benchmark",)))
-    os.truncate(path, header.data_offset + header.data_nbytes)
+    # Not a whole number of sections, so that none is like its neighbours.
+    noise = np.random.default_rng(0).normal(0, 40, (64 << 20) // 2 + 12_345).astype("<i2").tobytes()
+    with path.open("wb") as file:
+        file.write(encode_header(header, ("benchmark",)))
+        for start in range(0, header.data_nbytes, len(noise)):
+            file.write(noise[: header.data_nbytes - start])
     meta = inspect(path)
     record = FileRecord(
         file_id=file_id,
-        filename="sparse.mrc",
+        filename="noise.mrc",
         size_bytes=meta.size_bytes,
         sha256="0" * 64,
         metadata=meta,
@@ -177,7 +181,7 @@ async def measure(url: str, file_id: str, path: Path, pid: int) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
-        file_id = sparse_upload(home)
+        file_id = large_upload(home)
         environment = {
             **os.environ,
             "CRYOMAMBA_HOME": str(home),
