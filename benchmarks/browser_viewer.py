@@ -2,10 +2,11 @@
 
 Chromium draws with the processor here, without a graphics card. "Frame" is a preview from the message on the WebSocket
 to three drawn sections: the time in which the page computes, without its wait for the screen's next picture. The
-tomogram has 1024 × 2048 × 2560 voxels of 16 bits, all of them noise, in a file of 10.7 GB that is written first and that
-the system mostly has in memory. Its times are from the movement of the slider to the end of the animation frame that
-draws the section, so they include the wait for that frame. "Cold" is a section far from the last one, "warm" the next
-one, 100 ms later: ten sections a second. The window has 2560 × 1400 pixels. "Memory" is that of the browser's process for the page.
+tomogram has 1024 × 2048 × 2560 voxels of 16 bits, all of them noise, in a file of 10.7 GB that is written first, so
+that the system mostly has it in memory. The window has 2560 × 1400 pixels. Times are from the movement of the slider to
+the end of the animation frame that draws the section, so they include the wait for that frame. "Cold" is a section far
+from the last one, "warm" the next one, 100 ms later: ten sections a second. "Memory" is that of the browser's process
+for the page.
 """
 
 from __future__ import annotations
