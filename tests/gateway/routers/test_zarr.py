@@ -158,7 +158,7 @@ async def test_coarser_levels_of_a_large_volume_are_made_once(
         assert reply.headers["Cache-Control"] == "no-store"
 
     async def final() -> bool:
-        return all("CryoMamba-Sampled" not in (await services.http.get(one)).headers for one in (section, chunk))
+        return not any(["CryoMamba-Sampled" in (await services.http.get(one)).headers for one in (section, chunk)])
 
     await wait_until_async(final, what="the coarser levels")
     late = [await services.http.get(one) for one in (section, chunk)]

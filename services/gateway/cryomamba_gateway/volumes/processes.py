@@ -21,9 +21,9 @@ from typing import Any, Final, ParamSpec, TypeVar
 from cryomamba.errors import UnavailableError
 from cryomamba_server.process_lifetime import die_with_parent, leave_signals_to_parent, uninterrupted_start
 
+_JOIN_S: Final = 2.0
 P = ParamSpec("P")
 T = TypeVar("T")
-_JOIN_S: Final = 2.0
 
 
 class Processes:
@@ -75,7 +75,7 @@ class Processes:
             self._own.process = None
             with self._lock:
                 self._running.discard(process)
-            process.end()
+                process.end()
             raise UnavailableError(
                 "A process that was reading the volume ended unexpectedly.", hint="Try again.", retryable=True
             ) from None
@@ -100,12 +100,12 @@ class Processes:
         """End the processes, whatever they are doing."""
         with self._lock:
             self._closed = True
-            ended = list(self._running)
-        for process in ended:
-            process.kill()
+            for process in self._running:
+                process.kill()
         self._threads.shutdown(wait=True, cancel_futures=True)
-        for process in ended:
+        for process in self._running:
             process.end()
+        self._running.clear()
 
 
 class _HelperProcess:
@@ -135,6 +135,7 @@ class _HelperProcess:
         self._process.kill()
         self._process.join(_JOIN_S)
         self._pipe.close()
+        # A read from a disk that does not answer cannot be ended.
         with suppress(ValueError):
             self._process.close()
 

@@ -221,7 +221,7 @@ const SLICE: SliceQuery = {
 };
 
 function sliceOf(query: SliceQuery, greys = [0, 255]): LoadedSlice {
-  return { greys: Uint8Array.from(greys), limits: query.limits, request: wholeRequest(query, greys.length, 1) };
+  return { greys: Uint8Array.from(greys), limits: query.limits, request: wholeRequest(query, greys.length, 1), sampled: false };
 }
 
 // The section ahead is as far as the last step, in the same direction; after a jump the next one; none outside.
@@ -281,4 +281,39 @@ test("slice loader", async () => {
   await answer(8);
   assert.deepEqual([shown, loader.loaded!.slice.request.planes], [2, [8, 8]]);
   loader.close();
+});
+
+// A sample is shown, and asked for again until it is none; one that nobody wants any more is not.
+test("sampled slice", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const asked: number[] = [];
+  let sampled = true;
+  const settled = async () => {
+    for (let n = 0; n < 5; n++) await Promise.resolve();
+  };
+  const loader = new SliceLoader({
+    load: (query) => {
+      asked.push(query.index);
+      return Promise.resolve({ ...sliceOf(query), sampled });
+    },
+    onLoaded: () => {},
+    retryMs: () => null,
+  });
+  const first = { ...SLICE, index: 99 };
+  loader.want(first);
+  await settled();
+  const { key } = loader.loaded!;
+  assert.deepEqual([asked, loader.loaded!.slice.sampled], [[99], true]);
+  sampled = false;
+  context.mock.timers.tick(2000);
+  await settled();
+  assert.deepEqual([asked, loader.loaded!.slice.sampled], [[99, 99], false]);
+  assert.notEqual(loader.loaded!.key, key);
+  sampled = true;
+  loader.want({ ...SLICE, index: 0 });
+  await settled();
+  loader.want(first);
+  context.mock.timers.tick(5000);
+  await settled();
+  assert.equal(asked.filter((index) => index === 0).length, 1);
 });

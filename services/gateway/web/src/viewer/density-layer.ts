@@ -44,6 +44,8 @@ export class DensityLayer {
   private readonly slices: SliceLoader;
   /** The densities that were drawn last, if all of the section was there. */
   values: Float32Array | null = null;
+  /** Whether what was drawn last is made of a sample. */
+  sampled = false;
 
   constructor(private readonly model: ViewerModel) {
     this.slices = new SliceLoader({
@@ -94,6 +96,7 @@ export class DensityLayer {
     const slice = loaded && this.coarse.drawSlice(model, loaded.slice, loaded.key);
     const base = slice ? [slice.placed] : [];
     this.values = slice?.values ?? null;
+    this.sampled = loaded?.slice.sampled ?? false;
     if (request.level !== image.levels[0]) return base;
     keys.push(...keysOf(request), ...neighbourKeys(request));
     const fine = this.fine.draw(model, request);

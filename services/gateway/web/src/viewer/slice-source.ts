@@ -11,6 +11,8 @@ import type { ZarrImage } from "./zarr.ts";
 const VOXELS_MAX = 2 ** 27;
 const SIDE_MIN = 16;
 const SIDE_MAX = 4096;
+// After which a sample is asked for again.
+const SAMPLE_MS = 2000;
 // A longer step is a jump.
 const SCROLL_MAX = 16;
 // A byte each; a section for a screen has one or two million.
@@ -47,6 +49,8 @@ export interface LoadedSlice {
   greys: Uint8Array;
   limits: Limits;
   request: SectionRequest;
+  /** Whether it is made of a sample, because the coarser levels of the volume are not there yet. */
+  sampled: boolean;
 }
 
 /** Load an image. */
@@ -61,7 +65,8 @@ export async function loadSlice(query: SliceQuery, signal: AbortSignal): Promise
   const pixels = new Uint32Array(context.getImageData(0, 0, width, height).data.buffer);
   const greys = new Uint8Array(width * height);
   for (let n = 0; n < greys.length; n++) greys[n] = pixels[n]!;
-  return { greys, limits: query.limits, request: wholeRequest(query, width, height) };
+  const sampled = response.headers.get("CryoMamba-Sampled") === "?1";
+  return { greys, limits: query.limits, request: wholeRequest(query, width, height), sampled };
 }
 
 /** Return the densities of an image. */
@@ -139,10 +144,15 @@ export class SliceLoader {
     if (!slice || key !== this.wanted) return false;
     this.kept.delete(key);
     this.kept.set(key, slice);
-    this.loaded = { key, slice };
+    this.loaded = { key: slice.sampled ? `${key} sample` : key, slice };
+    if (slice.sampled) setTimeout(() => this.loadAgain(key), SAMPLE_MS);
     const next = this.ahead && sliceUrl(this.ahead);
     if (this.ahead && next && !this.kept.has(next) && !this.loading.has(next)) void this.load(next, this.ahead);
     return true;
+  }
+
+  private loadAgain(key: string): void {
+    if (key === this.wanted && this.query && !this.loading.has(key)) void this.load(key, this.query);
   }
 
   private async load(key: string, query: SliceQuery): Promise<void> {
