@@ -48,19 +48,20 @@ SECONDS = float(os.environ.get("SCROLL_SECONDS", "20"))
 RUNS = 3
 
 
-def large_upload(home: Path) -> str:
-    """Put a tomogram of noise among the uploads, as if somebody had sent it, and return its id."""
+def large_upload(home: Path, *, noise: bool = True) -> str:
+    """Put a tomogram among the uploads, as if somebody had sent it, and return its id; without noise, a sparse file."""
     file_id = str(uuid.uuid4())
     folder = home / "uploads" / "files" / file_id
     folder.mkdir(parents=True)
     path = folder / "volume.mrc"
     header = blank_header(SHAPE, 10.0, mode=1)
     # Not a whole number of sections, so that none is like its neighbours.
-    noise = np.random.default_rng(0).normal(0, 40, (64 << 20) // 2 + 12_345).astype("<i2").tobytes()
+    block = np.random.default_rng(0).normal(0, 40, (64 << 20) // 2 + 12_345).astype("<i2").tobytes()
     with path.open("wb") as file:
         file.write(encode_header(header, ("benchmark",)))
-        for start in range(0, header.data_nbytes, len(noise)):
-            file.write(noise[: header.data_nbytes - start])
+        for start in range(0, header.data_nbytes if noise else 0, len(block)):
+            file.write(block[: header.data_nbytes - start])
+        file.truncate(header.data_offset + header.data_nbytes)
     meta = inspect(path)
     record = FileRecord(
         file_id=file_id,
