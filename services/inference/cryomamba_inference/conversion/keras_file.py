@@ -10,13 +10,16 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.optional_imports import requires_extra
+
+if TYPE_CHECKING:
+    import h5py
 
 WEIGHTS_BYTES_MAX: Final = 2**31 - 2**24
 """An ONNX file holds less than 2 GiB."""
@@ -82,7 +85,7 @@ def read_keras_file(path: Path) -> KerasModel:
         raise _broken(path.name, f"it is not a readable HDF5 file ({str(error)[:200]})") from error
 
 
-def _model(file: Any, name: str) -> KerasModel:
+def _model(file: h5py.File, name: str) -> KerasModel:
     if "model_config" not in file.attrs:
         hint = "Build the model in Keras, load the weights into it, and save the whole: model.save('model.h5')."
         raise _broken(name, "it has weights, but does not describe the model's layers", hint)
@@ -93,7 +96,7 @@ def _model(file: Any, name: str) -> KerasModel:
         found = _sequential(entries) if kind == "Sequential" else _functional(kind, inner, entries, name)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise _broken(name, "its description of the model's layers is incomplete or damaged") from error
-    return _with_weights(found, file.get("model_weights"), name)
+    return _with_weights(found, _entry(file, "model_weights", name), name)
 
 
 def _sequential(entries: Sequence[Mapping[str, Any]]) -> KerasModel:
@@ -140,23 +143,23 @@ def _is_history(node: object) -> TypeGuard[list[Any]]:
     return isinstance(node, list) and len(node) >= 3 and isinstance(node[0], str) and isinstance(node[1], int)
 
 
-def _with_weights(model: KerasModel, stored: Any, name: str) -> KerasModel:
+def _with_weights(model: KerasModel, file: h5py.Group, name: str) -> KerasModel:
     layers = []
     size = 0
     for layer in model.layers:
-        group = stored.get(layer.name) if stored is not None else None
+        group = _entry(file, layer.name, name) if layer.name in file else None
         paths = _attribute(group, "weight_names") if group is not None else []
-        for path in paths:
-            size += _require_own_data(group, path, name)
+        stored = [(path, _own_data(group, path, name)) for path in paths]
+        size += sum(4 * math.prod(data.shape) for _, data in stored)
         if size > WEIGHTS_BYTES_MAX:
             raise _broken(name, "its weights are larger than the 2 GB that an ONNX file can hold", hint="")
         # `conv/kernel:0` in Keras 2, `conv/kernel` in Keras 3.
-        weights = {path.rpartition("/")[2].partition(":")[0]: np.asarray(group[path], np.float32) for path in paths}
+        weights = {path.rpartition("/")[2].partition(":")[0]: np.asarray(data, np.float32) for path, data in stored}
         layers.append(Layer(layer.name, layer.kind, layer.config, layer.calls, weights))
     return KerasModel(layers, model.inputs, model.outputs)
 
 
-def _attribute(group: Any, name: str) -> list[str]:
+def _attribute(group: h5py.Group, name: str) -> list[str]:
     """Return a list of names; long ones are stored in parts."""
     parts = [name] if name in group.attrs else []
     while f"{name}{len(parts)}" in group.attrs:
@@ -165,18 +168,26 @@ def _attribute(group: Any, name: str) -> list[str]:
     return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
 
 
-def _require_own_data(group: Any, path: str, name: str) -> int:
-    """Return the size of weights in bytes; those stored in other files are refused."""
+def _entry(group: h5py.Group, path: str, name: str) -> h5py.Group | h5py.Dataset:
+    """Return a part of the file, step by step, so that no link to another file is followed."""
     import h5py
 
-    steps = path.split("/")
-    for count in range(1, len(steps) + 1):
-        if not isinstance(group.get("/".join(steps[:count]), getlink=True), h5py.HardLink):
-            raise _broken(name, "it links to another file")
-    data = group[path]
+    entry = group
+    for step in path.split("/"):
+        if not isinstance(entry.get(step, getlink=True), h5py.HardLink):
+            raise _broken(name, f"its part '{path[:100]}' is missing or a link")
+        entry = entry[step]
+    return entry
+
+
+def _own_data(group: h5py.Group, path: str, name: str) -> h5py.Dataset:
+    """Return weights, not yet read; those stored in other files are refused."""
+    import h5py
+
+    data = _entry(group, path, name)
     if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual or data.dtype.kind != "f":
         raise _broken(name, f"the weights '{path[:100]}' are not numbers stored in the file itself")
-    return math.prod(data.shape) * 4
+    return data
 
 
 def _broken(name: str, reason: str, hint: str = _SAVE_AGAIN) -> InvalidRequestError:

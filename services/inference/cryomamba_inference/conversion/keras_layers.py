@@ -54,11 +54,11 @@ def magnification(layer: Layer) -> tuple[Fraction, Fraction, Fraction]:
     return z, y, x
 
 
-def _triple(value: Any) -> list[int]:
+def _triple(value: object) -> list[int]:
     numbers = list(value) if isinstance(value, Sequence) else [value] * _SPATIAL
     if len(numbers) != _SPATIAL:
         raise UnsupportedError("is not three-dimensional")
-    return [int(number) for number in numbers]
+    return [int(str(number)) for number in numbers]
 
 
 def _kernel(layer: Layer, name: str = "kernel") -> NDArray[np.float32]:
@@ -127,9 +127,7 @@ def _pooling(operator: str) -> Convert:
     def convert(graph: GraphBuilder, layer: Layer, inputs: Sequence[str]) -> str:
         size = _triple(layer.config.get("pool_size", 2))
         strides = layer.config.get("strides")
-        return graph.add(
-            operator, inputs, kernel_shape=size, strides=_triple(strides if strides else size), **_padding(layer)
-        )
+        return graph.add(operator, inputs, kernel_shape=size, strides=_triple(strides or size), **_padding(layer))
 
     return convert
 
@@ -188,20 +186,20 @@ def _relu(graph: GraphBuilder, layer: Layer, inputs: Sequence[str]) -> str:
 
 def _leaky_relu(graph: GraphBuilder, layer: Layer, inputs: Sequence[str]) -> str:
     slope = layer.config.get("negative_slope", layer.config.get("alpha", 0.3))
-    return graph.add("LeakyRelu", inputs, alpha=float(np.asarray(_plain(slope))))
+    return graph.add("LeakyRelu", inputs, alpha=_plain(slope))
 
 
 def _elu(graph: GraphBuilder, layer: Layer, inputs: Sequence[str]) -> str:
-    return graph.add("Elu", inputs, alpha=float(np.asarray(_plain(layer.config.get("alpha", 1.0)))))
+    return graph.add("Elu", inputs, alpha=_plain(layer.config.get("alpha", 1.0)))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> float:
     """Return a number that Keras may have written as a serialized array."""
     if isinstance(value, Mapping):
         value = value.get("value", value.get("config", {}).get("value"))
     if value is None:
         raise UnsupportedError("has a slope that is not a number")
-    return value
+    return float(np.asarray(value))
 
 
 def _prelu(graph: GraphBuilder, layer: Layer, inputs: Sequence[str]) -> str:

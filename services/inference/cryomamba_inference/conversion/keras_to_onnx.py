@@ -120,8 +120,10 @@ def _input_shape(layer: Layer, model: KerasModel, name: str) -> list[int]:
 
 def _final(layer: Layer) -> Function | None:
     """Return the function that the network applies last, if it makes scores."""
-    name = layer.kind.lower() if layer.kind == "Softmax" else layer.config.get("activation")
-    return name if name in ("softmax", "sigmoid") else None
+    name = "softmax" if layer.kind == "Softmax" else layer.config.get("activation")
+    if name == "softmax":
+        return "softmax"
+    return "sigmoid" if name == "sigmoid" else None
 
 
 def _refusal(name: str, reason: str, hint: str = "Open it in Keras and change it there.") -> InvalidRequestError:

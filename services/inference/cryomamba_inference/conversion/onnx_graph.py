@@ -26,7 +26,7 @@ class GraphBuilder:
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
 
-    def add(self, operator: str, inputs: Sequence[str], **attributes: Any) -> str:
+    def add(self, operator: str, inputs: Sequence[str], **attributes: Any) -> str:  # noqa: ANN401 (numbers, texts and lists of them)
         """Append a node and return the name of its output; attributes that are None are left out."""
         output = f"{operator.lower()}_{len(self._nodes)}"
         given = {name: value for name, value in attributes.items() if value is not None}

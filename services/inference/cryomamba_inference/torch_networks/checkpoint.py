@@ -41,7 +41,8 @@ def read_checkpoint(path: Path, allowed: Sequence[Any] = (), *, extra: str) -> M
     path : Path
         Tensors stay in the file until they are used.
     allowed : sequence
-        What the checkpoint may contain beside tensors and plain containers, as for ``torch.serialization.safe_globals``.
+        What the checkpoint may contain beside tensors and plain containers, as for
+        ``torch.serialization.safe_globals``.
     extra : str
         The extra that brings PyTorch, for the message if it is missing.
 

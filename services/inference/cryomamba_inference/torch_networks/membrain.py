@@ -1,7 +1,7 @@
 """The network of MemBrain-seg, built from its checkpoint.
 
-MemBrain-seg trains MONAI's ``DynUNet`` with residual blocks (arXiv 2401.… is its description); only the numbers of
-channels are taken from the weights. Heads that serve training alone are left out.
+MemBrain-seg trains MONAI's ``DynUNet`` with residual blocks. Its numbers of channels are those of the weights; heads
+that serve training alone are left out.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _PREFIX: Final = "_model."
 _STRIDES: Final = (1, 2, 2, 2, 2, 2)
 _KERNELS: Final = (3,) * len(_STRIDES)
+MULTIPLE: Final = (32, 32, 32)
+"""Of these each side of a window must be a multiple."""
 _CHANNELS_MAX: Final = 4096
 
 

@@ -7,12 +7,14 @@ up; nnU-Net itself would import whatever the plans name.
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.geometry import Shape
 from cryomamba.optional_imports import requires_extra
 from cryomamba_inference.torch_networks.checkpoint import damaged, numpy_scalars, read_checkpoint
 
@@ -54,6 +56,16 @@ def load_nnunet(checkpoint: Path, architecture: Mapping[str, Any], channels: int
     return network.eval()
 
 
+def window_multiple(architecture: Mapping[str, Any]) -> Shape:
+    """Return of what each side of a window must be a multiple, in the order of the network's axes."""
+    try:
+        strides = [[int(factor) for factor in stage] for stage in architecture["arch_kwargs"]["strides"]]
+        first, second, third = (math.prod(axis) for axis in zip(*strides, strict=True))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unknown("a network without the strides of its levels", "Check that the file is complete.") from error
+    return first, second, third
+
+
 def _build(architecture: Mapping[str, Any], channels: int) -> Module:
     with requires_extra("nnunet"):
         import torch
@@ -79,7 +91,7 @@ def _build(architecture: Mapping[str, Any], channels: int) -> Module:
     return built
 
 
-def _of_torch(path: str) -> Any:
+def _of_torch(path: str) -> type[Module]:
     from torch import nn
 
     match = _OF_TORCH.fullmatch(path)
