@@ -186,7 +186,11 @@ def test_the_folder_is_a_model(tmp_path: Path) -> None:
     assert described.kind == "onnx"
     assert described.labels == {1: "membrane", 2: "ribosome"}
     assert (described.scores, described.logits, described.window) == ("softmax", False, (32, 32, 32))
-    assert (described.title, described.licence, described.voxel_size_A) == ("Lab's net", "CC-BY-4.0", (13.0, 13.0, 13.0))
+    assert (described.title, described.licence, described.voxel_size_A) == (
+        "Lab's net",
+        "CC-BY-4.0",
+        (13.0, 13.0, 13.0),
+    )
     assert [item.name for item in (tmp_path / "new").iterdir()] == ["net"]
 
 
