@@ -17,7 +17,7 @@ HONCHO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho
 .PHONY: help demo run desktop check test test-models bench lint docs web dist lock chaos fuzz clean
 
 help:            ## Show what there is
-	@grep -hE '^[a-z]+: .*##|^[a-z]+: +##' Makefile | sed 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+: .*##|^[a-z-]+: +##' Makefile | sed 's/:.*##/\t/' | expand -t 12
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -47,7 +47,7 @@ $(VENV)/.desktop: requirements/desktop.txt pyproject.toml | $(BIN)/python
 $(MODELS)/.models: requirements/models.txt requirements/models-overrides.txt pyproject.toml | $(BIN)/python
 	$(PYTHON) -m venv $(MODELS)
 	$(MODELS)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-	$(UV) pip install --quiet --python $(MODELS)/bin/python --no-deps --require-hashes -r requirements/models.txt
+	$(UV) pip install --quiet --compile-bytecode --python $(MODELS)/bin/python --no-deps --require-hashes -r requirements/models.txt
 	$(UV) pip install --quiet --python $(MODELS)/bin/python --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -74,7 +74,7 @@ test: $(VENV)/.dev $(NODE) ## The whole suite
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 	$(if $(ARGS),,QT_API=pyside6 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not system" tests/desktop)
 
-test-models: $(MODELS)/.models ## The tests of networks of PyTorch, nnU-Net, MemBrain-seg and Keras
+test-models: $(MODELS)/.models  ## The tests of networks of PyTorch, nnU-Net, MemBrain-seg and Keras
 	KERAS_BACKEND=torch $(MODELS)/bin/python -m pytest -n 2 --dist loadfile $(or $(ARGS),tests/models)
 
 fuzz: $(VENV)/.dev         ## All fuzzers for long: 5 minutes a parser, 10,000 broken volumes; SEED=n

@@ -22,7 +22,10 @@ from cryomamba_inference.torch_networks.nnunet import load_nnunet
 from cryomamba_inference.torch_networks.torchscript import load_torchscript
 
 # TorchScript is on its way out of PyTorch, and labs have files of it.
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
+]
 
 
 class Bomb:
@@ -52,7 +55,7 @@ def test_a_fold_of_nnunet_gives_its_network(kind: str, tmp_path: Path) -> None:
 
 def test_plans_of_the_first_releases_mean_the_same(tmp_path: Path) -> None:
     """A configuration that describes its U-Net by the older names gives the same network."""
-    old = {
+    old: dict[str, Any] = {
         "UNet_class_name": "PlainConvUNet",
         "UNet_base_num_features": 8,
         "unet_max_num_features": 32,
