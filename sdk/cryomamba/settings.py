@@ -251,6 +251,11 @@ class Settings(BaseSettings):
         return self.home / "models"
 
     @property
+    def licences(self) -> Path:
+        """Which licences of trained models were accepted."""
+        return self.home / "licences"
+
+    @property
     def keys(self) -> Path:
         """Keys and tokens, readable by their owner only."""
         return self.home / "keys"
@@ -263,7 +268,7 @@ class Settings(BaseSettings):
     @property
     def own_folders(self) -> tuple[Path, ...]:
         """Folders of the data directory from which no client may read by path."""
-        return self.artifacts, self.work, self.uploads, self.own_models, self.keys
+        return self.artifacts, self.work, self.uploads, self.own_models, self.licences, self.keys
 
     @property
     def connection_file(self) -> Path:

@@ -80,8 +80,8 @@ class Model:
         """
         return content_sha256(self.folder, self._running_files)
 
-    def info(self) -> ModelInfo:
-        """Return the record that servers send."""
+    def info(self, *, sha256: str | None = None) -> ModelInfo:
+        """Return the record that servers send; without the `sha256` that is known from before, all files are read."""
         described = self.description
         return ModelInfo(
             name=self.name,
@@ -92,7 +92,7 @@ class Model:
             voxel_size_A=described.voxel_size_A,
             contrast=described.contrast,
             size_bytes=self.size_bytes,
-            sha256=self.sha256,
+            sha256=sha256 or self.sha256,
             licence=described.licence,
             authors=described.authors,
             citation=described.citation,
