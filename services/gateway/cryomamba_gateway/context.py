@@ -26,6 +26,7 @@ from cryomamba_gateway.input_listings import InputListings
 from cryomamba_gateway.live.messages import MessageEncoder
 from cryomamba_gateway.live.send_scheduler import SendScheduler
 from cryomamba_gateway.metrics import Metrics
+from cryomamba_gateway.model_registry import ModelRegistry
 from cryomamba_gateway.system import system_info
 from cryomamba_gateway.uploads.store import UploadLimits, UploadStore
 from cryomamba_gateway.volumes.catalog import VolumeCatalog
@@ -70,6 +71,8 @@ class Gateway:
         Volumes over HTTP; from :meth:`start` on.
     inputs : InputListings
         From :meth:`start` on.
+    models : ModelRegistry
+        From :meth:`start` on.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -89,6 +92,7 @@ class Gateway:
         self.reader: VolumeReader
         self.volumes: VolumeCatalog
         self.inputs: InputListings
+        self.models: ModelRegistry
         self._server_info: asyncio.Future[ServerInfo] | None = None
 
     async def start(self) -> None:
@@ -101,6 +105,7 @@ class Gateway:
         self.reader = VolumeReader(self.settings.volume_cache, _level_folder(self.settings))
         self.inputs = InputListings(InputFolders(self.settings.roots, self.settings.own_folders))
         self.volumes = VolumeCatalog(self.settings, self.bus, self.uploads, self.reader)
+        self.models = ModelRegistry(self.settings, self.bus, self.uploads)
         self._sweeping = asyncio.create_task(self._sweep(), name="gateway-sweep")
         self._measuring = asyncio.create_task(measure_loop_lag(self.metrics.loop_lag.observe), name="gateway-loop-lag")
         self._sender = await asyncio.to_thread(WebhookSender, WebhookPolicy(self.settings.webhook_networks))
@@ -118,6 +123,7 @@ class Gateway:
         await asyncio.to_thread(self.uploads.close)
         await asyncio.to_thread(self.reader.close)
         self.inputs.close()
+        self.models.close()
         self._sender.close()
 
     async def _sweep(self) -> None:
