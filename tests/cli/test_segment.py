@@ -193,7 +193,7 @@ def test_strokes_make_a_mask_and_a_model_for_the_next_tomogram(cli: Cli, tomogra
 def test_strokes_and_models_where_they_do_not_belong_are_refused(
     arguments: tuple[str, ...], message: str, cli: Cli, tomogram: Path, painted: Path
 ) -> None:
-    """An engine that learns nothing, a model of nothing, or strokes for several tomograms: exit code 2 and the reason."""
+    """An engine that learns nothing, a model of nothing, strokes for several tomograms: exit code 2 and the reason."""
     assert painted.is_file()
     done = cli("segment", tomogram, *arguments)
     assert done.exit_code == 2
