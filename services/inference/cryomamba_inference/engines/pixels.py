@@ -46,7 +46,7 @@ class PixelsParameters(EngineParameters):
         max_length=1024,
         title="Model",
         description="A model that was trained on strokes before, in place of strokes; a server takes its name alone.",
-        json_schema_extra={"unset": "none"},
+        json_schema_extra={"unset": "none", "choices_from": "models"},
     )
     finest_A: float = Field(
         12.0,
