@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryomamba_cli import output
+from cryomamba_cli.models_check import check
 from cryomamba_cli.options import Json
 
 if TYPE_CHECKING:
     from cryomamba.models.model_listing import ListedModel, OfferedModel
 
 app = typer.Typer(
-    name="models", no_args_is_help=True, help="Manage trained models: list, add, remove, accept licences."
+    name="models", no_args_is_help=True, help="Manage trained models: list, check, add, remove, accept licences."
 )
+
+app.command()(check)
 
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")]
 Server = Annotated[

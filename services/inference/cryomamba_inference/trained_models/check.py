@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from cryomamba.engines.windows import Scores
+from cryomamba.engines.windows import Scores, probabilities
 from cryomamba.errors import CryoMambaError
 from cryomamba.models.trained_models import Kind
 from cryomamba.trained_models.description import ModelDescription, TestCase
@@ -42,9 +42,7 @@ class Opened:
     open: Callable[[Model], tuple[Run, ...]]
 
 
-KINDS: Final[Mapping[Kind, Opened]] = {
-    "onnx": Opened(onnx_problems, lambda model: networks_of(model.weights, "cpu"))
-}
+KINDS: Final[Mapping[Kind, Opened]] = {"onnx": Opened(onnx_problems, lambda model: networks_of(model.weights, "cpu"))}
 """The kinds of models whose networks can be run here."""
 
 
@@ -113,8 +111,8 @@ def _checked_window(described: ModelDescription, networks: tuple[Run, ...]) -> l
         if scores.shape != expected:
             names = ", ".join(described.labels.values())
             raise ValueError(
-                f"'{name}' gives scores of shape {scores.shape} for a window, and {expected} is expected for the labels "
-                f"{names} with {described.scores}"
+                f"'{name}' gives scores of shape {scores.shape} for a window, and {expected} is expected for the "
+                f"labels {names} with {described.scores}"
             )
         if not np.isfinite(scores).all():
             raise ValueError(f"'{name}' gives NaN or infinite scores for a window of noise")
@@ -130,7 +128,9 @@ def _check_test(
     values = given.astype(np.float64).reshape(-1)
     normalizer = Normalizer.of_values(described.normalization, values)
     data = normalizer(given.astype(np.float32))
-    found = np.mean([_probabilities(to_scores(run(data), described.output_axes), described) for run in networks], axis=0)
+    found = np.mean(
+        [_probabilities(to_scores(run(data), described.output_axes), described) for run in networks], axis=0
+    )
     expected = to_scores(wanted, described.output_axes)
     if found.shape != expected.shape:
         problems.append(f"'{test.output}' has the shape {expected.shape}, and the scores have {found.shape}.")
@@ -149,12 +149,7 @@ def _check_test(
 
 
 def _probabilities(scores: Scores, described: ModelDescription) -> Scores:
-    if not described.logits:
-        return scores
-    if described.scores == "sigmoid":
-        return np.asarray(1 / (1 + np.exp(-scores)), np.float32)
-    exponential = np.exp(scores - scores.max(axis=0))
-    return np.asarray(exponential / exponential.sum(axis=0), np.float32)
+    return probabilities(scores, described.scores) if described.logits else scores
 
 
 def _tensor(path: Path) -> Tensor:
