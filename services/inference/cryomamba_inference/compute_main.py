@@ -30,10 +30,10 @@ from cryomamba_inference.failures import EngineFailedError, as_error
 from cryomamba_inference.job_files import open_mask, open_tomogram, read_candidates, region_of
 from cryomamba_inference.mask_statistics import read_statistics
 from cryomamba_inference.pipe import Message, MessagePipe
-from cryomamba_inference.process_lifetime import die_with_parent, leave_signals_to_parent
 from cryomamba_inference.runner import Control, Task, run_task
 from cryomamba_server import log_context
 from cryomamba_server.logs import configure_logging
+from cryomamba_server.process_lifetime import die_with_parent, leave_signals_to_parent
 
 log = logging.getLogger(__name__)
 
