@@ -61,7 +61,8 @@ def in_tiles(prepared: PixelsEngine, data: Density, tile_bytes: int) -> Labels:
 @pytest.fixture
 def data(make_volume: Any) -> Density:
     with open_volume(make_volume()) as volume:
-        return volume.read(*(slice(0, n) for n in SHAPE))
+        z, y, x = (slice(0, n) for n in SHAPE)
+        return volume.read(z, y, x)
 
 
 def test_tiles_and_sections_equal_the_whole(data: Density) -> None:
@@ -114,7 +115,8 @@ def test_training_again_gives_what_training_once_does(data: Density) -> None:
 def test_a_run_takes_strokes_that_are_added(when: str, make_volume: Any, recorder: Any, tmp_path: Path) -> None:
     """Strokes that come while tiles are computed or files are written: the mask is that of the last strokes, and the
     first preview after them has the section under the view."""
-    control, added = Control(), []
+    control = Control()
+    added: list[int] = []
 
     def look(progress: Any) -> None:
         if progress.stage.startswith(when) and not added:

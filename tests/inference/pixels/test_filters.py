@@ -76,7 +76,7 @@ def test_features_do_not_depend_on_the_box() -> None:
     voxels = np.array([[7, 9, 11], [7, 12, 40], [7, 33, 17]])
     whole = feature_box(data.__getitem__, data.shape, scales, (0, 0, 0), data.shape).at(voxels)
     for start, shape in (((7, 0, 0), (1, 34, 41)), ((5, 8, 10), (3, 26, 31))):
-        read = []
+        read: list[slice] = []
 
         def look(where: tuple[slice, slice, slice], read: list[slice] = read) -> np.ndarray:
             read.append(where[0])

@@ -173,7 +173,7 @@ class PixelsEngine(StrokesEngine[PixelsParameters]):
         for first in range(0, depth, planes):
             shape = (min(planes, depth - first), height, width)
             slabs.append(self._trained.classify(read, self._shape, self._voxel_size_A, (z + first, y, x), shape))
-        return np.concatenate(slabs)
+        return np.concatenate(slabs, dtype=np.uint8)
 
     def save_files(self, folder: Path) -> Sequence[str]:
         """Write the model that was trained."""
