@@ -99,6 +99,11 @@ class Settings(BaseSettings):
         description=f"Allowed input directories: where volumes may be read by path, separated by '{os.pathsep}'. "
         "Anyone who may submit jobs can list their folders and tomograms. By default the user's home directory.",
     )
+    models: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (),
+        description=f"Further folders with trained models, separated by '{os.pathsep}'; each of their subfolders is a "
+        "model. Those in 'models' of the data directory are found without it.",
+    )
     gateway_certfile: Path | None = Field(None, description="Certificate chain (PEM) for TLS on the gateway.")
     gateway_keyfile: Path | None = Field(None, description="Private key (PEM) of the certificate.")
     gateway_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -133,8 +138,14 @@ class Settings(BaseSettings):
     volume_cache: Bytes = Field(
         128 * 1024 * 1024,
         ge=0,
-        description="Memory of the gateway for sections and for binned levels of volumes that are read as OME-Zarr, in "
+        description="Memory of the gateway for sections and binned levels of volumes that are read over HTTP, in "
         "bytes or with a unit.",
+    )
+    volume_levels: Bytes = Field(
+        32 * 1024**3,
+        ge=0,
+        description="Disk space in the data directory for binned levels of volumes above 512 MiB that are read over "
+        "HTTP, in bytes or with a unit; 0 keeps none.",
     )
     webhook_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
         (),
@@ -180,9 +191,9 @@ class Settings(BaseSettings):
         "auto", description="Compression of previews; 'auto' is none on this machine and deflate for others."
     )
 
-    @field_validator("roots", mode="before")
+    @field_validator("roots", "models", mode="before")
     @classmethod
-    def _split_roots(cls, value: object) -> object:
+    def _split_folders(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part)
         return value
@@ -241,6 +252,21 @@ class Settings(BaseSettings):
         return self.home / "uploads"
 
     @property
+    def levels(self) -> Path:
+        """Coarser levels of large volumes that were read over HTTP; can be made again."""
+        return self.home / "levels"
+
+    @property
+    def own_models(self) -> Path:
+        """Trained models that were added to this data directory, one folder each."""
+        return self.home / "models"
+
+    @property
+    def licences(self) -> Path:
+        """Which licences of trained models were accepted."""
+        return self.home / "licences"
+
+    @property
     def keys(self) -> Path:
         """Keys and tokens, readable by their owner only."""
         return self.home / "keys"
@@ -253,7 +279,7 @@ class Settings(BaseSettings):
     @property
     def own_folders(self) -> tuple[Path, ...]:
         """Folders of the data directory from which no client may read by path."""
-        return self.artifacts, self.work, self.uploads, self.keys
+        return self.artifacts, self.work, self.uploads, self.levels, self.own_models, self.licences, self.keys
 
     @property
     def connection_file(self) -> Path:

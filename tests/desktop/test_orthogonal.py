@@ -91,7 +91,8 @@ def test_planes_have_names_crosshair_and_one_zoom(opened: tuple[Any, CryoMambaWi
             centre = camera.center[-2:][line]
             expected = middle[line] + (viewer.dims.point[axis] - centre) * camera.zoom
             counts = np.bincount(found, minlength=pixels.shape[line])
-            assert abs(int(counts.argmax()) - expected) < 2.5
+            where = PLANE_NAMES[view.axis], axis, pixels.shape[:2], view.model.canvas.size, camera
+            assert abs(int(counts.argmax()) - expected) < 2.5, where
             assert counts.max() > 40
         corner = near(pixels, PLANE_COLORS[view.axis])[:40, :60]
         assert corner.sum() > 5

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cryomamba.geometry import Shape
-from cryomamba_inference.tiling import TileOrder, TilePlan, plan_tiles
+from cryomamba_inference.tiling import TileOrder, TilePlan, TileSpec, plan_tiles
 
 SIDES = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40))
 HALOS = st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
@@ -62,7 +62,7 @@ def test_large_volumes_are_cut_into_few_whole_rows(shape: Shape) -> None:
     assert plan.core[2] == shape[2] or shape[2] > 1024
 
 
-def drain(order: TileOrder) -> list[int]:
+def drain(order: TileOrder[TileSpec]) -> list[int]:
     return [order.next().index for _ in range(len(order))]
 
 

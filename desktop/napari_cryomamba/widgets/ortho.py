@@ -145,10 +145,16 @@ class OrthogonalViews(QWidget):
             plane.model.cursor.events.position.connect(self._on_cursor)
         self.use_orientation()
         self._on_tomogram()
-        # The canvases have their sizes only once they are laid out, which takes the window several turns.
+        # The canvases have their sizes only once they are laid out, which takes the window several turns: the layout
+        # ends when no canvas has changed its size for a while, however slow the machine is.
         self.laid_out = False
-        viewer.canvas.events.size.connect(self._on_size)
-        QTimer.singleShot(_LAYOUT_MS, self._end_layout)
+        self._layout_timer = QTimer(self)
+        self._layout_timer.setSingleShot(True)
+        self._layout_timer.setInterval(_LAYOUT_MS)
+        self._layout_timer.timeout.connect(self._end_layout)
+        for view in self.views:
+            view.model.canvas.events.size.connect(self._on_size)
+        self._layout_timer.start()
 
     def _link(self, view: _View) -> None:
         model = view.model
@@ -171,9 +177,10 @@ class OrthogonalViews(QWidget):
     def _on_size(self, _event: object = None) -> None:
         if not self.laid_out:
             self.fit()
+            self._layout_timer.start()
 
     def _end_layout(self) -> None:
-        self._on_size()
+        self.fit()
         self.laid_out = True
 
     def fit(self) -> None:
@@ -341,7 +348,9 @@ class OrthogonalViews(QWidget):
         viewer.layers.events.removed.disconnect(self._on_removed)
         viewer.dims.events.point.disconnect(self._follow_viewer)
         viewer.dims.events.ndisplay.disconnect(self._draw_crosshairs)
-        viewer.canvas.events.size.disconnect(self._on_size)
+        self._layout_timer.stop()
+        for view in self.views:
+            view.model.canvas.events.size.disconnect(self._on_size)
         self._sections.tomogram_changed.disconnect(self._on_tomogram)
         for layer in list(self._copies):
             self._drop(layer)

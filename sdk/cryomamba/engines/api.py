@@ -199,7 +199,8 @@ class Engine(ABC, Generic[P]):
     Parameters : type
         Model of the parameters.
     labels : mapping of int to str
-        What each label means, without 0, the background.
+        What each label means, without 0, the background. The constructor may set it depending on the parameters, as of
+        a model; `keeps_scores` likewise.
     needs_volume : bool
         False for an engine that needs only the shape.
     needs_tile_data : bool
@@ -228,12 +229,12 @@ class Engine(ABC, Generic[P]):
     name: ClassVar[str]
     summary: ClassVar[str]
     Parameters: ClassVar[type[EngineParameters]]
-    labels: ClassVar[Mapping[int, str]]
+    labels: Mapping[int, str]
     needs_volume: ClassVar[bool] = True
     needs_tile_data: ClassVar[bool] = True
     priority: ClassVar[Sequence[int] | None] = None
     tile_bytes: ClassVar[int] = 16 * 1024 * 1024
-    keeps_scores: ClassVar[bool] = False
+    keeps_scores: bool = False
     scratch_per_voxel: ClassVar[int] = 0
     scratch_grid: ClassVar[ScratchGrid | None] = None
     picks: ClassVar[Kind | None] = None

@@ -7,7 +7,14 @@ from typing import Final
 
 from cryomamba.engines.api import Estimate
 
+<<<<<<< HEAD
 _UNITS: Final = {"deg": "°", "A": " Å", "nm": " nm", "nm3": " nm³"}
+=======
+_CHECKSUM: Final = "sha256"
+_SHOWN: Final = 12
+"""Characters of a checksum that people see; the record has all of them."""
+_UNITS: Final = {"deg": "°", "A": "Å", "nm": "nm", "nm3": "nm³"}
+>>>>>>> main
 
 
 def estimates_line(estimates: Mapping[str, Estimate]) -> str:
@@ -20,6 +27,8 @@ def estimates_line(estimates: Mapping[str, Estimate]) -> str:
 
 def _item(name: str, value: Estimate) -> str:
     text = value if isinstance(value, str) else f"{value:.3g}"
+    if name.endswith(_CHECKSUM):
+        text = text[:_SHOWN]
     words, _, last = name.rpartition("_")
     if not words or last not in _UNITS:
         return f"{name.replace('_', ' ')} {text}"

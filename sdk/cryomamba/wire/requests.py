@@ -19,6 +19,7 @@ from cryomamba.models.jobs import Artifact, JobError, JobEvent, JobId, JobRecord
 from cryomamba.models.webhooks import WebhookRequest
 from cryomamba.volumes.metadata import VolumeWarning
 from cryomamba.wire import messages
+from cryomamba.wire.model_requests import ModelListRequest, ModelRef, WorkerModels
 from cryomamba.wire.webhook_requests import DeliveryClaim, DeliveryResult, WebhookListRequest, WebhookRef
 
 Zyx = tuple[float, float, float]
@@ -230,8 +231,11 @@ REQUESTS: Final[Mapping[str, type[Request]]] = {
     messages.WEBHOOK_DELIVERIES: WebhookRef,
     messages.DELIVERY_CLAIM: DeliveryClaim,
     messages.DELIVERY_REPORT: DeliveryResult,
+    messages.MODEL_GET: ModelRef,
+    messages.MODEL_LIST: ModelListRequest,
     messages.WORKER_HELLO: WorkerHello,
     messages.WORKER_STATUS: WorkerStatus,
+    messages.WORKER_MODELS: WorkerModels,
     messages.JOB_CLAIM: Claim,
     messages.JOB_RENEW: Renew,
     messages.PROGRESS: ProgressReport,

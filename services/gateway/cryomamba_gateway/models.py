@@ -254,6 +254,13 @@ class WebhookQuery(Request):
     cursor: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="The `cursor` of the previous page.")
 
 
+class ModelQuery(Request):
+    """Which page of a listing."""
+
+    limit: int = Field(100, ge=1, le=500, description="Maximum number of models in the page.")
+    cursor: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="The `cursor` of the previous page.")
+
+
 class PreviewQuery(Request):
     """The form of a preview."""
 

@@ -135,6 +135,11 @@ class PreviewCanvas:
         self._layer[where] = np.maximum(self._layer[where], folded)
         self._covered[where] = True
 
+    def put_below(self, first: Shape, labels: Labels) -> None:
+        """Replace a part of the image below the layer, from a voxel of the preview on."""
+        z, y, x = (slice(at, at + size) for at, size in zip(first, labels.shape, strict=True))
+        self._below[z, y, x] = labels
+
     def cover(self, start: Shape, shape: Shape) -> None:
         """Add a block of background, as :meth:`put` does with one of zeros."""
         where = tuple(

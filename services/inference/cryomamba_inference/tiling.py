@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -126,6 +126,13 @@ class TilePlan:
             read_stop=_shape(min(at + halo, size) for at, halo, size in zip(stop, self.halo, self.shape, strict=True)),
         )
 
+    def priority(self, index: int, focus: tuple[float, float, float] | None) -> tuple[float, ...]:
+        """Return the key by which tiles are sorted: nearest to the focus, or else from the central slice outward."""
+        centre = self[index].centre
+        if focus is None:
+            return abs(centre[0] - (self.shape[0] - 1) / 2), index
+        return math.dist(centre, focus), index
+
 
 def plan_tiles(shape: Shape, *, halo: Shape = (0, 0, 0), align: Shape = (1, 1, 1), tile_bytes: int) -> TilePlan:
     """Divide a volume into tiles with the least data to read.
@@ -173,8 +180,62 @@ def _choices(size: int, grid: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]
     return np.unique(-(-cells // parts)) * grid
 
 
-class TileOrder:
-    """A queue of tiles, nearest to the focus (voxel z, y, x) first, or else from the central slice outward.
+class Indexed(Protocol):
+    """Anything with an index in its plan."""
+
+    @property
+    def index(self) -> int:
+        """The index."""
+
+
+class Box(Indexed, Protocol):
+    """A box of voxels of the result, as :class:`TileSpec` is one."""
+
+    @property
+    def start(self) -> Shape:
+        """First voxel."""
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels along z, y, x."""
+
+    @property
+    def target(self) -> Slices:
+        """Slices in the volume."""
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels."""
+
+
+Spec = TypeVar("Spec", bound=Indexed, covariant=True)
+
+
+class Partition(Protocol):
+    """Boxes that partition a volume, as :class:`TilePlan` does."""
+
+    def __len__(self) -> int:
+        """Return the number of boxes."""
+
+    def __iter__(self) -> Iterator[Box]:
+        """Iterate over the boxes in the order of their indices."""
+
+
+class Plan(Protocol[Spec]):
+    """What a :class:`TileOrder` queues."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __getitem__(self, index: int) -> Spec:
+        """Return one."""
+
+    def priority(self, index: int, focus: tuple[float, float, float] | None) -> tuple[float, ...]:
+        """Return the key by which they are sorted, the smallest first."""
+
+
+class TileOrder(Generic[Spec]):
+    """A queue of tiles or windows, those with the smallest priority first.
 
     The same plan, indices and focus always give the same order.
 
@@ -185,7 +246,7 @@ class TileOrder:
     """
 
     def __init__(
-        self, plan: TilePlan, focus: tuple[float, float, float] | None = None, *, indices: Iterable[int] | None = None
+        self, plan: Plan[Spec], focus: tuple[float, float, float] | None = None, *, indices: Iterable[int] | None = None
     ) -> None:
         self._plan = plan
         self._left = list(range(len(plan)) if indices is None else indices)
@@ -196,17 +257,9 @@ class TileOrder:
 
     def set_focus(self, position: tuple[float, float, float] | None) -> None:
         """Reorder the remaining tiles around a new focus."""
-        middle = tuple((size - 1) / 2 for size in self._plan.shape)
+        self._left.sort(key=lambda index: self._plan.priority(index, position), reverse=True)
 
-        def key(index: int) -> tuple[float, int]:
-            centre = self._plan[index].centre
-            if position is None:
-                return abs(centre[0] - middle[0]), index
-            return math.dist(centre, position), index
-
-        self._left.sort(key=key, reverse=True)
-
-    def next(self) -> TileSpec:
+    def next(self) -> Spec:
         """Remove and return the next tile; ``IndexError`` if none is left."""
         return self._plan[self._left.pop()]
 

@@ -44,8 +44,8 @@ class Graded(Engine[GradedParameters]):
     name: ClassVar[str] = "graded"
     summary: ClassVar[str] = "Grades darkness"
     Parameters: ClassVar[type[EngineParameters]] = GradedParameters
-    labels: ClassVar[Mapping[int, str]] = {1: "dark"}
-    keeps_scores: ClassVar[bool] = True
+    labels: Mapping[int, str] = {1: "dark"}
+    keeps_scores: bool = True
 
     def __init__(self, parameters: GradedParameters) -> None:
         super().__init__(parameters)

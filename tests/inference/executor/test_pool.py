@@ -114,7 +114,7 @@ def tiles(count: int) -> list[Tile]:
 
 
 def run_all(executor: Any, engine: Any, todo: list[Tile]) -> list[Result]:
-    executor.begin(engine, tile_voxels=6 * 5 * 7, core_voxels=64)
+    executor.begin(engine, tile_voxels=6 * 5 * 7, result_nbytes=128)
     results: list[Result] = []
     waiting = list(enumerate(todo))
     try:
@@ -139,7 +139,7 @@ def test_every_executor_gives_the_same(engines: Any, pool: ProcessExecutor) -> N
 
 def test_what_is_in_flight_is_bounded(engines: Any, pool: ProcessExecutor) -> None:
     """There is room for two tiles per process, whatever their number."""
-    pool.begin(engines.Above(), tile_voxels=210, core_voxels=64)
+    pool.begin(engines.Above(), tile_voxels=210, result_nbytes=128)
     assert pool.free_slots == 4
     for number, tile in enumerate(tiles(4)):
         pool.submit(number, tile)
@@ -173,7 +173,7 @@ def test_a_failure_in_a_process_is_reported(
 
 def test_ending_does_not_wait_for_an_engine(engines: Any, pool: ProcessExecutor) -> None:
     """A process whose engine never returns is ended with its job, and replaced for the next one."""
-    pool.begin(engines.Endless(), tile_voxels=210, core_voxels=64)
+    pool.begin(engines.Endless(), tile_voxels=210, result_nbytes=128)
     for number, tile in enumerate(tiles(4)):
         pool.submit(number, tile)
     assert pool.completed(0) == []
@@ -185,7 +185,7 @@ def test_ending_does_not_wait_for_an_engine(engines: Any, pool: ProcessExecutor)
 
 def test_a_process_killed_from_outside_fails_the_job(engines: Any, pool: ProcessExecutor) -> None:
     """SIGKILL of an idle process of the pool is noticed by the next look, never waited for."""
-    pool.begin(engines.Endless(), tile_voxels=210, core_voxels=64)
+    pool.begin(engines.Endless(), tile_voxels=210, result_nbytes=128)
     pool.submit(0, tiles(1)[0])
     psutil.Process(pool.pids()[1]).kill()
     with pytest.raises(JobFailedError) as caught:
@@ -208,7 +208,7 @@ def report_resources(reports: Connection, rounds: int) -> None:
     engine = importlib.import_module("pool_engines").Above()
     executor = ProcessExecutor(2)
     for _ in range(rounds):
-        executor.begin(engine, tile_voxels=210, core_voxels=64)
+        executor.begin(engine, tile_voxels=210, result_nbytes=128)
         for number, tile in enumerate(tiles(2)):
             executor.submit(number, tile)
         while executor.free_slots < 4:

@@ -40,7 +40,7 @@ class MeanEngine(Engine[NoParameters]):
     name: ClassVar[str] = "mean"
     summary: ClassVar[str] = "mean"
     Parameters: ClassVar[type[EngineParameters]] = NoParameters
-    labels: ClassVar[Mapping[int, str]] = {1: "low", 2: "very low"}
+    labels: Mapping[int, str] = {1: "low", 2: "very low"}
     tile_bytes: ClassVar[int] = 12_000
 
     def __init__(self, parameters: NoParameters | None = None) -> None:
@@ -64,7 +64,7 @@ class ScoreEngine(MeanEngine):
     """The same as scores, with hysteresis and a least size."""
 
     name: ClassVar[str] = "scores"
-    labels: ClassVar[Mapping[int, str]] = {1: "low"}
+    labels: Mapping[int, str] = {1: "low"}
 
     def __init__(self, parameters: NoParameters | None = None) -> None:
         super().__init__(parameters)

@@ -39,7 +39,7 @@ class MarkAll(Engine[NoParameters]):
     name: ClassVar[str] = "all"
     summary: ClassVar[str] = "all"
     Parameters: ClassVar[type[EngineParameters]] = NoParameters
-    labels: ClassVar[Mapping[int, str]] = {1: "anything"}
+    labels: Mapping[int, str] = {1: "anything"}
     tile_bytes: ClassVar[int] = 6 * 10 * 36 * 4
 
     def __init__(self, parameters: NoParameters | None = None) -> None:
@@ -65,7 +65,7 @@ class ScoreAll(MarkAll):
     """The same with scores, which are kept."""
 
     name: ClassVar[str] = "scores"
-    keeps_scores: ClassVar[bool] = True
+    keeps_scores: bool = True
 
     def __init__(self, parameters: NoParameters | None = None) -> None:
         super().__init__(parameters)

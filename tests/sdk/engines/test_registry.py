@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ class Plain(Engine[Parameters]):
     name = "plain"
     summary = "An engine for tests."
     Parameters = Parameters
-    labels: ClassVar[dict[int, str]] = {1: "thing"}
+    labels: Mapping[int, str] = {1: "thing"}
 
     def predict(self, tile: Tile) -> Labels:
         return np.zeros(tile.shape, np.uint8)
@@ -29,7 +29,7 @@ class Plain(Engine[Parameters]):
 
 class Unavailable(Plain):
     name = "unavailable"
-    labels: ClassVar[dict[int, str]] = {300: "thing"}
+    labels: Mapping[int, str] = {300: "thing"}
     keeps_scores = True
 
     @classmethod

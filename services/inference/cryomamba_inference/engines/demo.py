@@ -36,7 +36,7 @@ class DemoEngine(Engine[DemoParameters]):
     name: ClassVar[str] = "demo"
     summary: ClassVar[str] = "A moving synthetic mask of the volume's shape, to test an installation."
     Parameters: ClassVar[type[EngineParameters]] = DemoParameters
-    labels: ClassVar[Mapping[int, str]] = {1: "vesicle", 2: "particle"}
+    labels: Mapping[int, str] = {1: "vesicle", 2: "particle"}
     needs_volume: ClassVar[bool] = False
 
     def __init__(self, parameters: DemoParameters) -> None:

@@ -126,8 +126,8 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         "Segments filaments of a given diameter and traces their centrelines; no trained model needed."
     )
     Parameters: ClassVar[type[EngineParameters]] = FilamentsParameters
-    labels: ClassVar[Mapping[int, str]] = {1: "filament"}
-    keeps_scores: ClassVar[bool] = True
+    labels: Mapping[int, str] = {1: "filament"}
+    keeps_scores: bool = True
     scratch_grid: ClassVar[ScratchGrid | None] = ScratchGrid(
         bytes_per_node=15, step=1 / NODES_PER_DIAMETER, parameter="diameter_A"
     )

@@ -63,7 +63,7 @@ class MembraneEngine(NetworkEngine[MembraneParameters]):
     name: ClassVar[str] = "membrane"
     summary: ClassVar[str] = "Segments membranes of any shape; the network is part of the program."
     Parameters: ClassVar[type[EngineParameters]] = MembraneParameters
-    labels: ClassVar[Mapping[int, str]] = {1: "membrane"}
+    labels: Mapping[int, str] = {1: "membrane"}
     structure: ClassVar[Structure] = Structure.MEMBRANE
 
     def __init__(self, parameters: MembraneParameters) -> None:

@@ -68,7 +68,7 @@ class ParticlesEngine(NetworkEngine[ParticlesParameters]):
         "Picks particles of a given diameter: coordinates and a mask; the network is part of the program."
     )
     Parameters: ClassVar[type[EngineParameters]] = ParticlesParameters
-    labels: ClassVar[Mapping[int, str]] = {1: "particle"}
+    labels: Mapping[int, str] = {1: "particle"}
     picks: ClassVar[Kind | None] = "particles"
     structure: ClassVar[Structure] = Structure.PARTICLE
     halo_nodes: ClassVar[int] = math.ceil(CONSTANTS.max_diameter_nodes)

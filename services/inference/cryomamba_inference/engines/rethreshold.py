@@ -60,7 +60,7 @@ class RethresholdEngine(Engine[RethresholdParameters]):
     name: ClassVar[str] = RETHRESHOLD
     summary: ClassVar[str] = "Re-thresholds the score map of a finished job (its scores.mrc)."
     Parameters: ClassVar[type[EngineParameters]] = RethresholdParameters
-    labels: ClassVar[Mapping[int, str]] = {1: "feature"}
+    labels: Mapping[int, str] = {1: "feature"}
 
     def __init__(self, parameters: RethresholdParameters) -> None:
         super().__init__(parameters)

@@ -96,7 +96,7 @@ class ThresholdEngine(Engine[ThresholdParameters]):
     name: ClassVar[str] = "threshold"
     summary: ClassVar[str] = "Gaussian smoothing, then a global threshold by Otsu, Yen or Li."
     Parameters: ClassVar[type[EngineParameters]] = ThresholdParameters
-    labels: ClassVar[Mapping[int, str]] = {1: "feature"}
+    labels: Mapping[int, str] = {1: "feature"}
 
     def __init__(self, parameters: ThresholdParameters) -> None:
         super().__init__(parameters)

@@ -6,11 +6,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from cryomamba.engines.api import Engine, Labels, Points, Tile, TileResult
+import numpy as np
+import numpy.typing as npt
+
+from cryomamba.engines.api import Engine, Points, Tile, TileResult
 from cryomamba.errors import ErrorCode, JobFailedError
 
 Item = TypeVar("Item")
 Output = TypeVar("Output")
+Array = npt.NDArray[np.integer[Any]]
+Found = tuple[Array, Points | None]
+Computation = Engine[Any] | Callable[[Tile], Found]
+"""What is computed for each tile: an engine's prediction, or a picklable callable of the runner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +28,14 @@ class Result:
     ----------
     index : int
         As given to :meth:`TileExecutor.submit`.
-    labels : ndarray, ZYX
-        Labels or scores of the core.
+    labels : ndarray of int
+        Labels or scores of the core, ZYX; or what a callable returned.
     points : ndarray or None
         The points of a :class:`~cryomamba.engines.api.TileResult`.
     """
 
     index: int
-    labels: Labels
+    labels: Array
     points: Points | None = None
 
 
@@ -42,8 +49,8 @@ class TileExecutor(Protocol):
     def warm_up(self, engine: Engine[Any] | None = None) -> None:
         """Start processes and import the engine's module there, without waiting for it."""
 
-    def begin(self, engine: Engine[Any], *, tile_voxels: int, core_voxels: int) -> None:
-        """Begin with a prepared engine; `tile_voxels` and `core_voxels` are the sizes of the largest tile and core."""
+    def begin(self, work: Computation, *, tile_voxels: int, result_nbytes: int) -> None:
+        """Begin with a prepared engine or a callable; give the voxels of the largest tile and the bytes of a result."""
 
     @property
     def processes(self) -> int:
@@ -84,7 +91,12 @@ class TileExecutor(Protocol):
         """End the processes and free the memory; idempotent."""
 
 
-def predict_checked(engine: Engine[Any], tile: Tile) -> tuple[Labels, Points | None]:
+def compute(work: Computation, tile: Tile) -> Found:
+    """Return what is computed for a tile, as :func:`predict_checked` does with an engine."""
+    return predict_checked(work, tile) if isinstance(work, Engine) else work(tile)
+
+
+def predict_checked(engine: Engine[Any], tile: Tile) -> Found:
     """Return an engine's labels and points for a tile, after validating them.
 
     Raises

@@ -7,28 +7,26 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from typing import Any
 
-from cryomamba.engines.api import Engine, Labels, Points, Tile
-from cryomamba_inference.executor.base import Item, Output, Result, predict_checked
+from cryomamba.engines.api import Engine, Tile
+from cryomamba_inference.executor.base import Computation, Found, Item, Output, Result, compute
 from cryomamba_inference.threads import one_thread
-
-Found = tuple[Labels, Points | None]
 
 
 class InlineExecutor:
     """An executor without processes: a thread computes one tile at a time, so that the caller can report meanwhile."""
 
     def __init__(self) -> None:
-        self._engine: Engine[Any] | None = None
+        self._work: Computation | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._pending: tuple[int, Future[Found]] | None = None
 
     def warm_up(self, engine: Engine[Any] | None = None) -> None:
         """Do nothing."""
 
-    def begin(self, engine: Engine[Any], *, tile_voxels: int, core_voxels: int) -> None:  # noqa: ARG002 (protocol)
-        """Begin with a prepared engine."""
+    def begin(self, work: Computation, *, tile_voxels: int, result_nbytes: int) -> None:  # noqa: ARG002 (protocol)
+        """Begin with a prepared engine or a callable."""
         self.end()
-        self._engine = engine
+        self._work = work
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="tile")
 
     @property
@@ -43,17 +41,17 @@ class InlineExecutor:
 
     def submit(self, index: int, tile: Tile) -> None:
         """Begin to compute a tile."""
-        engine, pool = self._engine, self._pool
-        if engine is None or pool is None:
+        work, pool = self._work, self._pool
+        if work is None or pool is None:
             raise RuntimeError("call begin() first")
 
-        def compute() -> Found:
+        def compute_alone() -> Found:
             # One thread, as in the processes of the pool: another order of summation would change the result.
             with one_thread():
-                return predict_checked(engine, tile)
+                return compute(work, tile)
 
         # With the context of the caller, so that what an engine logs names its job.
-        self._pending = index, pool.submit(copy_context().run, compute)
+        self._pending = index, pool.submit(copy_context().run, compute_alone)
 
     def completed(self, timeout_s: float) -> list[Result]:
         """Return the pending tile, if it is computed within `timeout_s`."""
@@ -70,7 +68,7 @@ class InlineExecutor:
         """Wait for the tile that is being computed, and release engine and tile."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
-        self._engine, self._pool, self._pending = None, None, None
+        self._work, self._pool, self._pending = None, None, None
 
     def map(self, function: Callable[[Item], Output], items: Iterable[Item], /) -> Iterator[Output]:
         """Call the function in this process, each time a result is requested."""

@@ -21,10 +21,10 @@ import numpy as np
 
 from cryomamba.engines.api import Engine, Tile
 from cryomamba.errors import ErrorCode, JobFailedError
-from cryomamba_inference.executor.base import Item, Output, Result
+from cryomamba_inference.executor.base import Computation, Item, Output, Result
 from cryomamba_inference.executor.shared_memory import SharedBlock
-from cryomamba_inference.executor.worker import work
-from cryomamba_inference.process_lifetime import uninterrupted_start
+from cryomamba_inference.executor.worker import work as work_in_process
+from cryomamba_server.process_lifetime import uninterrupted_start
 
 _SLOTS = 2
 # The offset of the labels in a slot is aligned for every dtype.
@@ -75,17 +75,17 @@ class ProcessExecutor:
             for worker in self._workers:
                 _send(worker, ("import", type(engine).__module__))
 
-    def begin(self, engine: Engine[Any], *, tile_voxels: int, core_voxels: int) -> None:
-        """Send the prepared engine to every process and allocate slots for its tiles."""
+    def begin(self, work: Computation, *, tile_voxels: int, result_nbytes: int) -> None:
+        """Send the prepared engine, or the callable, to every process and allocate slots for its tiles."""
         self.end()
         self.warm_up()
         self._serial += 1
         offset = -(-tile_voxels * 4 // _ALIGNMENT) * _ALIGNMENT
         with _worker_lost():
             for worker in self._workers:
-                worker.slots = [_Slot(SharedBlock.create(offset + core_voxels * 2), offset) for _ in range(_SLOTS)]
+                worker.slots = [_Slot(SharedBlock.create(offset + result_nbytes), offset) for _ in range(_SLOTS)]
                 worker.free = deque(range(_SLOTS))
-                worker.pipe.send(("begin", self._serial, engine, worker.slots[0].block.nbytes, offset))
+                worker.pipe.send(("begin", self._serial, work, worker.slots[0].block.nbytes, offset))
                 for slot in worker.slots:
                     send_handle(worker.pipe, slot.block.descriptor, worker.process.pid or 0)
 
@@ -211,7 +211,7 @@ def _worker_lost() -> Iterator[None]:
 def _start_worker() -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=True)
-    process = context.Process(target=work, args=(theirs, os.getpid()), name="cryomamba-tiles", daemon=True)
+    process = context.Process(target=work_in_process, args=(theirs, os.getpid()), name="cryomamba-tiles", daemon=True)
     with uninterrupted_start():
         process.start()
     theirs.close()

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from cryomamba.engines.api import Engine, Slices, Tile
-from cryomamba_inference.executor.base import predict_checked
+from cryomamba.engines.api import Slices, Tile
+from cryomamba_inference.executor.base import Computation, compute
 from cryomamba_inference.executor.shared_memory import SharedBlock
 from cryomamba_inference.failures import as_error
 from cryomamba_inference.free_memory import release_free_memory
-from cryomamba_inference.process_lifetime import die_with_parent, leave_interrupt_to_parent
 from cryomamba_inference.threads import one_thread
+from cryomamba_server.process_lifetime import die_with_parent, leave_interrupt_to_parent
 
 _SLOTS = 2
 
@@ -35,7 +35,7 @@ class _WorkerLoop:
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
         self._serial = 0
-        self._engine: Engine[Any] | None = None
+        self._work: Computation | None = None
         self._blocks: list[SharedBlock] = []
         self._output_offset = 0
 
@@ -56,14 +56,14 @@ class _WorkerLoop:
             else:
                 self._end()
 
-    def _begin(self, serial: int, engine: Engine[Any], nbytes: int, output_offset: int) -> None:
-        self._serial, self._engine, self._output_offset = serial, engine, output_offset
+    def _begin(self, serial: int, work: Computation, nbytes: int, output_offset: int) -> None:
+        self._serial, self._work, self._output_offset = serial, work, output_offset
         self._blocks = [SharedBlock(recv_handle(self._pipe), nbytes) for _ in range(_SLOTS)]
 
     def _end(self) -> None:
         for block in self._blocks:
             block.close()
-        self._engine, self._blocks = None, []
+        self._work, self._blocks = None, []
         release_free_memory()
 
     def _call(self, serial: int, number: int, function: Callable[[Any], Any], item: Any) -> None:  # noqa: ANN401
@@ -84,7 +84,7 @@ class _WorkerLoop:
         factor: int,
         pass_index: int,
     ) -> None:
-        if self._engine is None:
+        if self._work is None:
             return
         block = self._blocks[number]
         data = block.array(0, tuple(data_shape), np.float32)
@@ -92,7 +92,7 @@ class _WorkerLoop:
         z, y, x = (slice(first, last) for first, last in core)
         where: Slices = (z, y, x)
         try:
-            labels, points = predict_checked(self._engine, Tile(data, where, start, shape, factor, pass_index))
+            labels, points = compute(self._work, Tile(data, where, start, shape, factor, pass_index))
         except Exception as error:  # noqa: BLE001 (an engine may raise anything; every error is reported)
             self._pipe.send(("failed", self._serial, number, as_error(error)))
         else:

@@ -92,7 +92,7 @@ class NetworkEngine(Engine[P], Generic[P]):
         The threshold with the best mask to be expected, by samples; set by :meth:`prepare`.
     """
 
-    keeps_scores: ClassVar[bool] = True
+    keeps_scores: bool = True
     scratch_grid: ClassVar[ScratchGrid | None] = ScratchGrid(
         bytes_per_node=7, step=STEP_A, interpolated_to_A=_COARSEST_STEP_A
     )

@@ -16,7 +16,7 @@ from cryomamba.models.frames import PreviewFrame
 from cryomamba.wire.buffers import bits_for
 from cryomamba_inference.downsample import PreviewCanvas, preview_factor
 from cryomamba_inference.runner.task import Task
-from cryomamba_inference.tiling import TileSpec
+from cryomamba_inference.tiling import Box
 
 
 class PreviewPublisher:
@@ -69,7 +69,12 @@ class PreviewPublisher:
         self._coarse = False
         self._changed = True
 
-    def put_background(self, specs: Iterable[TileSpec]) -> None:
+    def put_provisional(self, first: Shape, labels: Labels) -> None:
+        """Show labels, from that voxel of the preview on, until finished blocks cover them."""
+        self._canvas.put_below(first, labels)
+        self._changed = True
+
+    def put_background(self, specs: Iterable[Box]) -> None:
         """Add tiles that are not computed."""
         for spec in specs:
             self._canvas.cover(spec.start, spec.shape)

@@ -13,12 +13,12 @@ import numpy as np
 
 from cryomamba.engines.api import Estimate, Labels, Points, ReportProgress, Slices, VolumeContext, Voxels
 from cryomamba.engines.artifacts import MASK, SCORES
+from cryomamba.engines.windows import WindowEngine
 from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.masks.hysteresis import Scores
 from cryomamba.picks import Picks
 from cryomamba.volumes import MaskWriter, Statistics, Subset, VolumeWarning, stream_statistics
 from cryomamba_inference.executor import InlineExecutor, TileExecutor
-from cryomamba_inference.executor.base import Result
 from cryomamba_inference.free_memory import release_free_memory
 from cryomamba_inference.result_warnings import contrast_warnings, finite_estimates, voxel_size_warnings
 from cryomamba_inference.runner.background_tasks import BackgroundTasks
@@ -28,14 +28,14 @@ from cryomamba_inference.runner.preview_publisher import PreviewPublisher
 from cryomamba_inference.runner.progress import MEASURING, MERGING, PREPARING, ProgressMeter, job_stages
 from cryomamba_inference.runner.reported import run_reported
 from cryomamba_inference.runner.score_run import ScoreRun
+from cryomamba_inference.runner.sink import Sink
 from cryomamba_inference.runner.task import Outcome, RegionSize, Task
-from cryomamba_inference.runner.tile_loop import run_tiles
+from cryomamba_inference.runner.tile_run import TileRun
 from cryomamba_inference.runner.tile_selection import TileSelection
+from cryomamba_inference.runner.window_run import WindowRun
 from cryomamba_inference.threads import one_thread
-from cryomamba_inference.tiling import TileSpec
+from cryomamba_inference.tiling import Box
 
-# With fewer tiles, starting processes takes longer than they save.
-_PARALLEL_FROM_TILES = 8
 # Of the time for reading the volume: a mask has one byte per voxel, a tomogram up to four.
 _SELECTING_SHARE = 0.2
 # Of the time for merging components and saving the score map.
@@ -76,8 +76,9 @@ class _Run:
         self._header = task.header
         self._threads = executor.processes
         self._compute_slot = BoundedSemaphore(executor.processes)
-        self._plan = task.plan
-        parallel = self._volume is not None and len(self._plan) >= _PARALLEL_FROM_TILES
+        self._publisher = PreviewPublisher.for_task(task, events.on_preview)
+        self._pass = self._result_run()
+        parallel = self._volume is not None and len(self._pass) >= self._pass.PARALLEL_FROM
         self._executor = executor if parallel else InlineExecutor()
         self._scores = self._engine.output == "scores"
         self._keep_scores = task.keep_scores and self._scores and self._engine.keeps_scores
@@ -99,8 +100,13 @@ class _Run:
         )
         self._meter = ProgressMeter(stages, clock=time.monotonic, on_progress=events.on_progress)
         if task.within is None:
-            self._meter.total_tiles = len(self._plan) + len(self._coarse_passes)
-        self._publisher = PreviewPublisher.for_task(task, events.on_preview)
+            self._meter.total_tiles = len(self._pass) + len(self._coarse_passes)
+
+    def _result_run(self) -> TileRun | WindowRun:
+        windows = self._task.windows
+        if windows is not None and isinstance(self._engine, WindowEngine):
+            return WindowRun(self._engine, windows, self._folder, self._publisher)
+        return TileRun(self._engine, self._task.plan)
 
     def run(self) -> Outcome:
         with self._coarse_previews():
@@ -178,9 +184,10 @@ class _Run:
 
     def _select_tiles(self) -> TileSelection:
         share = 1.0 if self._volume is None else _SELECTING_SHARE
-        tiles = TileSelection.of(self._plan, self._task.within, lambda done: self._report(share * done))
-        self._meter.total_tiles = len(tiles) + len(self._coarse_passes)
-        self._meter.scale(self._result_pass.stage, len(tiles) / len(self._plan))
+        tiles = TileSelection.of(self._pass.boxes, self._task.within, lambda done: self._report(share * done))
+        count = self._pass.count(tiles)
+        self._meter.total_tiles = count + len(self._coarse_passes)
+        self._meter.scale(self._result_pass.stage, count / len(self._pass))
         return tiles
 
     def _measure(self, tiles: TileSelection) -> Statistics | None:
@@ -221,38 +228,31 @@ class _Run:
                 scores.save(saved, lambda done: self._update(share + (1 - share) * done, "saving the score map"))
         return picks
 
-    def _run_tiles(self, tiles: TileSelection, store: Callable[[TileSpec, Labels], None]) -> None:
-        self._meter.enter(self._result_pass.stage, steps=len(tiles))
+    def _run_tiles(self, tiles: TileSelection, store: Callable[[Box, Labels], None]) -> None:
+        count, done = self._pass.count(tiles), 0
+        self._meter.enter(self._result_pass.stage, steps=count)
         until = time.monotonic() + self._result_pass.seconds
-        plan, done = self._plan, 0
         self._publisher.put_background(tiles.skipped())
 
-        def put(spec: TileSpec, result: Result) -> None:
-            nonlocal done
-            labels = tiles.labels(spec, result.labels)
-            store(spec, labels)
-            self._publisher.put(spec.start, labels)
-            if result.points is not None:
-                self._points[spec.index] = tiles.points(result.points)
-            done += 1
-            self._meter.update(done / len(tiles), tiles=1)
+        def store_and_show(box: Box, labels: Labels) -> None:
+            store(box, labels)
+            self._publisher.put(box.start, labels)
 
-        volume = self._volume if self._engine.needs_tile_data else None
-        tile_voxels = plan.tile_voxels if self._engine.needs_tile_data else 0
-        self._executor.begin(self._engine, tile_voxels=tile_voxels, core_voxels=plan.core_voxels)
-        try:
-            run_tiles(
-                tiles,
-                volume,
-                self._executor,
-                self._control,
-                pass_index=len(self._coarse_passes),
-                focus=self._task.focus,
-                put=put,
-                meanwhile=self._poll,
-            )
-        finally:
-            self._executor.end()
+        def step() -> None:
+            nonlocal done
+            done += 1
+            self._meter.update(done / count, tiles=1)
+
+        sink = Sink(
+            self._volume,
+            self._task.focus,
+            len(self._coarse_passes),
+            store=store_and_show,
+            points=self._points.__setitem__,
+            step=step,
+            meanwhile=self._poll,
+        )
+        self._pass.run(tiles, self._executor, self._control, sink)
         self._control.wait(until, self._poll)
 
     def _finalize_picks(self, tiles: TileSelection) -> tuple[Picks | None, Picks | None]:

@@ -15,7 +15,7 @@ from cryomamba.masks.slabs import slab_depth
 from cryomamba.volumes import HeaderFields, MaskWriter
 from cryomamba_inference.executor import TileExecutor
 from cryomamba_inference.score_file import ScoreFile, ScorePlanes
-from cryomamba_inference.tiling import TileSpec
+from cryomamba_inference.tiling import Box
 
 
 class ScoreRun:
@@ -39,7 +39,7 @@ class ScoreRun:
         self._file.close()
         self._path.unlink(missing_ok=True)
 
-    def put(self, spec: TileSpec, scores: Labels) -> None:
+    def put(self, spec: Box, scores: Labels) -> None:
         """Store the scores of a tile's core."""
         if scores.dtype != np.uint8:
             raise JobFailedError(

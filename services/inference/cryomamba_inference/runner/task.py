@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cryomamba.engines.api import Engine, Estimate, Pass
+from cryomamba.engines.windows import WindowEngine
 from cryomamba.errors import InternalError, InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.region import Region
@@ -17,6 +18,8 @@ from cryomamba.volumes import HeaderFields, Statistics, Volume, VolumeWarning, b
 from cryomamba_inference.runner.control import Position
 from cryomamba_inference.runner.progress import ProgressMeter
 from cryomamba_inference.tiling import TilePlan, plan_tiles
+from cryomamba_inference.windows.grid import NetworkGrid
+from cryomamba_inference.windows.plan import WindowPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,17 @@ class Task:
         size = header.voxel_size_A
         most = engine.max_tile_bytes(size)
         return plan_tiles(header.shape, halo=engine.halo(size), align=engine.align(size), tile_bytes=most)
+
+    @property
+    def windows(self) -> WindowPlan | None:
+        """The windows of an engine that predicts windows."""
+        header, engine = self.header, self.engine
+        if not isinstance(engine, WindowEngine):
+            return None
+        grid = NetworkGrid.of(
+            header.shape, header.voxel_size_A, engine.network_voxel_size_A, engine.voxel_size_tolerance
+        )
+        return WindowPlan(grid, engine.window, engine.overlap)
 
     @property
     def passes(self) -> tuple[list[Pass], Pass]:

@@ -11,28 +11,28 @@ import numpy as np
 from cryomamba.engines.api import Labels, Points
 from cryomamba.masks.region import Region, empty_region
 from cryomamba.picks import Picks
-from cryomamba_inference.tiling import TilePlan, TileSpec
+from cryomamba_inference.tiling import Box, Partition
 
 
 @dataclass(frozen=True, slots=True)
 class TileSelection:
-    """The tiles that are computed, and what of their results counts.
+    """The tiles, or blocks of windows, that are computed, and what of their results counts.
 
     Attributes
     ----------
-    plan : TilePlan
+    plan : Partition
     region : Region or None
         None for the whole volume.
     inside : mapping of int to int
         By index of a computed tile, how many voxels of its core are in the region.
     """
 
-    plan: TilePlan
+    plan: Partition
     region: Region | None
     inside: Mapping[int, int]
 
     @classmethod
-    def of(cls, plan: TilePlan, region: Region | None, report: Callable[[float], None]) -> Self:
+    def of(cls, plan: Partition, region: Region | None, report: Callable[[float], None]) -> Self:
         """Select the tiles; a region is read once, tile by tile.
 
         Raises
@@ -59,11 +59,11 @@ class TileSelection:
         """How many voxels are in the region."""
         return sum(self.inside.values())
 
-    def skipped(self) -> list[TileSpec]:
+    def skipped(self) -> list[Box]:
         """Return the tiles that are not computed: their result is background."""
         return [spec for spec in self.plan if spec.index not in self.inside]
 
-    def labels(self, spec: TileSpec, labels: Labels) -> Labels:
+    def labels(self, spec: Box, labels: Labels) -> Labels:
         """Return labels or scores of a tile with 0 outside the region."""
         if self.region is None or self.inside[spec.index] == spec.voxels:
             return labels

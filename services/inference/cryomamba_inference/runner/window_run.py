@@ -1,0 +1,138 @@
+"""Runs an engine that predicts windows: adds windows up, and stores each block of the result once it is final."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from cryomamba.engines.api import Labels
+from cryomamba.engines.windows import Scores, WindowEngine
+from cryomamba.errors import InternalError
+from cryomamba.geometry import Shape
+from cryomamba.masks.region import Region
+from cryomamba_inference.executor import TileExecutor
+from cryomamba_inference.executor.base import Result
+from cryomamba_inference.runner.control import Control
+from cryomamba_inference.runner.preview_publisher import PreviewPublisher
+from cryomamba_inference.runner.sink import Sink
+from cryomamba_inference.runner.tile_loop import run_tiles
+from cryomamba_inference.runner.tile_selection import TileSelection
+from cryomamba_inference.tiling import Partition, TileOrder
+from cryomamba_inference.windows.block_sums import BlockSums, needed_windows
+from cryomamba_inference.windows.grid import Range
+from cryomamba_inference.windows.plan import BlockSpec, WindowPlan, WindowSpec
+from cryomamba_inference.windows.predictor import Sums, WindowPredictor, averaged, own_scores
+
+
+class WindowRun:
+    """A pass that adds windows up, and stores each block of the result once it is final.
+
+    Parameters
+    ----------
+    engine : WindowEngine
+        Prepared before :meth:`run` is called.
+    folder : Path
+        For the sums of windows.
+    """
+
+    PARALLEL_FROM: Final = 4
+
+    def __init__(self, engine: WindowEngine[Any], plan: WindowPlan, folder: Path, publisher: PreviewPublisher) -> None:
+        self._engine, self._plan = engine, plan
+        self._folder, self._publisher = folder, publisher
+
+    def __len__(self) -> int:
+        return len(self._plan)
+
+    @property
+    def boxes(self) -> Partition:
+        """The blocks that are stored."""
+        return self._plan.blocks
+
+    def count(self, tiles: TileSelection) -> int:
+        """Return how many windows the selected blocks need."""
+        return len(needed_windows(self._plan, tiles.inside))
+
+    def run(self, tiles: TileSelection, executor: TileExecutor, control: Control, sink: Sink) -> None:
+        """Compute every window that is needed once."""
+        plan, predictor, volume = self._plan, WindowPredictor(self._engine, self._plan), sink.volume
+        if volume is None:
+            raise InternalError("An engine that predicts windows needs a volume.")
+        with BlockSums(self._folder, plan, self._engine.channels, tiles.inside) as sums:
+
+            def put(spec: WindowSpec, result: Result) -> None:
+                added = np.asarray(result.labels, np.int32)
+                self._show(spec, added, tiles.region)
+                for block, total in sums.add(spec.index, added):
+                    sink.store(block, tiles.labels(block, self._labels(block, total)))
+                sink.step()
+
+            nbytes = plan.node_count * self._engine.channels * 4
+            executor.begin(predictor, tile_voxels=plan.tile_voxels, result_nbytes=nbytes)
+            try:
+                run_tiles(
+                    TileOrder(plan, sink.focus, indices=needed_windows(plan, tiles.inside)),
+                    lambda spec: predictor.tile(spec, volume, sink.pass_index),
+                    executor,
+                    control,
+                    put=put,
+                    meanwhile=sink.meanwhile,
+                )
+            finally:
+                executor.end()
+
+    def _labels(self, block: BlockSpec, total: Sums) -> Labels:
+        first = _shape(low for low, _ in block.nodes)
+        z, y, x = ((start, start + size) for start, size in zip(block.start, block.shape, strict=True))
+        scores = self._plan.grid.interpolate(averaged(total), first, (z, y, x))
+        return self._decoded(scores, block.shape)
+
+    def _show(self, spec: WindowSpec, added: Sums, region: Region | None) -> None:
+        """Show what a window alone says of the voxels around its centre."""
+        scale, grid = self._publisher.scale, self._plan.grid
+        inner = self._plan.inner(spec)
+        centres = [
+            _centres(voxels, factor, count)
+            for voxels, factor, count in zip(grid.voxels_in(inner), scale, grid.shape, strict=True)
+        ]
+        if not all(len(each) for each in centres):
+            return
+        nodes = [
+            grid.nearest_nodes(axis, each) - low
+            for axis, (each, (low, _)) in enumerate(zip(centres, spec.box, strict=True))
+        ]
+        weights = [each[at] for each, at in zip(self._plan.weights(spec), nodes, strict=True)]
+        picked = added[:, nodes[0][:, None, None], nodes[1][:, None], nodes[2]]
+        scores = own_scores(picked, (weights[0], weights[1], weights[2]))
+        shape = _shape(len(each) for each in centres)
+        labels = self._decoded(scores, shape)
+        if self._engine.output == "scores":
+            labels = (labels >= self._engine.thresholds().high).astype(np.uint8)
+        if region is not None:
+            z, y, x = (slice(int(each[0]), int(each[-1]) + 1) for each in centres)
+            inside = region.read((z, y, x))
+            labels = np.where(inside[np.ix_(*(each - each[0] for each in centres))], labels, labels.dtype.type(0))
+        self._publisher.put_provisional(
+            _shape(int(each[0]) // factor for each, factor in zip(centres, scale, strict=True)), labels
+        )
+
+    def _decoded(self, scores: Scores, shape: Shape) -> Labels:
+        labels = self._engine.decode(scores)
+        if labels.shape != shape or labels.dtype not in (np.uint8, np.uint16):
+            raise InternalError(f"The engine decoded {labels.dtype} of shape {labels.shape} instead of {shape}.")
+        return labels
+
+
+def _centres(voxels: Range, factor: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """Return the central voxels of the preview's voxels whose centre is in a range of voxels along an axis."""
+    first, last = voxels
+    each = np.arange(first // factor, -(-last // factor))
+    centres = np.minimum(each * factor + factor // 2, count - 1)
+    return centres[(centres >= first) & (centres < last)]
+
+
+def _shape(values: Any) -> Shape:  # noqa: ANN401 (an iterable of three)
+    z, y, x = values
+    return z, y, x

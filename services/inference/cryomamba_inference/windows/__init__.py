@@ -1,0 +1,1 @@
+"""Overlapping windows: where they are, their weights, their sums, and the labels of finished blocks."""
