@@ -7,14 +7,10 @@ from typing import Final
 
 from cryomamba.engines.api import Estimate
 
-<<<<<<< HEAD
-_UNITS: Final = {"deg": "°", "A": " Å", "nm": " nm", "nm3": " nm³"}
-=======
 _CHECKSUM: Final = "sha256"
 _SHOWN: Final = 12
 """Characters of a checksum that people see; the record has all of them."""
-_UNITS: Final = {"deg": "°", "A": "Å", "nm": "nm", "nm3": "nm³"}
->>>>>>> main
+_UNITS: Final = {"deg": "°", "A": " Å", "nm": " nm", "nm3": " nm³"}
 
 
 def estimates_line(estimates: Mapping[str, Estimate]) -> str:
