@@ -19,7 +19,14 @@ from cryomamba_cli.parameters import parse
 from cryomamba_cli.remote_run import run_on_server
 from cryomamba_cli.reporter import Reporter, finding_lines, label_lines, stderr_reporter
 from cryomamba_cli.result_paths import mask_path
-from cryomamba_cli.segmentation_task import Task, conversion_paths, convert_mask, export_paths, model_paths
+from cryomamba_cli.segmentation_task import (
+    Task,
+    conversion_paths,
+    convert_mask,
+    export_paths,
+    model_paths,
+    require_formats,
+)
 from cryomamba_cli.signals import Interrupts, interruptible
 
 if TYPE_CHECKING:
@@ -59,7 +66,7 @@ ComputeServer = Annotated[
     str | None,
     typer.Option("--server", "-s", metavar="URL", help="Segment on this server; uploads files that it cannot read."),
 ]
-JobName = Annotated[str, typer.Option("--name", help="Label of the job on the server.")]
+JobName = Annotated[str, typer.Option("--name", help="Name of the job on the server, to tell it from others.")]
 Nifti = Annotated[bool, typer.Option("--nifti", help="Also write the mask as NIfTI.")]
 Nrrd = Annotated[bool, typer.Option("--nrrd", help="Also write the mask as NRRD.")]
 Scores = Annotated[bool, typer.Option("--scores", help="Also write the score map, for 'cryomamba threshold'.")]
@@ -126,6 +133,8 @@ def segment(
     params = parse(param or (), info.parameters, owner=info.name)
     params |= _learned(info, strokes, model, save_model, several=out_dir is not None)
     override = voxel_size(size)
+    requested = requested_formats(info.parameters, params)
+    require_formats(formats or (), picks=info.picks is not None or "csv" in requested)
 
     def make(path: Path, mask: Path) -> Task:
         exports = export_paths(
@@ -134,7 +143,7 @@ def segment(
             nrrd=nrrd,
             scores=scores,
             picks=info.picks is not None,
-            requested=requested_formats(info.parameters, params),
+            requested=requested,
             formats=formats or (),
         )
         conversions = conversion_paths(mask, formats or ())

@@ -80,7 +80,7 @@ def test_a_mask_limits_the_segmentation(cli: Cli, tomogram: Path, tmp_path: Path
     wanted = ("-e", "threshold", "-p", "contrast=bright", "-p", "sigma_A=10")
     done = cli("segment", tomogram, *wanted, "--within", "lamella.mrc", "-o", "half.mrc")
     assert done.exit_code == 0, done.stderr
-    assert "segmented within lamella.mrc: 6912 voxels, 50.00% of the tomogram" in done.stderr
+    assert "segmented within lamella.mrc: 6,912 voxels, 50.00% of the tomogram" in done.stderr
     assert "% of the region" in done.stderr
     with mrcfile.open(tmp_path / "half.mrc") as mask:
         assert mask.data[12, 11, 12] == 1
