@@ -163,8 +163,8 @@ async def test_strokes_that_do_not_fit_the_job_are_refused(client: BusRequester)
     painted = await submit_job(client, params={"strokes": strokes(1, 1, 1)})
     with pytest.raises(InvalidRequestError, match="without strokes"):
         await paint(client, await submit_job(client), 1, 1, 1)
+    body = {"job": painted.job_id, "strokes": {**strokes(1, 1, 1), "shape": [9, 8, 8]}}
     with pytest.raises(InvalidRequestError, match="another shape"):
-        body = {"job": painted.job_id, "strokes": {**strokes(1, 1, 1), "shape": [9, 8, 8]}}
         await client.request("job.strokes", body)
     for broken in ({**strokes(1, 1, 1), "voxels": "?"}, strokes(1, 1, 8)):
         with pytest.raises(InvalidRequestError, match="invalid"):

@@ -60,8 +60,8 @@ def mask_of(client: Client, job_id: str, folder: Path) -> np.ndarray:
 
 
 def test_strokes_added_to_a_running_job_are_in_its_mask(client: Client, stack: Stack, tmp_path: Path) -> None:
-    """The job shows the section under the view after the strokes, its mask is, byte for byte, that of a job that had them
-    all at once, and the model that it has learned is among its files."""
+    """The mask is, byte for byte, that of a job that had all strokes at once; the model that the job has learned is among
+    its files, and a job that has ended takes no more strokes."""
     path = stack.home.parent / "balls.mrc"
     given = {"strokes": painted(bright=False).model_dump(mode="json")}
     once = client.submit(path, engine="pixels", params={"strokes": painted(bright=True).model_dump(mode="json")})

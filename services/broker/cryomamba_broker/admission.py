@@ -20,8 +20,8 @@ from cryomamba.engines.registry import NO_SUCH_PARAMETER, parameter_problems, un
 from cryomamba.engines.strokes import STROKES, takes_strokes
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
 from cryomamba.geometry import Shape, Spacing
-from cryomamba.models.files import FileRecord
 from cryomamba.masks.strokes import read_strokes
+from cryomamba.models.files import FileRecord
 from cryomamba.models.jobs import RETHRESHOLD, SubmitRequest, VolumeSource, VolumeSummary
 from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
 from cryomamba.volumes.file_version import FileVersion
