@@ -158,6 +158,7 @@ async def test_a_result_of_older_strokes_is_not_taken(client: BusRequester, work
         await paint(client, record, 3, 3, 3)
 
 
+@pytest.mark.usefixtures("worker")
 async def test_strokes_that_do_not_fit_the_job_are_refused(client: BusRequester) -> None:
     """A job without strokes, a tomogram of another shape, or damaged strokes: a sentence, and nothing changes."""
     painted = await submit_job(client, params={"strokes": strokes(1, 1, 1)})

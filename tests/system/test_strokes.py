@@ -33,7 +33,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         density[(z - a) ** 2 + (y - b) ** 2 + (x - c) ** 2 < radius**2] -= depth
     write_volume(home / "balls.mrc", density, 10.0)
     with Stack(home / "home", roots=[home]) as running:
-        yield running.start()
+        yield running.start().wait_ready()
 
 
 @pytest.fixture(params=["http", "bus"])
@@ -60,7 +60,7 @@ def mask_of(client: Client, job_id: str, folder: Path) -> np.ndarray:
 
 
 def test_strokes_added_to_a_running_job_are_in_its_mask(client: Client, stack: Stack, tmp_path: Path) -> None:
-    """The mask is, byte for byte, that of a job that had all strokes at once; the model that the job has learned is among
+    """The mask is, byte for byte, that of a job that had all strokes at once; the model that was learned is one of
     its files, and a job that has ended takes no more strokes."""
     path = stack.home.parent / "balls.mrc"
     given = {"strokes": painted(bright=False).model_dump(mode="json")}
