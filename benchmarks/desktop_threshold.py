@@ -1,8 +1,8 @@
 """The desktop's live threshold: one section, the components, and the whole volume.
 
 Scores of 512³ voxels with shells in noise. While a slider moves, a section is thresholded at once with the components
-known last, and the components are found anew on a coarse copy; applying thresholds the whole volume exactly. The peer is
-a plain comparison of one section.
+known last, and the components are found anew on a coarse copy; applying thresholds the whole volume exactly. The peer
+is a plain comparison of one section.
 """
 
 from __future__ import annotations

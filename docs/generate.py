@@ -174,7 +174,14 @@ def engines() -> str:
     for info in (info for info in registry.infos() if info.name in ours):
         heads = ("Parameter", "Default", "Unit", "Type", "Bounds", "Meaning")
         rows = [
-            (f"`{one.name}`", f"`{one.default}`" if one.default else "required", one.unit, one.kind, one.bounds, one.description)
+            (
+                f"`{one.name}`",
+                f"`{one.default}`" if one.default else "required",
+                one.unit,
+                one.kind,
+                one.bounds,
+                one.description,
+            )
             for one in describe(info.parameters)
         ]
         parts.append(f"## {info.name}\n\n{info.summary}\n\n{table(heads, rows)}")
