@@ -10,15 +10,20 @@ import typer
 
 from cryomamba_cli import output
 from cryomamba_cli.model_conversion import EXAMPLES, convert
+from cryomamba_cli.models_check import check
 from cryomamba_cli.options import Json
 
 if TYPE_CHECKING:
     from cryomamba.models.model_listing import ListedModel, OfferedModel
 
 app = typer.Typer(
-    name="models", no_args_is_help=True, help="Manage trained models: list, add, convert, remove, accept licences."
+    name="models",
+    no_args_is_help=True,
+    help="Manage trained models: list, check, convert, add, remove, accept licences.",
 )
 app.command(epilog=EXAMPLES)(convert)
+
+app.command()(check)
 
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")]
 Server = Annotated[

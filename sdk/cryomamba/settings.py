@@ -286,6 +286,11 @@ class Settings(BaseSettings):
         """The file in which the broker writes how it can be reached."""
         return self.home / "bus.json"
 
+    @property
+    def gateway_file(self) -> Path:
+        """The file in which a gateway writes its URL."""
+        return self.home / "gateway.json"
+
 
 def load_settings() -> Settings:
     """Read the settings from the environment.

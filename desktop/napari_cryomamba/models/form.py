@@ -114,6 +114,9 @@ def parse_json(text: str) -> Any:  # noqa: ANN401 (whatever the JSON is)
 
 def _fields(schema: Schema) -> Iterator[FormField]:
     for name, raw in schema.get("properties", {}).items():
+        if raw.get("hidden"):
+            # It is not typed but painted, for example.
+            continue
         resolved, optional = _resolve(raw, schema)
         yield FormField(
             name=name,
