@@ -46,6 +46,13 @@ def models(tmp_path: Path) -> ModelCatalog:
     return ModelCatalog(settings)
 
 
+def cell(dialog: ModelsDialog, row: int, title: str) -> str:
+    """Return the text of a cell."""
+    item = dialog.table.item(row, COLUMNS.index(title))
+    assert item is not None
+    return item.text()
+
+
 def choose_engine(panel: CryoMambaWidget, phantom_file: Path, wait_for: WaitFor) -> Any:
     """Open a tomogram, choose the engine that takes a model, and return the editor of the model."""
     app = panel.controller
@@ -98,7 +105,7 @@ def test_the_list_shows_every_model_and_accepts_a_licence(
     dialog = ModelsDialog(panel.controller.models, panel)
     qtbot.addWidget(dialog)
     wait_for(lambda: dialog.table.rowCount() == 3, panel.controller.notifications)
-    cells = {COLUMNS[column]: dialog.table.item(1, column).text() for column in range(len(COLUMNS))}
+    cells = {title: cell(dialog, 1, title) for title in COLUMNS}
     (known,) = [model for model in models.models() if model.name == "membranes"]
     assert cells["Model"] == "membranes"
     assert (cells["Where"], cells["Engine"], cells["Finds"]) == ("This computer", "onnx", "membrane")
@@ -108,7 +115,7 @@ def test_the_list_shows_every_model_and_accepts_a_licence(
     dialog.table.selectRow(1)
     assert dialog.details.text() == "Membranes"
     dialog.accept_button.click()
-    wait_for(lambda: "not accepted" not in dialog.table.item(1, 6).text(), panel.controller.notifications)
+    wait_for(lambda: "not accepted" not in cell(dialog, 1, "Licence"), panel.controller.notifications)
     assert dialog.details.text() == "Membranes"
     assert not dialog.accept_button.isEnabled()
 
