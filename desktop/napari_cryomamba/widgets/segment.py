@@ -19,6 +19,7 @@ from napari_cryomamba.app.jobs import JobController
 from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.app.task_runner import Task, TaskRunner
+from napari_cryomamba.app.trained_models import TrainedModels
 from napari_cryomamba.layers.conversion import convert, needs_conversion
 from napari_cryomamba.layers.tomogram import open_tomogram, source_of
 from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
@@ -30,6 +31,7 @@ from napari_cryomamba.widgets.form import ParameterForm
 from napari_cryomamba.widgets.layout import button, hbox, scrolled, text_label, vbox
 from napari_cryomamba.widgets.paint import PaintPanel
 from napari_cryomamba.widgets.region import RegionChooser
+from napari_cryomamba.widgets.trained_models import LicenceBar
 
 _PAINTING_INTERVAL_S = 0.25
 UPLOAD_MODES: dict[UploadMode, str] = {"auto": "automatically", "never": "by path", "always": "upload"}
@@ -45,11 +47,12 @@ class SegmentPanel(QWidget):
         server: ServerConnection,
         preferences: Preferences,
         tasks: TaskRunner,
+        models: TrainedModels,
         paint: Callable[[Callable[[], Source | None]], PaintPanel] | None = None,
     ) -> None:
         super().__init__()
         self._viewer, self._jobs, self._server, self._preferences = viewer, jobs, server, preferences
-        self._tasks = tasks
+        self._tasks, self._models = tasks, models
         self._shown = ""
         self._again = self.submit
         self.tomogram = QComboBox(self)
@@ -60,6 +63,7 @@ class SegmentPanel(QWidget):
         self.summary = text_label()
         self.form = ParameterForm(self)
         self.paint = None if paint is None else paint(self._source)
+        self.licence = LicenceBar(models, self)
         self.name = QLineEdit(self)
         self.name.setPlaceholderText("file name")
         self.upload_mode = QComboBox(self)
@@ -89,6 +93,7 @@ class SegmentPanel(QWidget):
         self.engine.currentTextChanged.connect(self._show_engine)
         self.engine.textActivated.connect(self._save_engine)
         self.form.changed.connect(self._update_buttons)
+        self._models.changed.connect(self._offer_models)
         self.tomogram.currentIndexChanged.connect(self._show_tomogram)
         self.interval.valueChanged.connect(self._save_interval)
         self._jobs.engines_changed.connect(self.refresh_engines)
@@ -118,7 +123,7 @@ class SegmentPanel(QWidget):
         # The buttons are always in sight; all else scrolls in a low window.
         body = QWidget(self)
         painting = [] if self.paint is None else [self.paint]
-        vbox(body, top, self.summary, *painting, self.form, bottom).addStretch(1)
+        vbox(body, top, self.summary, *painting, self.form, self.licence, bottom).addStretch(1)
         scroll = scrolled(body)
         buttons = hbox(self.submit_button, self.local_button, stretch=self.submit_button)
         vbox(self, scroll, buttons, self.conversion, margin=4, stretch=scroll)
@@ -179,7 +184,10 @@ class SegmentPanel(QWidget):
             if info.model_dump_json() != self._shown:
                 self._shown = info.model_dump_json()
                 self.form.show_engine(info)
+                self._offer_models()
                 self.form.fill(self._preferences.values.parameters.get(name, {}))
+                if self.form.model_editor is not None:
+                    self._models.refresh()
         self._update_buttons()
 
     def _source(self) -> Source | None:
@@ -199,7 +207,19 @@ class SegmentPanel(QWidget):
         strokes = self.paint.painting.strokes(self._source())
         return {} if strokes is None else {STROKES: strokes.model_dump(mode="json")}
 
+    def _offer_models(self) -> None:
+        """Offer the trained models that fit, where the engine takes one."""
+        editor = self.form.model_editor
+        if editor is not None:
+            editor.offer(self._models.names_for(self.engine.currentText()))
+        self._show_licence()
+
+    def _show_licence(self) -> None:
+        editor = self.form.model_editor
+        self.licence.show_model(self.engine.currentText(), "" if editor is None else str(editor.value or ""))
+
     def _update_buttons(self) -> None:
+        self._show_licence()
         if self.paint is not None:
             self.paint.setVisible(self._paints)
         several = self.batch.active
@@ -302,6 +322,7 @@ class SegmentPanel(QWidget):
             return
         self.engine.setCurrentText(record.engine)
         self.form.show_engine(info)
+        self._offer_models()
         self.form.fill(record.params)
 
     def _save_engine(self, name: str) -> None:
@@ -312,6 +333,7 @@ class SegmentPanel(QWidget):
         info = self._jobs.engine(self.engine.currentText())
         if info is not None:
             self.form.show_engine(info)
+            self._offer_models()
             self.form.validate()
 
     def show_rejection(self, error: CryoMambaError) -> None:

@@ -14,7 +14,7 @@ from cryomamba.atomic import write_atomically
 from cryomamba.engines.api import Engine
 from cryomamba.engines.artifacts import EXPORTS, MASK, ExportFormat, candidates_path, formats_of, model_files
 from cryomamba.engines.info import EngineInfo
-from cryomamba.engines.registry import Registry
+from cryomamba.engines.registry import Registry, describe
 from cryomamba.engines.strokes import STROKES
 from cryomamba.errors import InvalidRequestError
 from cryomamba.masks.region import Region
@@ -31,6 +31,7 @@ from cryomamba_inference.executor import TileExecutor, open_executor
 from cryomamba_inference.failures import EngineFailedError, as_error
 from cryomamba_inference.mask_statistics import read_statistics
 from cryomamba_inference.runner import Control, EventSink, Outcome, Task, run_task
+from cryomamba_server.model_store.local_use import require_accepted
 
 LOCAL_JOB = "local"
 LocalEvent = ProgressEvent | PreviewEvent
@@ -120,7 +121,9 @@ class LocalRunner:
         """
         inputs = [path for path in (source, within) if path is not None]
         require_not_input((output, *(_export_path(output, form) for form in formats)), inputs)
-        engine = Registry.discover().create(request.engine, request.params)
+        registry, settings = Registry.discover(), load_settings()
+        require_accepted(describe(registry.get(request.engine)), request.params, settings)
+        engine = registry.create(request.engine, request.params)
         if model is not None and request.params.get(STROKES) is None:
             raise InvalidRequestError("No model is trained without strokes.", hint="Give strokes too.")
         candidates = _candidates(engine, source)
@@ -135,7 +138,7 @@ class LocalRunner:
             candidates=candidates,
         )
         control, events = Control(cancelled), _CallbackEventSink(on_event)
-        processes = load_settings().processes if self._processes is None else self._processes
+        processes = settings.processes if self._processes is None else self._processes
         executor = open_executor(processes or os.cpu_count() or 1)
         try:
             # Next to the output: on the same disk, so that finished files are moved by a rename.
