@@ -146,9 +146,8 @@ def test_without_a_server_a_model_is_trained_and_used_here(
     before = len(app.jobs.table.rows)
     panel.segment.local_button.click()
     wait_for(lambda: len(app.jobs.table.rows) > before)
-    job = app.jobs.table.rows[0]
-    wait_for(lambda: app.jobs.table.get(job.job_id).record.state.final)
-    record = app.jobs.table.get(job.job_id).record  # type: ignore[union-attr]
+    wait_for(lambda: app.jobs.table.rows[0].record.state.final)
+    record = app.jobs.table.rows[0].record
     assert (record.state, record.params) == (JobState.COMPLETED, {"model": str(tmp_path)}), record.errors
     panel.segment.form.fill({})
 
