@@ -195,7 +195,9 @@ class _Run:
                 for labels in alone.wait_for_all(self._wait):
                     self._put_coarse(labels)
             self._control.wait(until, self._poll)
-        self._executor.warm_up(self._engine)
+        if not isinstance(self._engine, StrokesEngine):
+            # Of an engine that shows a section first, processes would take the cores that compute it.
+            self._executor.warm_up(self._engine)
         yield
 
     def _put_coarse(self, labels: Labels | None) -> None:
