@@ -128,7 +128,7 @@ class SubmitRequest(Request):
         A mask; only the region where it is not 0 is segmented and measured.
     preview : PreviewOptions
     name : str
-        A label for people.
+        Shown to people; several may have the same.
     priority : int
         Higher goes first; −100 to 100.
     client_key : str, optional
