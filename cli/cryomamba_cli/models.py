@@ -131,8 +131,14 @@ def _named(name: str, server: str | None) -> OfferedModel:
         with cryomamba.connect(server) as client:
             return client.model(name)
     from cryomamba.errors import InvalidRequestError, no_such_model
+    from cryomamba.trained_models.model import is_model_name
 
     found, problems = _listed(None)
+    if name not in {*problems, *(model.name for model in found)} and (not is_model_name(name) or Path(name).exists()):
+        from cryomamba.settings import load_settings
+        from cryomamba_server.model_store.catalog import ModelCatalog
+
+        return ModelCatalog(load_settings()).describe(Path(name))
     if name in problems:
         raise InvalidRequestError(f"The model '{name}' cannot be used: {problems[name]}")
     model = next((model for model in found if model.name == name), None)

@@ -250,7 +250,7 @@ async def serve(
     running = asyncio.create_task(server.serve([listener]), name="gateway")
     try:
         if await _first(running, server.listening):
-            with announced(settings.home / "gateway.json", url):
+            with announced(settings.gateway_file, url):
                 logger.info("The gateway listens on %s.", url)
                 notify_systemd(READY)
                 if ready is not None:

@@ -15,7 +15,7 @@ def test_names_become_words_and_units() -> None:
         "step_A": 13.5,
         "nm": 2,
     }
-    assert estimates_line(estimates) == "contrast dark, contrast margin 0.123, tilt range 60 °, step 13.5 Å, nm 2"
+    assert estimates_line(estimates) == "contrast dark, contrast margin 0.123, tilt range ±60°, step 13.5 Å, nm 2"
     assert estimates_line({}) == ""
 
 

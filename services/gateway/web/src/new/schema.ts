@@ -46,13 +46,13 @@ export function withModels(fields: readonly Field[], names: readonly string[]): 
   return fields.map((field) => (field.kind === "choice" && field.fromModels ? { ...field, choices: [...names] } : field));
 }
 
-/** The fields in the schema's order; what no control exists for is edited as JSON. */
+/** The fields in the schema's order; what no control exists for is edited as JSON, and what is hidden is left out. */
 export function fieldsOf(schema: Schema): Field[] {
   const properties = isObject(schema.properties) ? schema.properties : {};
   const required = Array.isArray(schema.required) ? schema.required : [];
-  return Object.entries(properties).map(([name, property]) =>
-    field(name, isObject(property) ? property : {}, schema, required.includes(name)),
-  );
+  return Object.entries(properties)
+    .filter(([, property]) => !isObject(property) || property.hidden !== true)
+    .map(([name, property]) => field(name, isObject(property) ? property : {}, schema, required.includes(name)));
 }
 
 /** Schemas refer only to themselves, and only a few levels deep; a circle ends as a field edited as JSON. */
