@@ -74,9 +74,8 @@ async def measure(stack: Stack, path: Path, side: int, rounds: int) -> None:
     first, *after = times
     print(f"{side}³, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     print(f"from submitting to the first section: {first:.2f} s (with reading the volume once)")
-    print(
-        f"from a stroke to the updated section: median {statistics.median(after):.2f} s, worst {max(after):.2f} s (target 2)"
-    )
+    middle, worst = statistics.median(after), max(after)
+    print(f"from a stroke to the updated section: median {middle:.2f} s, worst {worst:.2f} s (target 2)")
     print(f"peak memory of the worker and its processes: {peak / 1e9:.2f} GB")
 
 
