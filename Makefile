@@ -5,16 +5,19 @@ BIN    := $(VENV)/bin
 UV     := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 UVPIP  := $(UV) pip install --quiet --python $(BIN)/python
 EXPORT  = --no-emit-index-url --no-emit-find-links --no-header
+# Networks of other frameworks are tested in an environment of their own: theirs need other packages than ours.
+MODELS := .venv-models
+TORCH   = $(shell grep ^torch== requirements/models-overrides.txt)
 # The page's sources need Node; nobody else does, because the built page is in the repository.
 WEB    := services/gateway/web
 NODE   := $(if $(shell command -v npm 2>/dev/null),$(WEB)/node_modules/.package-lock.json)
 HONCHO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run desktop check test bench lint docs web dist lock chaos fuzz clean
+.PHONY: help demo run desktop check test test-models bench lint docs web dist lock chaos fuzz clean
 
 help:            ## Show what there is
-	@grep -hE '^[a-z]+: .*##|^[a-z]+: +##' Makefile | sed 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+: .*##|^[a-z-]+: +##' Makefile | sed 's/:.*##/\t/' | expand -t 12
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +41,16 @@ $(VENV)/.desktop: requirements/desktop.txt pyproject.toml | $(BIN)/python
 	$(UVPIP) --no-deps --no-build-isolation --editable .
 	touch $@ $(VENV)/.server
 
+# PyTorch's CPU build is not in every package index, and the build with CUDA takes gigabytes: pip looks for it where it is
+# configured to (PIP_FIND_LINKS, PIP_EXTRA_INDEX_URL). All else is locked without CUDA and without torchvision, whose
+# build for CUDA cannot be imported beside the CPU build.
+$(MODELS)/.models: requirements/models.txt requirements/models-overrides.txt pyproject.toml | $(BIN)/python
+	$(PYTHON) -m venv $(MODELS)
+	$(MODELS)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(UV) pip install --quiet --compile-bytecode --python $(MODELS)/bin/python --no-deps --require-hashes -r requirements/models.txt
+	$(UV) pip install --quiet --python $(MODELS)/bin/python --no-deps --no-build-isolation --editable .
+	touch $@
+
 $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json $(WEB)/package.json
 	npm ci --prefix $(WEB) --silent
 	touch $@
@@ -60,6 +73,9 @@ check: $(VENV)/.dev        ## The unit tests, in under a minute
 test: $(VENV)/.dev $(NODE) ## The whole suite
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 	$(if $(ARGS),,QT_API=pyside6 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not system" tests/desktop)
+
+test-models: $(MODELS)/.models  ## The tests of networks of PyTorch, nnU-Net, MemBrain-seg and Keras
+	KERAS_BACKEND=torch $(MODELS)/bin/python -m pytest -n 2 --dist loadfile $(or $(ARGS),tests/models)
 
 fuzz: $(VENV)/.dev         ## All fuzzers for long: 5 minutes a parser, 10,000 broken volumes; SEED=n
 	FUZZ_SEED=$(or $(SEED),$(shell echo $$$$)) FUZZ_EXAMPLES=150 FUZZ_SECONDS=300 FUZZ_ALL=1 FUZZ_FILES=10000 \
@@ -97,13 +113,17 @@ dist: $(VENV)/.dev         ## Build wheel and sdist, and try every extra in a ne
 # Of these the tests use a part that does not need what they ask for, or asks for versions that others do not.
 ALONE := "neuroglancer>=2.41; sys_platform == 'linux' and platform_machine == 'x86_64'" \
 	"openapi-python-client>=0.29" "ruamel.yaml>=0.18"
+# The dependencies of networks of other frameworks are locked by themselves.
+DEV_EXTRAS    := tomo inference gateway server otel desktop desktop-pyside6 convert
+MODEL_EXTRAS  := inference convert nnunet membrain
 
 lock: | $(BIN)/python      ## Lock the dependencies again, with hashes
 	echo "uv" | $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) - -o requirements/bootstrap.txt
-	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --all-extras --group dev -o requirements/dev.txt
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml $(addprefix --extra ,$(DEV_EXTRAS)) --group dev -o requirements/dev.txt
 	printf '%s\n' $(ALONE) | $(UV) pip compile -q --no-deps --no-annotate --universal --python-version 3.11 --generate-hashes $(EXPORT) - -o requirements/no-deps.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --extra desktop --group build -c requirements/dev.txt -o requirements/desktop.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --extra server --group build -c requirements/dev.txt -o requirements/server.txt
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml $(addprefix --extra ,$(MODEL_EXTRAS)) --group models --override requirements/models-overrides.txt --no-emit-package torch -c requirements/dev.txt -o requirements/models.txt
 
 clean:           ## Remove the environment and everything made
-	rm -rf $(VENV) $(WEB)/node_modules demo dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(MODELS) $(WEB)/node_modules demo dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -18,7 +18,8 @@ settings.register_profile("long", deadline=None, max_examples=2000, print_blob=T
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 # Qt loads only where its system libraries are; tests/desktop is skipped elsewhere.
-pytest_plugins = ["pytestqt.plugin"] if ctypes.util.find_library("EGL") else []
+HAS_QT = ctypes.util.find_library("EGL") and importlib.util.find_spec("pytestqt")
+pytest_plugins = ["pytestqt.plugin"] if HAS_QT else []
 # pytest-qt would prefer PySide6 to the program's default. qtpy takes the binding that is loaded already.
 if importlib.util.find_spec("PyQt6"):
     os.environ.setdefault("PYTEST_QT_API", os.environ.get("QT_API", "pyqt6"))

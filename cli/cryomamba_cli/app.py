@@ -19,6 +19,7 @@ from cryomamba_cli.info import info
 from cryomamba_cli.jobs import cancel, jobs, retry, show, watch
 from cryomamba_cli.keys import app as keys
 from cryomamba_cli.masks import clean, export, measure
+from cryomamba_cli.models import app as models
 from cryomamba_cli.revise import revise
 from cryomamba_cli.run import run
 from cryomamba_cli.segment import segment
@@ -137,6 +138,7 @@ _add(PROGRAMS, run, "cryomamba run", "CRYOMAMBA_HOME=~/second CRYOMAMBA_GATEWAY_
 _add(ADMINISTRATION, gc, "cryomamba gc", "cryomamba gc --days 90 --yes")
 _add(ADMINISTRATION, backup, "cryomamba backup /mnt/backup/cryomamba")
 _add(ADMINISTRATION, restore, "CRYOMAMBA_HOME=/data/new cryomamba restore /mnt/backup/cryomamba")
+app.add_typer(models, rich_help_panel=SEGMENTATION)
 app.add_typer(webhooks, rich_help_panel=JOBS)
 app.add_typer(tokens, rich_help_panel=ADMINISTRATION)
 app.add_typer(keys, rich_help_panel=ADMINISTRATION)

@@ -58,12 +58,12 @@ def numbers(text: str, *, option: str) -> tuple[float, float, float]:
     return z, y, x
 
 
-def shape(text: str) -> tuple[int, int, int]:
-    """Parse ``--shape``: one number of voxels for all axes, or three as ``z,y,x``."""
-    z, y, x = numbers(text, option="--shape")
+def shape(text: str, *, option: str = "--shape") -> tuple[int, int, int]:
+    """Parse one number of voxels for all axes, or three as ``z,y,x``."""
+    z, y, x = numbers(text, option=option)
     if any(side != int(side) for side in (z, y, x)):
         raise InvalidRequestError(
-            f"Invalid value '{text}' for --shape.", hint="The numbers of voxels must be whole numbers."
+            f"Invalid value '{text}' for {option}.", hint="The numbers of voxels must be whole numbers."
         )
     return int(z), int(y), int(x)
 

@@ -45,6 +45,8 @@ class ErrorCode(StrEnum):
     )
     UNKNOWN_ENGINE = "unknown_engine", "The server has no engine of this name."
     ENGINE_UNAVAILABLE = "engine_unavailable", "The engine is known but cannot run: a package is missing."
+    UNKNOWN_MODEL = "unknown_model", "No worker has a trained model of this name for this engine."
+    LICENCE_NOT_ACCEPTED = "licence_not_accepted", "Nobody has accepted the licence of the trained model yet."
     PATH_FORBIDDEN = "path_forbidden", "The path is outside the allowed input directories."
     URL_FORBIDDEN = "url_forbidden", "The server sends no webhooks to this URL."
     TOO_LARGE = "too_large", "The body, a header or the parameters are larger than allowed."
@@ -72,7 +74,7 @@ class ErrorCode(StrEnum):
     STORE_DAMAGED = "store_damaged", "The server's job store is damaged; whoever runs it must restore a backup."
     PROTOCOL = "protocol", "The other side uses another protocol or version."
     ENGINE_FAILED = "engine_failed", "The engine failed."
-    OUT_OF_MEMORY = "out_of_memory", "The engine needed more memory than available."
+    OUT_OF_MEMORY = "out_of_memory", "The engine, or the command, needed more memory than available."
     WORKER_LOST = "worker_lost", "The worker crashed or stopped responding in each of the allowed attempts."
     CANCELLED = "cancelled", "The job was cancelled."
     INTERNAL = "internal", "CryoMamba has a defect."
@@ -162,6 +164,13 @@ def no_such_webhook(webhook_id: str) -> NotFoundError:
     )
 
 
+def no_such_model(name: str) -> NotFoundError:
+    """Return the error for a trained model that a server does not have."""
+    return NotFoundError(
+        f"There is no model '{name[:64]}'.", hint="Check the name; 'cryomamba models list' lists the models."
+    )
+
+
 class ConflictError(CryoMambaError):
     """The current state does not allow this: a final job, a reused key, a stale attempt."""
 
@@ -204,6 +213,8 @@ _CLASSES: dict[ErrorCode, type[CryoMambaError]] = {
     ErrorCode.INVALID_PARAMETERS: InvalidRequestError,
     ErrorCode.UNKNOWN_ENGINE: InvalidRequestError,
     ErrorCode.ENGINE_UNAVAILABLE: InvalidRequestError,
+    ErrorCode.UNKNOWN_MODEL: InvalidRequestError,
+    ErrorCode.LICENCE_NOT_ACCEPTED: InvalidRequestError,
     ErrorCode.PATH_FORBIDDEN: InvalidRequestError,
     ErrorCode.URL_FORBIDDEN: InvalidRequestError,
     ErrorCode.TOO_LARGE: InvalidRequestError,

@@ -56,6 +56,8 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "webhook.delete": {"webhook": "JOB"},
     "webhook.test": {"webhook": "JOB"},
     "webhook.deliveries": {"webhook": "JOB"},
+    "model.get": {"model": "JOB"},
+    "model.list": {},
     "delivery.claim": {"wait_s": 0},
     "delivery.report": {"delivery": "JOB", "claim": 1, "outcome": "delivered"},
     "worker.hello": {"worker": "w", "host": "h", "pid": 1, "version": "0", "engines": []},
@@ -67,6 +69,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
         "jobs_run": 1,
         "loop_lag_seconds": 0.0,
     },
+    "worker.models": {"worker": "w", "models": []},
     "job.claim": {"worker": "w", "engines": ["demo"], "wait_s": 0},
     "job.renew": {"job": "JOB", **WORKER},
     "job.progress": {"job": "JOB", **WORKER, "progress": {}},
@@ -74,7 +77,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "job.fail": {"job": "JOB", **WORKER, "error": ERROR},
     "job.release": {"job": "JOB", **WORKER},
 }
-ABOUT_NO_JOB = {"ping", "server.info", "job.list", "webhook.create", "webhook.list"}
+ABOUT_NO_JOB = {"ping", "server.info", "job.list", "webhook.create", "webhook.list", "model.get", "model.list"}
 ABOUT_WEBHOOKS = ("webhook.get", "webhook.delete", "webhook.test", "webhook.deliveries")
 
 

@@ -26,6 +26,10 @@ FOLDERS: Final[Mapping[str, Sequence[str]]] = {
     "inference": (f"{SERVICES}/inference",),
     "gateway": (f"{SERVICES}/gateway", f"{SERVICES}/common"),
     "server": (f"{SERVICES}/broker", "cli"),
+    "torch": (f"{SERVICES}/inference",),
+    "nnunet": (f"{SERVICES}/inference",),
+    "membrain": (f"{SERVICES}/inference",),
+    "convert": (f"{SERVICES}/inference",),
     "otel": (f"{SERVICES}/common",),
     "desktop": ("desktop",),
     "desktop-pyside6": ("desktop",),
@@ -43,8 +47,10 @@ BROUGHT_BY: Final = {
 }
 # Several packages share the namespace.
 NAMESPACES: Final = {"opentelemetry": {"opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"}}
+# Packages of the extras for other frameworks by what is imported of them, as this environment has none of them.
+FRAMEWORKS: Final = {"torch": "torch", "dynamic_network_architectures": "nnunetv2", "monai": "monai"}
 # The command line imports these where it needs the extras `server` and `desktop`.
-CLI_EXTRAS: Final = {"pillow"}
+CLI_EXTRAS: Final = {"pillow", "onnx"}
 
 
 def names(requirements: Sequence[str]) -> set[str]:
@@ -76,6 +82,7 @@ def distributions(modules: set[str]) -> set[str]:
     """Return the packages that foreign modules come from."""
     foreign = {name for name in modules if name not in sys.stdlib_module_names and not name.startswith(OURS)}
     found = {PACKAGES[name][0].lower().replace("_", "-") for name in foreign - NAMESPACES.keys() if name in PACKAGES}
+    found |= {FRAMEWORKS[name] for name in foreign & FRAMEWORKS.keys()}
     return found.union(*(NAMESPACES[name] for name in foreign & NAMESPACES.keys()))
 
 
@@ -91,7 +98,7 @@ def test_each_dependency_is_imported_by_the_part_that_asks_for_it(extra: str) ->
     ("folders", "extras"),
     [
         (("sdk",), ["tomo"]),
-        ((f"{SERVICES}/inference",), ["tomo", "inference"]),
+        ((f"{SERVICES}/inference",), ["tomo", "inference", "torch", "nnunet", "membrain", "convert"]),
         ((f"{SERVICES}/common", f"{SERVICES}/gateway"), ["gateway", "otel"]),
         ((f"{SERVICES}/broker",), ["server"]),
         (("cli",), ["server"]),

@@ -34,6 +34,8 @@ READ_REQUESTS: Final = frozenset(
         messages.WEBHOOK_GET,
         messages.WEBHOOK_LIST,
         messages.WEBHOOK_DELIVERIES,
+        messages.MODEL_GET,
+        messages.MODEL_LIST,
     }
 )
 # The counts include the jobs of all owners.
@@ -57,6 +59,7 @@ WORKER_REQUESTS: Final = frozenset(
     {
         messages.WORKER_HELLO,
         messages.WORKER_STATUS,
+        messages.WORKER_MODELS,
         messages.JOB_CLAIM,
         messages.JOB_RENEW,
         messages.PROGRESS,

@@ -15,6 +15,7 @@ from cryomamba.client import calls
 from cryomamba.client.address import make_transport
 from cryomamba.client.job import AsyncJob
 from cryomamba.client.job_requests import JobRequests
+from cryomamba.client.model_methods import ModelMethods
 from cryomamba.client.submit import JobSubmission, UploadMode, submit
 from cryomamba.client.transport import ProgressCallback
 from cryomamba.client.webhook_methods import WebhookMethods
@@ -58,7 +59,7 @@ async def aconnect(url: str | None = None, *, token: str | None = None) -> Async
     return AsyncClient(make_transport(url, token))
 
 
-class AsyncClient(JobRequests, WebhookMethods):
+class AsyncClient(JobRequests, ModelMethods, WebhookMethods):
     """A client for one event loop; close it, or use it as ``async with``.
 
     All methods raise :class:`~cryomamba.errors.CryoMambaError`: :class:`~cryomamba.errors.UnavailableError` when the
@@ -126,7 +127,7 @@ class AsyncClient(JobRequests, WebhookMethods):
         preview : PreviewOptions, optional
             How often and how finely previews are made.
         name : str
-            A label for people.
+            Shown to people; several may have the same.
         priority : int
             −100 to 100, higher first.
         client_key : str, optional

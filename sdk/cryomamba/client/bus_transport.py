@@ -129,6 +129,11 @@ class BusTransport:
         del path, options
         raise _gateway_only()
 
+    async def send_file(self, path: Path, **options: object) -> str:
+        """Refuse: files go through a gateway."""
+        del path, options
+        raise _gateway_only()
+
     async def artifact(self, job_id: str, name: str) -> AsyncGenerator[bytes, None]:
         """Read a finished file in chunks of 1 MiB."""
         record = await self.record(job_id)

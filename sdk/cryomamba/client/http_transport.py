@@ -153,6 +153,10 @@ class HttpTransport:
         """Send the parts of a file that the gateway does not have."""
         return await Upload(self.request, path, **options).run()
 
+    async def send_file(self, path: Path, **options: Any) -> str:  # noqa: ANN401 (as in the protocol)
+        """Send the parts of a file, and return the id of the upload."""
+        return await Upload(self.request, path, **options).send()
+
     def artifact(self, job_id: str, name: str) -> AsyncGenerator[bytes, None]:
         """Read a finished file in chunks; a download that breaks is resumed."""
         return HttpDownload(self._client, f"{job_path(job_id)}/artifacts/{quote(name, safe='')}").chunks()

@@ -72,6 +72,17 @@ class Transport(Protocol):
             This transport takes no files.
         """
 
+    async def send_file(
+        self, path: Path, *, progress: ProgressCallback | None = None, reading: ProgressCallback | None = None
+    ) -> str:
+        """Send the parts of a file that is no volume, and return the id of the upload.
+
+        Raises
+        ------
+        InvalidRequestError
+            This transport takes no files.
+        """
+
     def artifact(self, job_id: str, name: str) -> AsyncGenerator[bytes, None]:
         """Read a finished file in chunks."""
 

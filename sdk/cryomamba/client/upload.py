@@ -84,6 +84,27 @@ class Upload:
         ConflictError
             The file was changed during the upload.
         """
+        status = await self._begin()
+        try:
+            return UploadedFile(await self._finish(status), new=status.file is None)
+        except asyncio.CancelledError:
+            if not self._keep:
+                await self._abort(status)
+            raise
+
+    async def send(self) -> str:
+        """Send what is missing, and return the id of the upload, whose parts the gateway then has.
+
+        Raises
+        ------
+        VolumeError, UnavailableError, ConflictError
+            As for :meth:`run`.
+        """
+        status = await self._begin()
+        await self._send_missing(status)
+        return status.upload_id
+
+    async def _begin(self) -> UploadStatus:
         self._total = await asyncio.to_thread(_size, self._path)
         digest = await self._digest()
         begin = {
@@ -92,13 +113,7 @@ class Upload:
             "chunk_size_bytes": PART_BYTES,
             "sha256": digest,
         }
-        status = parse_reply(UploadStatus, (await self._request("POST", "/v1/uploads/init", json=begin)).content)
-        try:
-            return UploadedFile(await self._finish(status), new=status.file is None)
-        except asyncio.CancelledError:
-            if not self._keep:
-                await self._abort(status)
-            raise
+        return parse_reply(UploadStatus, (await self._request("POST", "/v1/uploads/init", json=begin)).content)
 
     async def _digest(self) -> str:
         digest = hashlib.sha256()

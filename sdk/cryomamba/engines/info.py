@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from cryomamba.engines.scratch import ScratchGrid
+
+CHOICES: Final = "models"
+"""Value of ``choices_from`` in the schema of a parameter whose value is the name of a trained model."""
 
 EngineName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_.-]+$")]
 
@@ -43,3 +46,12 @@ class EngineInfo(BaseModel):
     available: bool = True
     reason: str = ""
     hint: str = ""
+
+    @property
+    def model_parameter(self) -> str | None:
+        """Name of the parameter that names a trained model, None if there is none.
+
+        Its schema has ``"choices_from": "models"``; the models that fit are those whose kind is the engine's name.
+        """
+        properties = self.parameters.get("properties", {})
+        return next((name for name, field in properties.items() if field.get("choices_from") == CHOICES), None)

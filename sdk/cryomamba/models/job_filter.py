@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
 from cryomamba.engines.info import EngineName
 from cryomamba.models.base import Request
 from cryomamba.models.jobs import NAME_MAX, JobState, Owner
+from cryomamba.models.trained_models import ModelName
 
 SEARCH_WORDS_MAX = 16
 
@@ -44,6 +45,7 @@ class JobConditions(TypedDict, total=False):
 
     state: JobState | Sequence[JobState] | None
     engine: str | None
+    model: str | None
     owner: str | None
     name: str | None
     created_after: datetime | None
@@ -59,6 +61,7 @@ class JobFilter(Request):
         (), max_length=len(JobState), exclude_if=_is_unset, description="Only jobs in this state, or in one of these."
     )
     engine: EngineName | None = Field(None, exclude_if=_is_unset, description="Only jobs of this engine.")
+    model: ModelName | None = Field(None, exclude_if=_is_unset, description="Only jobs that use this trained model.")
     owner: Owner | None = Field(
         None, exclude_if=_is_unset, description="Only jobs of this owner, of those that the caller may see."
     )

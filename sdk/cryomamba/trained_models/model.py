@@ -12,7 +12,9 @@ from typing import Final
 from cryomamba.errors import ErrorCode, InvalidRequestError, NotFoundError
 from cryomamba.models.trained_models import MODEL_NAME_PATTERN, Kind, ModelInfo
 from cryomamba.trained_models.description import ModelDescription
+from cryomamba.trained_models.membrain_checkpoint import read_membrain_checkpoint
 from cryomamba.trained_models.model_files import SIDECAR_MAX, content_sha256, file_sha256, path_problem
+from cryomamba.trained_models.nnunet_folder import read_nnunet_folder
 from cryomamba.trained_models.problems import invalid_model
 from cryomamba.trained_models.rdf import parse_rdf
 from cryomamba.trained_models.toml_sidecar import parse_toml
@@ -78,8 +80,8 @@ class Model:
         """
         return content_sha256(self.folder, self._running_files)
 
-    def info(self) -> ModelInfo:
-        """Return the record that servers send."""
+    def info(self, *, sha256: str | None = None) -> ModelInfo:
+        """Return the record that servers send; without the `sha256` that is known from before, all files are read."""
         described = self.description
         return ModelInfo(
             name=self.name,
@@ -90,7 +92,7 @@ class Model:
             voxel_size_A=described.voxel_size_A,
             contrast=described.contrast,
             size_bytes=self.size_bytes,
-            sha256=self.sha256,
+            sha256=sha256 or self.sha256,
             licence=described.licence,
             authors=described.authors,
             citation=described.citation,
@@ -187,5 +189,5 @@ def _read_sidecar(path: Path, name: str) -> tuple[ModelDescription, tuple[str, .
     return description, (sidecar,)
 
 
-READERS: Sequence[Reader] = (_read_sidecar,)
+READERS: Sequence[Reader] = (_read_sidecar, read_nnunet_folder, read_membrain_checkpoint)
 """The readers, in this order; each recognizes one way in which a model lies on disk."""

@@ -29,8 +29,12 @@ WEBHOOK_DELIVERIES: Final = "webhook.deliveries"
 DELIVERY_CLAIM: Final = "delivery.claim"
 DELIVERY_REPORT: Final = "delivery.report"
 
+MODEL_GET: Final = "model.get"
+MODEL_LIST: Final = "model.list"
+
 WORKER_HELLO: Final = "worker.hello"
 WORKER_STATUS: Final = "worker.status"
+WORKER_MODELS: Final = "worker.models"
 JOB_CLAIM: Final = "job.claim"
 JOB_RENEW: Final = "job.renew"
 # A worker's request, and the message that the broker publishes upon it.

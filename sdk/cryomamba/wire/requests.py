@@ -19,6 +19,7 @@ from cryomamba.models.jobs import Artifact, JobError, JobEvent, JobId, JobRecord
 from cryomamba.models.webhooks import WebhookRequest
 from cryomamba.volumes.metadata import VolumeWarning
 from cryomamba.wire import messages
+from cryomamba.wire.model_requests import ModelListRequest, ModelRef, WorkerModels
 from cryomamba.wire.webhook_requests import DeliveryClaim, DeliveryResult, WebhookListRequest, WebhookRef
 
 Zyx = tuple[float, float, float]
@@ -230,8 +231,11 @@ REQUESTS: Final[Mapping[str, type[Request]]] = {
     messages.WEBHOOK_DELIVERIES: WebhookRef,
     messages.DELIVERY_CLAIM: DeliveryClaim,
     messages.DELIVERY_REPORT: DeliveryResult,
+    messages.MODEL_GET: ModelRef,
+    messages.MODEL_LIST: ModelListRequest,
     messages.WORKER_HELLO: WorkerHello,
     messages.WORKER_STATUS: WorkerStatus,
+    messages.WORKER_MODELS: WorkerModels,
     messages.JOB_CLAIM: Claim,
     messages.JOB_RENEW: Renew,
     messages.PROGRESS: ProgressReport,
@@ -260,16 +264,21 @@ def parse_request(type_: str, body: Mapping[str, Any]) -> Request:
         raise invalid_fields(error) from None
 
 
-def invalid_fields(error: ValidationError, *, code: ErrorCode = ErrorCode.BAD_REQUEST) -> InvalidRequestError:
+def invalid_fields(
+    error: ValidationError,
+    *,
+    code: ErrorCode = ErrorCode.BAD_REQUEST,
+    hint: str = "Correct the fields named in the details.",
+) -> InvalidRequestError:
     """Return a validation error as one sentence, with every field in the details."""
     problems = [
-        {"field": ".".join(str(part) for part in item["loc"]) or "body", "problem": item["msg"]}
+        {
+            "field": ".".join(str(part) for part in item["loc"]) or "body",
+            "problem": item["msg"].removeprefix("Value error, "),
+        }
         for item in error.errors(include_url=False, include_input=False, include_context=False)[:20]
     ]
     first = problems[0]
     return InvalidRequestError(
-        f"'{first['field']}' is invalid: {first['problem']}.",
-        code=code,
-        hint="Correct the fields named in the details.",
-        details={"fields": problems},
+        f"'{first['field']}' is invalid: {first['problem']}.", code=code, hint=hint, details={"fields": problems}
     )

@@ -12,12 +12,14 @@ from typing import Any
 from cryomamba._version import __version__
 from cryomamba.access.visibility import Visibility
 from cryomamba.engines.info import EngineInfo
-from cryomamba.errors import AccessError, NotFoundError
+from cryomamba.errors import AccessError, NotFoundError, no_such_model
 from cryomamba.models.jobs import JobRecord, SubmitRequest
+from cryomamba.models.model_listing import ListedModel, ModelPage
 from cryomamba.models.server import Activity, ServerInfo, WorkerInfo
 from cryomamba.wire import messages
 from cryomamba.wire.buffers import encode_bytes
 from cryomamba.wire.constants import PROTOCOL_VERSION
+from cryomamba.wire.model_requests import ModelListRequest, ModelRef
 from cryomamba.wire.requests import (
     ArtifactRead,
     Empty,
@@ -35,9 +37,10 @@ from cryomamba_broker.core import Core
 from cryomamba_broker.disk_space import DiskSpace, job_nbytes
 from cryomamba_broker.dispatch import Answer, Caller, Handler, job_answer
 from cryomamba_broker.mask_admission import admit_mask
+from cryomamba_broker.model_admission import required_model
 from cryomamba_broker.revisions import Revision, stage
 from cryomamba_broker.store import NewJob
-from cryomamba_broker.store.rows import REPLY_BUDGET, to_time, wire_nbytes
+from cryomamba_broker.store.rows import REPLY_BUDGET, fitting, parse_cursor, to_time, wire_nbytes
 
 
 class ClientRequests:
@@ -66,6 +69,8 @@ class ClientRequests:
             messages.EVENTS_SINCE: self.events_since,
             messages.ARTIFACT_READ: self.artifact,
             messages.PREVIEW_GET: self.preview,
+            messages.MODEL_GET: self.model,
+            messages.MODEL_LIST: self.models,
         }
         return {type_: _by_visibility(handler) for type_, handler in handlers.items()}
 
@@ -133,8 +138,9 @@ class ClientRequests:
         if request.within is not None and (job_id := request.within.job_id) is not None:
             newest_mask = (await self._core.store.call(lambda store: store.jobs.get(job_id, visibility))).newest_mask
         engines = self._core.workers.engines()
+        models = self._core.workers.models() if len(self._core.workers) else None
         loop = asyncio.get_running_loop()
-        admitting = partial(self._admit, request, engines, visibility, newest_mask, current_trace())
+        admitting = partial(self._admit, request, engines, models, visibility, newest_mask, current_trace())
         new, space = await loop.run_in_executor(self._files, admitting)
         record = await self._core.change(lambda store: store.submissions.submit(new, visibility, space))
         self._core.claims.wake_all()
@@ -144,6 +150,7 @@ class ClientRequests:
         self,
         request: SubmitRequest,
         engines: Sequence[EngineInfo],
+        models: Sequence[ListedModel] | None,
         visibility: Visibility,
         newest_mask: str | None,
         trace: TraceContext,
@@ -154,7 +161,8 @@ class ClientRequests:
             new = replace(new, within=mask)
         engine = next(info for info in engines if info.name == new.engine)
         nbytes = job_nbytes(new.volume, engine, new.request.params)
-        return replace(new, nbytes=nbytes, trace=trace), self._measure_disk()
+        model = required_model(engine, new.request.params, models)
+        return replace(new, nbytes=nbytes, model=model, trace=trace), self._measure_disk()
 
     async def get(self, request: JobRef, visibility: Visibility) -> Answer:
         """Return a job."""
@@ -243,6 +251,21 @@ class ClientRequests:
             job=envelope.job,
             attempt=envelope.attempt,
         )
+
+    async def model(self, request: ModelRef, _visibility: Visibility) -> Answer:
+        """Return a trained model that a worker has."""
+        found = next((model for model in self._core.workers.models() if model.name == request.model), None)
+        if found is None:
+            raise no_such_model(request.model)
+        return Answer(found.model_dump(mode="json"))
+
+    async def models(self, request: ModelListRequest, _visibility: Visibility) -> Answer:
+        """Return a page of the trained models that workers have; they are for everybody."""
+        begin = parse_cursor(request.cursor) if request.cursor else 0
+        listed = self._core.workers.models()[begin:]
+        shown = fitting(listed[: request.limit])
+        cursor = str(begin + len(shown)) if len(shown) < len(listed) else None
+        return Answer(ModelPage(models=shown, cursor=cursor).model_dump(mode="json"))
 
     async def _require_visible(self, job_id: str, visibility: Visibility) -> None:
         await self._core.store.call(lambda store: store.jobs.owner(job_id, visibility))

@@ -11,6 +11,7 @@ from typing import Final
 
 from cryomamba.errors import CryoMambaError
 from cryomamba.wire import messages
+from cryomamba.wire.model_requests import WorkerModels
 from cryomamba.wire.requests import (
     Claim,
     Claimed,
@@ -58,6 +59,7 @@ class WorkerRequests:
         return {
             messages.WORKER_HELLO: self.hello,
             messages.WORKER_STATUS: self.status,
+            messages.WORKER_MODELS: self.models,
             messages.JOB_CLAIM: self.claim,
             messages.JOB_RENEW: self.renew,
             messages.PROGRESS: self.progress,
@@ -74,6 +76,13 @@ class WorkerRequests:
         logger.info("Worker %s has connected with %d engines.", request.worker, len(request.engines))
         self._core.metrics.workers.connections.inc()
         return Answer({"lease_s": self._core.lease_s, "epoch": self._core.epoch})
+
+    async def models(self, request: WorkerModels, caller: Caller) -> Answer:
+        """Note the trained models that a worker has."""
+        self._core.workers.require_own_name(request.worker, caller.key)
+        self._core.workers.announce(request.worker, request.models, first=request.first)
+        self._core.claims.wake_all()
+        return Answer({})
 
     async def status(self, request: WorkerStatus, caller: Caller) -> Answer:
         """Enter what a registered worker reports of itself into the metrics."""
@@ -101,7 +110,8 @@ class WorkerRequests:
     async def _next_job(self, request: Claim, key: str) -> Lease | None:
         # During shutdown no further job is leased, but a worker learns which one it holds, so that it can release it.
         engines = () if self._core.claims.closed else request.engines
-        return await self._core.store.call(lambda store: store.leases.claim(request.worker, engines, key))
+        models = self._core.workers.models_of(request.worker)
+        return await self._core.store.call(lambda store: store.leases.claim(request.worker, engines, key, models))
 
     async def _claimed(self, worker: str, key: str, lease: Lease, claim: PendingClaim) -> Answer:
         record = lease.record

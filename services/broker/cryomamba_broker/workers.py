@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -12,13 +12,16 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from cryomamba.engines.info import EngineInfo
-from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError
+from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError, NotFoundError
+from cryomamba.models.model_listing import ListedModel, OfferedModel
 from cryomamba.models.server import WorkerInfo
 from cryomamba.wire.requests import WorkerHello
 from cryomamba_broker.store.rows import wire_nbytes
 
 CATALOGUE_MAX_BYTES: Final = 40 * 1024
 WORKERS_MAX: Final = 512
+MODELS_MAX: Final = 1000
+_WORKERS_SHOWN: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class _Seen:
     steady: float
     job_id: str | None = None
     key: str = ""
+    models: tuple[OfferedModel, ...] = ()
 
 
 class Workers:
@@ -46,6 +50,7 @@ class Workers:
         self._silent_s = silent_s
         self._seen: dict[str, _Seen] = {}
         self._silent: OrderedDict[str, _Seen] = OrderedDict()
+        self._listed: tuple[ListedModel, ...] | None = None
 
     def require_own_name(self, worker: str, key: str) -> None:
         """Refuse a request in the name of a worker that has connected with another key.
@@ -89,8 +94,55 @@ class Workers:
             )
         self._known = known
         self._silent.pop(hello.worker, None)
-        self._seen[hello.worker] = _Seen(checked, at, steady, key=key)
+        models = self._seen[hello.worker].models if hello.worker in self._seen else ()
+        self._seen[hello.worker] = _Seen(checked, at, steady, key=key, models=models)
+        self._listed = None
         return self.engines()
+
+    def announce(self, worker: str, models: Sequence[OfferedModel], *, first: bool) -> None:
+        """Note the trained models of a worker; with `first`, they replace those that it announced before.
+
+        Raises
+        ------
+        NotFoundError
+            The worker is not registered.
+        InvalidRequestError
+            It announces too many models.
+        """
+        known = self._seen.get(worker)
+        if known is None:
+            raise NotFoundError("This worker is not registered.", hint="It registers by itself in a moment.")
+        announced = (*(() if first else known.models), *models)
+        if len(announced) > MODELS_MAX:
+            raise InvalidRequestError(f"A worker may have {MODELS_MAX:,} models.", code=ErrorCode.TOO_LARGE)
+        self._seen[worker] = replace(known, models=announced)
+        self._listed = None
+
+    def models(self) -> tuple[ListedModel, ...]:
+        """Return the trained models of the connected workers, by name; once for each content under one name."""
+        if self._listed is None:
+            self._listed = self._merged_models()
+        return self._listed
+
+    def _merged_models(self) -> tuple[ListedModel, ...]:
+        found: dict[tuple[str, str], ListedModel] = {}
+        for worker, seen in sorted(self._seen.items()):
+            ready = {info.name for info in seen.hello.engines if info.available}
+            for model in seen.models:
+                known = found.get((model.name, model.sha256)) or ListedModel(**dict(model))
+                able = (worker,) if model.kind in ready else ()
+                update = {
+                    "workers": (*known.workers, *able)[:_WORKERS_SHOWN],
+                    # A job may come to any of them.
+                    "licence_accepted": known.licence_accepted and model.licence_accepted,
+                }
+                found[model.name, model.sha256] = known.model_copy(update=update)
+        return tuple(model for _, model in sorted(found.items()))
+
+    def models_of(self, worker: str) -> tuple[str, ...]:
+        """Return the names of the models that a worker may use."""
+        known = self._seen.get(worker)
+        return tuple(model.name for model in known.models if model.licence_accepted) if known is not None else ()
 
     def _offered_by_another(self, engine: str, worker: str) -> bool:
         return any(
@@ -102,7 +154,9 @@ class Workers:
 
     def seen(self, worker: str, *, at: datetime, steady: float, job_id: str | None) -> None:
         """Note that a worker sent a message; one that was dropped is listed again, one that never registered is not."""
-        known = self._seen.get(worker) or self._silent.pop(worker, None)
+        known = self._seen.get(worker)
+        if known is None and worker in self._silent:
+            known, self._listed = self._silent.pop(worker), None
         if known is not None:
             self._seen[worker] = replace(known, at=at, steady=steady, job_id=job_id)
 
@@ -114,7 +168,7 @@ class Workers:
         """Drop the workers that have been silent for too long, and return their names."""
         silent = [name for name, seen in self._seen.items() if seen.steady < steady - self._silent_s]
         for name in silent:
-            self._silent[name] = self._seen.pop(name)
+            self._silent[name], self._listed = self._seen.pop(name), None
         while len(self._silent) > WORKERS_MAX:
             self._silent.popitem(last=False)
         return silent

@@ -1,4 +1,4 @@
-"""Backup and restore of a data directory: jobs, artifacts, uploads and keys.
+"""Backup and restore of a data directory: jobs, artifacts, uploads, trained models and keys.
 
 The job store is copied with SQLite's online backup, which takes a consistent snapshot while the broker keeps writing.
 Files are copied after it: every artifact that the snapshot lists is complete by then, because artifacts get their names
@@ -28,7 +28,7 @@ from cryomamba.settings import Settings
 MANIFEST: Final = "backup.json"
 DATABASE: Final = "jobs.sqlite"
 # Unfinished uploads and working files are left out: clients send them again, and workers compute them again.
-FOLDERS: Final = ("artifacts", "uploads/files", "keys")
+FOLDERS: Final = ("artifacts", "uploads/files", "models", "licences", "keys")
 
 
 class Manifest(BaseModel):

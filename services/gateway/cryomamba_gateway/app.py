@@ -32,6 +32,7 @@ from cryomamba_gateway.routers import (
     inputs,
     jobs,
     links,
+    models,
     pages,
     previews,
     revisions,
@@ -66,12 +67,13 @@ TAGS: Final = [
     {"name": "uploads", "description": "Uploads of tomograms, and uploaded files."},
     {"name": "artifacts", "description": "Output files of jobs."},
     {"name": "webhooks", "description": "Signed messages to other servers when jobs end."},
+    {"name": "models", "description": "Trained models that engines run."},
     {"name": "volumes", "description": "Tomograms and masks as OME-Zarr and as images."},
 ]
 JOB_ROUTERS: Final = [add_head_routes(module.router) for module in (jobs, events, previews, artifacts, revisions)]
 OTHER_ROUTERS: Final = [
     add_head_routes(module.router)
-    for module in (health, server, session, uploads, inputs, volumes, links, zarr, webhooks)
+    for module in (health, server, session, uploads, inputs, volumes, links, zarr, webhooks, models)
 ]
 
 

@@ -26,10 +26,12 @@ from cryomamba_gateway.input_listings import InputListings
 from cryomamba_gateway.live.messages import MessageEncoder
 from cryomamba_gateway.live.send_scheduler import SendScheduler
 from cryomamba_gateway.metrics import Metrics
+from cryomamba_gateway.model_registry import ModelRegistry
 from cryomamba_gateway.system import system_info
 from cryomamba_gateway.uploads.store import UploadLimits, UploadStore
 from cryomamba_gateway.volumes.catalog import VolumeCatalog
 from cryomamba_gateway.volumes.reader import VolumeReader
+from cryomamba_gateway.volumes.reading import LevelFolder
 from cryomamba_gateway.webhooks.delivery import WebhookDelivery
 from cryomamba_gateway.webhooks.sender import WebhookSender
 from cryomamba_server.loop_lag import measure_loop_lag
@@ -69,6 +71,8 @@ class Gateway:
         Volumes over HTTP; from :meth:`start` on.
     inputs : InputListings
         From :meth:`start` on.
+    models : ModelRegistry
+        From :meth:`start` on.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -88,6 +92,7 @@ class Gateway:
         self.reader: VolumeReader
         self.volumes: VolumeCatalog
         self.inputs: InputListings
+        self.models: ModelRegistry
         self._server_info: asyncio.Future[ServerInfo] | None = None
 
     async def start(self) -> None:
@@ -97,9 +102,10 @@ class Gateway:
         await self.bus.start()
         self.signer = await asyncio.to_thread(UrlSigner, self.settings.keys)
         self.uploads = UploadStore(self.settings.uploads, UploadLimits.from_settings(self.settings))
-        self.reader = VolumeReader(self.settings.volume_cache)
+        self.reader = VolumeReader(self.settings.volume_cache, _level_folder(self.settings))
         self.inputs = InputListings(InputFolders(self.settings.roots, self.settings.own_folders))
         self.volumes = VolumeCatalog(self.settings, self.bus, self.uploads, self.reader)
+        self.models = ModelRegistry(self.settings, self.bus, self.uploads)
         self._sweeping = asyncio.create_task(self._sweep(), name="gateway-sweep")
         self._measuring = asyncio.create_task(measure_loop_lag(self.metrics.loop_lag.observe), name="gateway-loop-lag")
         self._sender = await asyncio.to_thread(WebhookSender, WebhookPolicy(self.settings.webhook_networks))
@@ -117,14 +123,17 @@ class Gateway:
         await asyncio.to_thread(self.uploads.close)
         await asyncio.to_thread(self.reader.close)
         self.inputs.close()
+        self.models.close()
         self._sender.close()
 
     async def _sweep(self) -> None:
         while True:
             try:
                 swept = await self.uploads.sweep()
+                await self.models.remove_abandoned()
+                await self.reader.levels.sweep()
             except OSError as error:
-                logger.warning("Abandoned uploads could not be removed: %s.", error.strerror)
+                logger.warning("Files that nobody needs could not be removed: %s.", error.strerror)
             else:
                 if swept:
                     logger.info("%d abandoned uploads were removed.", swept)
@@ -163,6 +172,10 @@ class Gateway:
                 return self.metrics.text(activity, await self.bus.ask(everything, BusTransport.metrics))
         except (CryoMambaError, TimeoutError):
             return self.metrics.text(None)
+
+
+def _level_folder(settings: Settings) -> LevelFolder:
+    return LevelFolder(settings.levels, settings.volume_levels, settings.disk_reserve)
 
 
 def _gateway(connection: HTTPConnection) -> Gateway:

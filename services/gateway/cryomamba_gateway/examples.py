@@ -54,6 +54,15 @@ WEBHOOK: Final[dict[str, Any]] = {
         "value": {"url": "https://example.org/cryomamba", "events": ["job.failed"], "name": "on-call"},
     },
 }
+MODEL: Final[dict[str, Any]] = {
+    "archive": {
+        "summary": "An uploaded archive of a model's folder",
+        "value": {"upload_id": "8c5f4c1e-6d0e-4b52-a4a5-0a8e5f0d3c11", "name": "membranes", "accept_licence": True},
+    }
+}
+LICENCE: Final[dict[str, Any]] = {
+    "non-commercial": {"summary": "As the model states it", "value": {"licence": "CC-BY-NC-4.0"}}
+}
 REVISION: Final[dict[str, Any]] = {
     "upload": {
         "summary": "An uploaded mask",
@@ -115,6 +124,8 @@ _WEBHOOK_ID: Final = {"webhook_id": "$response.body#/webhook_id"}
 WEBHOOK_LINKS: Final = _links(
     getWebhook=_WEBHOOK_ID, testWebhook=_WEBHOOK_ID, listWebhookDeliveries=_WEBHOOK_ID, deleteWebhook=_WEBHOOK_ID
 )
+_MODEL: Final = {"name": "$response.body#/name"}
+MODEL_LINKS: Final = _links(getModel=_MODEL, acceptModelLicence=_MODEL, removeModel=_MODEL)
 _UPLOAD_ID: Final = {"upload_id": "$response.body#/upload_id"}
 UPLOAD_LINKS: Final = _links(
     getUpload=_UPLOAD_ID, putPart=_UPLOAD_ID, completeUpload=_UPLOAD_ID, abortUpload=_UPLOAD_ID

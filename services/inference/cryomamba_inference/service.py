@@ -31,6 +31,7 @@ from cryomamba.wire.topics import preview_topic
 from cryomamba.wire.trace_context import NO_TRACE, TraceContext, use_trace
 from cryomamba_inference.attempt import Attempt
 from cryomamba_inference.compute_process import ComputeProcess
+from cryomamba_inference.model_announcer import ModelAnnouncer
 from cryomamba_inference.pipe import Message
 from cryomamba_inference.status_report import StatusReport
 from cryomamba_server import log_context
@@ -72,6 +73,7 @@ class InferenceService:
         self._child: ComputeProcess | None = None
         self._attempt: Attempt | None = None
         self._report = StatusReport(self.worker)
+        self._models = ModelAnnouncer(self.worker, settings, lambda: self._registered_epoch)
 
     @property
     def child_pid(self) -> int | None:
@@ -88,6 +90,7 @@ class InferenceService:
                 running = [
                     tasks.create_task(self._stay_registered(), name="registration"),
                     tasks.create_task(self._run_jobs(), name="jobs"),
+                    tasks.create_task(self._models.run(self._requester), name="models"),
                     tasks.create_task(self._report.send_repeatedly(self._requester), name="status"),
                     tasks.create_task(measure_loop_lag(self._report.observe_lag), name="loop lag"),
                 ]

@@ -108,7 +108,7 @@ async def test_a_user_signs_in_and_sees_a_live_preview(
 ) -> None:
     """Sign in, list, live slices equal to the server's images, hostile text as text, a revoked token, sign out."""
     services = idle_services
-    monkeypatch.setattr("cryomamba_gateway.routers.websocket.RECHECK_S", 0.05)
+    monkeypatch.setattr("cryomamba_gateway.access.auth.RECHECK_S", 0.05)
     tokens = TokenStore(services.settings.keys)
     token, info = tokens.create("ada", [Scope.WRITE], days=1)
     await services.start_broker()
@@ -161,7 +161,7 @@ async def see_findings(page: Tab, services: Services, worker: Worker) -> None:
     await page.value(f"document.querySelector('[data-job=\"{job.job_id}\"] a').click()")
     await page.until("document.getElementById('job-status')?.textContent.includes('Done')")
     assert await page.text("#job-warnings li") == f"Empty {MARKUP}. Look."
-    assert await page.text("#job-estimates") == "ContrastdarkContrast margin0.123Tilt range60°"
+    assert await page.text("#job-estimates") == "ContrastdarkContrast margin0.123Tilt range±60°"
 
 
 async def submit_and_watch(page: Tab, services: Services, worker: Worker, ball: Mask) -> JobRecord:

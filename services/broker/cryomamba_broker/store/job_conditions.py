@@ -35,6 +35,8 @@ def _conditions(wanted: JobFilter, visibility: Visibility) -> Iterator[tuple[str
         yield f"state IN ({', '.join('?' * len(wanted.state))})", *wanted.state
     if wanted.engine is not None:
         yield "engine = ?", wanted.engine
+    if wanted.model is not None:
+        yield "model = ?", wanted.model
     if wanted.name is not None:
         yield "name = ?", wanted.name
     if wanted.created_after is not None:

@@ -51,8 +51,8 @@ class Leases:
         self._database, self._events, self._jobs = database, events, jobs
         self._progress, self._policy = progress, policy
 
-    def claim(self, worker: str, engines: Sequence[str], key: str = "") -> Lease | None:
-        """Lease the next job that a worker can run to it.
+    def claim(self, worker: str, engines: Sequence[str], key: str = "", models: Sequence[str] = ()) -> Lease | None:
+        """Lease the next job that a worker can run to it: one for these engines that needs none but these models.
 
         A worker that claims while it holds a job has not received the reply to its last claim: it gets that job again.
 
@@ -69,7 +69,7 @@ class Leases:
             if row is not None:
                 require_same_key(row, key)
                 return Lease(self._jobs.record(row), focus_of(row), trace_of(row))
-            row = self._lease_next(connection, worker, engines, key)
+            row = self._lease_next(connection, worker, engines, models, key)
             if row is None:
                 return None
             connection.execute(
@@ -80,14 +80,15 @@ class Leases:
             return Lease(self._jobs.record(row), focus_of(row), trace_of(row), event)
 
     def _lease_next(
-        self, connection: sqlite3.Connection, worker: str, engines: Sequence[str], key: str
+        self, connection: sqlite3.Connection, worker: str, engines: Sequence[str], models: Sequence[str], key: str
     ) -> sqlite3.Row | None:
         row: sqlite3.Row | None = connection.execute(
             "UPDATE jobs SET state = 'running', attempt = attempt + 1, tries = tries + 1, worker = :worker, "
             "worker_key = :key, lease_until = :lease, progress = '{}', "
             "started_at = coalesce(started_at, :wall), updated_at = :wall "
             "WHERE serial = (SELECT serial FROM jobs WHERE state = 'pending' AND not_before <= :now "
-            "AND engine IN (SELECT value FROM json_each(:engines)) ORDER BY priority DESC, serial LIMIT 1) "
+            "AND engine IN (SELECT value FROM json_each(:engines)) "
+            "AND model IN (SELECT value FROM json_each(:models)) ORDER BY priority DESC, serial LIMIT 1) "
             "RETURNING *",
             {
                 "worker": worker,
@@ -96,6 +97,7 @@ class Leases:
                 "now": self._database.clock.steady(),
                 "wall": self._database.clock.wall(),
                 "engines": json.dumps(list(engines)),
+                "models": json.dumps(["", *models]),
             },
         ).fetchone()
         return row

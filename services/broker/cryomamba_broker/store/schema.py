@@ -136,6 +136,9 @@ MIGRATIONS: Final = (
     DROP INDEX deliveries_due;
     CREATE INDEX deliveries_pending ON deliveries (webhook, due_at, serial, created_at) WHERE state = 'pending';
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN model TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 SCHEMA: Final = len(MIGRATIONS)

@@ -23,6 +23,8 @@ from cryomamba_broker.store.rows import to_json
 class NewJob:
     """A submit that was checked; `nbytes` is the disk space in bytes to reserve for its results.
 
+    `model` is the name of the trained model that it needs, empty for none.
+
     The job keeps the `trace` of the request, so that an attempt at any later time is known to belong to it.
     """
 
@@ -31,6 +33,7 @@ class NewJob:
     volume: VolumeSummary
     within: MaskSummary | None = None
     nbytes: int = 0
+    model: str = ""
     trace: TraceContext = NO_TRACE
 
 
@@ -94,8 +97,8 @@ class Submissions:
             now = self._database.clock.wall()
             row = connection.execute(
                 "INSERT INTO jobs (id, state, name, engine, params, volume, preview, priority, client_key, "
-                "fingerprint, created_at, updated_at, owner, reserved, within, request_id, traceparent) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                "fingerprint, created_at, updated_at, owner, reserved, within, request_id, traceparent, model) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
                 (
                     str(uuid.uuid4()),
                     JobState.PENDING,
@@ -114,6 +117,7 @@ class Submissions:
                     None if new.within is None else new.within.model_dump_json(),
                     new.trace.request_id or "",
                     new.trace.traceparent or "",
+                    new.model,
                 ),
             ).fetchone()
             event = self._events.append(connection, row, "job_created")

@@ -42,6 +42,8 @@ _SUBMIT_ERRORS: Final = (
     ErrorCode.INVALID_PARAMETERS,
     ErrorCode.UNKNOWN_ENGINE,
     ErrorCode.ENGINE_UNAVAILABLE,
+    ErrorCode.UNKNOWN_MODEL,
+    ErrorCode.LICENCE_NOT_ACCEPTED,
     ErrorCode.PATH_FORBIDDEN,
     ErrorCode.VOLUME_NOT_FOUND,
     ErrorCode.VOLUME_UNREADABLE,

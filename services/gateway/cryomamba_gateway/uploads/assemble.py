@@ -9,10 +9,12 @@ import hashlib
 import os
 import shutil
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from io import FileIO
-from typing import Final
+from pathlib import Path
+from typing import Final, TypeVar
 
 from cryomamba.atomic import sync_folder, write_atomically
 from cryomamba.errors import ConflictError, ErrorCode, VolumeError
@@ -23,6 +25,7 @@ from cryomamba_gateway.uploads.partial_upload import MANIFEST, PARTS, PartialUpl
 from cryomamba_gateway.uploads.upload_directory import UploadDirectory
 from cryomamba_server.uploaded_files import RECORD, VOLUME, read_record
 
+T = TypeVar("T")
 _READ_BYTES: Final = 1024 * 1024
 
 
@@ -46,7 +49,7 @@ def assemble(upload: PartialUpload, directory: UploadDirectory) -> FileRecord:
     _require_all_parts(upload)
     with upload.data.open("rb", buffering=0) as data:
         lock_exclusive(data.fileno())
-        record = _verify(upload, data)
+        record = _verify_volume(upload, data)
         write_atomically(upload.folder / RECORD, record.model_dump_json())
         _publish(upload, record, directory)
     return record
@@ -63,7 +66,30 @@ def _require_all_parts(upload: PartialUpload) -> None:
         )
 
 
-def _verify(upload: PartialUpload, data: FileIO) -> FileRecord:
+def verify_and_use(upload: PartialUpload, use: Callable[[Path], T]) -> T:
+    """Verify an upload that has all its parts, hand its content to a function, and remove it.
+
+    Parameters
+    ----------
+    use : callable
+        Called with the path of the content; if it raises, the upload stays, and may be used for something else.
+
+    Raises
+    ------
+    ConflictError
+        As for :func:`assemble`.
+    """
+    _require_all_parts(upload)
+    with upload.data.open("rb", buffering=0) as data:
+        lock_exclusive(data.fileno())
+        _verify_content(upload, data)
+        result = use(upload.data)
+    upload.remove()
+    return result
+
+
+def _verify_content(upload: PartialUpload, data: FileIO) -> str:
+    """Return the SHA-256 of what was sent."""
     digest = _verified_digest(upload, data)
     manifest = upload.manifest
     if manifest.sha256 not in {None, digest}:
@@ -74,6 +100,12 @@ def _verify(upload: PartialUpload, data: FileIO) -> FileRecord:
             hint="Send the file again; it may have changed during the upload.",
             details={"sha256": digest},
         )
+    return digest
+
+
+def _verify_volume(upload: PartialUpload, data: FileIO) -> FileRecord:
+    digest = _verify_content(upload, data)
+    manifest = upload.manifest
     try:
         metadata = inspect(upload.data)
     except VolumeError:

@@ -19,7 +19,7 @@ from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError, NotFou
 from cryomamba.models.files import FileRecord, PartReceipt, UploadRequest, UploadStatus, label_of
 from cryomamba.settings import Settings
 from cryomamba.system_errors import disk_full_error, system_errors_translated
-from cryomamba_gateway.uploads.assemble import assemble
+from cryomamba_gateway.uploads.assemble import assemble, verify_and_use
 from cryomamba_gateway.uploads.part_plan import PartPlan, plan_parts
 from cryomamba_gateway.uploads.partial_upload import PartialUpload, UploadManifest
 from cryomamba_gateway.uploads.receive import BodySplitter, checksums_of, read_blocks, write_at
@@ -253,6 +253,32 @@ class UploadStore:
             if record is None:
                 raise no_such_upload(upload_id) from None
             return record
+
+    async def use(self, upload_id: str, visibility: Visibility, use: Callable[[Path, str], T]) -> T:
+        """Verify an upload that has all its parts, hand its content to a function in a thread, and remove it.
+
+        Parameters
+        ----------
+        use : callable
+            Called with the path of the content and the file's name; if it raises, the upload stays.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such upload.
+        ConflictError
+            Parts are missing, or checksums differ.
+        """
+
+        def verified() -> T:
+            upload = self._directory.upload(upload_id, visibility)
+            return verify_and_use(upload, lambda path: use(path, upload.manifest.filename))
+
+        async with self._assembly[upload_id]:
+            try:
+                return await self._run(verified)
+            finally:
+                self._assembly.pop(upload_id, None)
 
     async def abort(self, upload_id: str, visibility: Visibility) -> None:
         """Remove an unfinished upload.

@@ -1,0 +1,1 @@
+"""The folder of models in a data directory: add, describe, accept, remove."""
