@@ -225,7 +225,7 @@ class Overlay:
         layers = self.viewer.layers
         if self.tomogram is None or self.tomogram not in layers:
             return len(layers)
-        above = layers.index(self.tomogram) + 1
+        above: int = layers.index(self.tomogram) + 1
         while above < len(layers) and layers[above]._type_string == "labels":  # noqa: SLF001 (napari's own word for it)
             above += 1
         return above
