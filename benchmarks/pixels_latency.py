@@ -23,6 +23,7 @@ import psutil
 from cryomamba.client import AsyncClient, aconnect
 from cryomamba.masks.strokes import Strokes, read_strokes
 from cryomamba.models.events import PreviewEvent
+from cryomamba.models.jobs import PreviewOptions
 from cryomamba.testing import Stack
 from cryomamba.volumes import write_volume
 
@@ -53,7 +54,7 @@ async def measure(stack: Stack, path: Path, side: int, rounds: int) -> None:
     async with await aconnect(stack.http_url) as client:
         started = time.perf_counter()
         params = {"strokes": strokes(side, 2).model_dump(mode="json")}
-        job = await client.submit(path, engine="pixels", params=params, preview={"interval_s": 0.25})
+        job = await client.submit(path, engine="pixels", params=params, preview=PreviewOptions(interval_s=0.25))
         await client.focus(job.job_id, (side / 2, side / 2, side / 2))
         peak, times, sent, labels = 0, list[float](), started, 2
         async for event in client.watch(job.job_id):

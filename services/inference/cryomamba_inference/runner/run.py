@@ -95,7 +95,9 @@ class _Run:
         self._compute_slot = BoundedSemaphore(executor.processes)
         self._publisher = PreviewPublisher.for_task(task, events.on_preview, known.preview)
         self._pass = self._result_run()
-        parallel = self._volume is not None and len(self._pass) >= self._pass.PARALLEL_FROM
+        # Processes can be ended when strokes are added, and a thread cannot.
+        many = len(self._pass) >= self._pass.PARALLEL_FROM or isinstance(task.engine, StrokesEngine)
+        parallel = self._volume is not None and many
         self._executor = executor if parallel else InlineExecutor()
         self._scores = self._engine.output == "scores"
         self._keep_scores = task.keep_scores and self._scores and self._engine.keeps_scores
