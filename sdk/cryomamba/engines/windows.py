@@ -78,7 +78,7 @@ class WindowEngine(Engine[P], Generic[P]):
     voxel_size_tolerance: float = 0.05
     mirror: Sequence[Axis] = ()
     members: int = 1
-    scratch_per_voxel = 4
+    scratch_per_voxel = 8
 
     @abstractmethod
     def predict_window(self, data: Voxels, member: int) -> Scores:

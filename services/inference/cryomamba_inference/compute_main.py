@@ -20,6 +20,7 @@ from cryomamba.errors import ProtocolError
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import JobRecord, Progress
 from cryomamba.settings import Settings
+from cryomamba.trained_models.folders import ModelFolders, use_model_folders
 from cryomamba.wire.buffers import Codec
 from cryomamba.wire.preview import encode_frame
 from cryomamba.wire.trace_context import TraceContext, use_trace
@@ -55,6 +56,7 @@ def main(connection: Connection, parent: int, settings: dict[str, Any], codec: C
     leave_signals_to_parent()
     checked = Settings(**settings)
     configure_logging(checked.log, service="engine")
+    use_model_folders(ModelFolders.of(checked, names_only=True))
     _JobRunner(MessagePipe(connection), checked, codec).run()
 
 
