@@ -42,9 +42,7 @@ class Opened:
     open: Callable[[Model], tuple[Run, ...]]
 
 
-KINDS: Final[Mapping[Kind, Opened]] = {
-    "onnx": Opened(onnx_problems, lambda model: networks_of(model.weights, "cpu"))
-}
+KINDS: Final[Mapping[Kind, Opened]] = {"onnx": Opened(onnx_problems, lambda model: networks_of(model.weights, "cpu"))}
 """The kinds of models whose networks can be run here."""
 
 
@@ -130,7 +128,9 @@ def _check_test(
     values = given.astype(np.float64).reshape(-1)
     normalizer = Normalizer.of_values(described.normalization, values)
     data = normalizer(given.astype(np.float32))
-    found = np.mean([_probabilities(to_scores(run(data), described.output_axes), described) for run in networks], axis=0)
+    found = np.mean(
+        [_probabilities(to_scores(run(data), described.output_axes), described) for run in networks], axis=0
+    )
     expected = to_scores(wanted, described.output_axes)
     if found.shape != expected.shape:
         problems.append(f"'{test.output}' has the shape {expected.shape}, and the scores have {found.shape}.")

@@ -1,0 +1,37 @@
+"""Runs networks in TorchScript files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from cryomamba.engines.api import EngineParameters
+from cryomamba.models.trained_models import Kind
+from cryomamba.trained_models.model import Model
+from cryomamba_inference.torch_networks.torchscript import load_torchscript
+from cryomamba_inference.trained_models.engine import model_parameter
+from cryomamba_inference.trained_models.torch_engine import TorchEngine, TorchParameters
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+
+class TorchscriptParameters(TorchParameters):
+    """Parameters of the engine ``torchscript``."""
+
+    model: str = model_parameter("torchscript")
+
+
+class TorchscriptEngine(TorchEngine[TorchscriptParameters]):
+    """The engine ``torchscript``."""
+
+    name: ClassVar[str] = "torchscript"
+    summary: ClassVar[str] = "Runs a trained network: a TorchScript file with rdf.yaml (bioimage.io) or model.toml."
+    Parameters: ClassVar[type[EngineParameters]] = TorchscriptParameters
+    kind: ClassVar[Kind] = "torchscript"
+    packages: ClassVar[Sequence[str]] = ("torch",)
+
+    @classmethod
+    def load(cls, model: Model) -> tuple[Module, ...]:
+        """Return the networks; their programs are read first, and none is run that does more than compute."""
+        return tuple(load_torchscript(path) for path in model.weights)

@@ -1,0 +1,39 @@
+"""Networks that stay loaded in a process, from window to window and from job to job."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from cryomamba.trained_models.model import Model
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+_MODELS_MAX: Final = 2
+_loaded: OrderedDict[tuple[Any, ...], tuple[Module, ...]] = OrderedDict()
+
+
+def networks_of(model: Model, load: Callable[[Model], tuple[Module, ...]], device: str) -> tuple[Module, ...]:
+    """Return the networks of a model; the last models stay loaded, until their files change.
+
+    Each process computes in one thread: there are as many processes as cores, and the order of summation must not
+    depend on their number.
+    """
+    import torch
+
+    key = (load, device, *((str(model.folder / name), *_stamp(model, name)) for name in model.files))
+    if key not in _loaded:
+        torch.set_num_threads(1)
+        _loaded[key] = tuple(network.to(device) for network in load(model))
+        while len(_loaded) > _MODELS_MAX:
+            _loaded.popitem(last=False)
+    _loaded.move_to_end(key)
+    return _loaded[key]
+
+
+def _stamp(model: Model, name: str) -> tuple[int, int]:
+    status = os.stat(model.folder / name)
+    return status.st_mtime_ns, status.st_size
