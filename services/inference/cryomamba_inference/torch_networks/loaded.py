@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -35,5 +34,5 @@ def networks_of(model: Model, load: Callable[[Model], tuple[Module, ...]], devic
 
 
 def _stamp(model: Model, name: str) -> tuple[int, int]:
-    status = os.stat(model.folder / name)
+    status = (model.folder / name).stat()
     return status.st_mtime_ns, status.st_size

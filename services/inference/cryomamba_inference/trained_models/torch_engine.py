@@ -31,7 +31,8 @@ class TorchParameters(ModelParameters):
     device: Literal["cpu", "gpu"] = Field(
         "cpu",
         title="Device",
-        description="Where the network runs: 'gpu' needs PyTorch's build with CUDA; results may differ in single voxels.",
+        description="Where the network runs: 'gpu' needs PyTorch's build with CUDA; results may differ in single "
+        "voxels.",
     )
 
 
