@@ -1,16 +1,23 @@
 """A tomogram of 10 GB over HTTP: how soon it opens, and what ten people who scroll cost.
 
-The tomogram is a sparse file (1024 × 2048 × 2560 voxels, int16), so no disk is measured: the numbers are those of a
-file that the operating system has in memory. "First" is the first request for that level or axis, "next" that for its
-neighbour, "again" one for the same. Beside the time that the client waits there is the time that the gateway computes,
-whatever else the machine does, and that of a plain read of the section's bytes from the file. While
-ten clients scroll through sections and chunks, an eleventh asks whether the gateway lives; before that, it asks for as
-long while nobody scrolls.
+The tomogram (1024 × 2048 × 2560 voxels, int16, all of them noise) is a file of 10.7 GB that is written first, so the
+operating system mostly has it in memory. "First" is the first request for that level or axis, "next" that for its
+neighbour, "again" one for the same. Beside the time that the client waits there is the processor time of the gateway
+and its helper processes, whatever else the machine does, and the time of a plain read of the section's bytes from the
+file. "Sample" is before the coarser levels were made; a process that leaves the processor to others makes them
+meanwhile, and what it computes is not counted with the requests.
+
+While ten clients scroll through sections and chunks, another process asks for the gateway's health all the time: it
+waits at least as long as the event loop is late. Then the same beside processes that compute all the time, of which
+there are four for each core; and before it all, while nobody scrolls.
 """
 
 from __future__ import annotations
 
 import asyncio
+import http.client
+import io
+import json
 import os
 import re
 import subprocess
@@ -18,12 +25,15 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import numpy as np
+import PIL.Image
+import psutil
 from benchmarks.load.peak import Peak
 
 from cryomamba.models.files import FileRecord
@@ -38,19 +48,24 @@ SECONDS = float(os.environ.get("SCROLL_SECONDS", "20"))
 RUNS = 3
 
 
-def sparse_upload(home: Path) -> str:
-    """Put a sparse tomogram among the uploads, as if somebody had sent it, and return its id."""
+def large_upload(home: Path, *, noise: bool = True) -> str:
+    """Put a tomogram among the uploads, as if somebody had sent it, and return its id; without noise, a sparse file."""
     file_id = str(uuid.uuid4())
     folder = home / "uploads" / "files" / file_id
     folder.mkdir(parents=True)
     path = folder / "volume.mrc"
     header = blank_header(SHAPE, 10.0, mode=1)
-    path.write_bytes(encode_header(header, ("benchmark",)))
-    os.truncate(path, header.data_offset + header.data_nbytes)
+    # Not a whole number of sections, so that none is like its neighbours.
+    block = np.random.default_rng(0).normal(0, 40, (64 << 20) // 2 + 12_345).astype("<i2").tobytes()
+    with path.open("wb") as file:
+        file.write(encode_header(header, ("benchmark",)))
+        for start in range(0, header.data_nbytes if noise else 0, len(block)):
+            file.write(block[: header.data_nbytes - start])
+        file.truncate(header.data_offset + header.data_nbytes)
     meta = inspect(path)
     record = FileRecord(
         file_id=file_id,
-        filename="sparse.mrc",
+        filename="noise.mrc",
         size_bytes=meta.size_bytes,
         sha256="0" * 64,
         metadata=meta,
@@ -61,7 +76,12 @@ def sparse_upload(home: Path) -> str:
 
 
 def computed_s(pid: int) -> float:
-    """Return how long the threads of a process have computed."""
+    """Return how long a gateway and its helper processes have computed, but for the one that makes levels."""
+    processes = [pid, *(child.pid for child in psutil.Process(pid).children() if child.nice() == 0)]
+    return sum(_threads_s(process) for process in processes)
+
+
+def _threads_s(pid: int) -> float:
     tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(task.read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
 
@@ -115,16 +135,19 @@ async def scroll(url: str, base: str, seed: int, until: float) -> int:
     return answers
 
 
-async def beat(url: str, until: float) -> list[float]:
-    """Ask for the gateway's health all the time, and return the times of the answers."""
+def beat(url: str, seconds: float) -> None:
+    """Ask for the gateway's health all the time, and print the times of the answers; a program of its own."""
     times = []
-    async with httpx.AsyncClient(base_url=url, timeout=120, trust_env=False) as http:
-        while time.perf_counter() < until:
-            started = time.perf_counter()
-            (await http.get("/v1/healthz")).raise_for_status()
-            times.append(time.perf_counter() - started)
-            await asyncio.sleep(0.01)
-    return times
+    until = time.perf_counter() + seconds
+    host = url.removeprefix("http://")
+    connection = http.client.HTTPConnection(host, timeout=60)
+    while time.perf_counter() < until:
+        started = time.perf_counter()
+        connection.request("GET", "/v1/healthz")
+        connection.getresponse().read()
+        times.append(time.perf_counter() - started)
+        time.sleep(0.01)
+    print(json.dumps(times))
 
 
 def lags(metrics: str) -> tuple[int, int]:
@@ -136,15 +159,58 @@ def lags(metrics: str) -> tuple[int, int]:
 async def live(http: httpx.AsyncClient, url: str, label: str, scrollers: Sequence[Awaitable[int]]) -> None:
     """Print how soon the gateway answers while clients scroll, and how late its event loop is."""
     late, samples = lags((await http.get("/metrics")).text)
-    until = time.perf_counter() + SECONDS
-    beating = asyncio.create_task(beat(url, until))
+    command = [sys.executable, "-m", "benchmarks.volumes_http", "beat", url, str(SECONDS)]
+    beating = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     answers = sum(await asyncio.gather(*scrollers))
-    times = sorted(await beating)
+    times = sorted(json.loads((await beating.communicate())[0]))
     later, more = lags((await http.get("/metrics")).text)
+    above = sum(one > 0.05 for one in times)
     print(
         f"{label}: {answers / SECONDS:.0f} answers/s; health: median {times[len(times) // 2] * 1000:.0f} ms, slowest "
-        f"{times[-1] * 1000:.0f} ms; event loop more than 50 ms late: {later - late} of {more - samples} samples"
+        f"{times[-1] * 1000:.0f} ms, above 50 ms {above} of {len(times)}; "
+        f"event loop more than 50 ms late: {later - late} of {more - samples} samples"
     )
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Run processes that compute all the time."""
+    with ExitStack() as stack:
+        for _ in range(count):
+            process = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+            stack.callback(process.kill)
+        yield
+
+
+async def levels_made(pid: int) -> None:
+    """Wait until the coarser levels are made, and print how long the process for them has computed."""
+    started = computed = 0.0
+    maker = None
+    while True:
+        found = [child for child in psutil.Process(pid).children() if child.nice() > 0]
+        if not found and maker is not None:
+            break
+        if found and maker is None:
+            started, maker = found[0].create_time(), found[0].pid
+        with suppress(OSError):
+            computed = max(computed, _threads_s(maker) if maker else 0.0)
+        await asyncio.sleep(0.05)
+    print(f"coarser levels made in the background in {time.time() - started:.1f} s, {computed:.1f} s computed\n")
+
+
+async def chunks(http: httpx.AsyncClient, zarr: str, pid: int) -> None:
+    last = len(levels_of(SHAPE)) - 1
+    await timed(http, "chunk of the coarsest level", [f"{zarr}/{last}/c/0/0/0"] * 3, pid)
+    for level in (4, 3, 2, 1):
+        paths = [f"{zarr}/{level}/c/{n}" for n in ("0/0/0", "1/0/0", "1/0/0")]
+        await timed(http, f"chunk of level {level}, and one below", paths, pid)
+
+
+async def section(http: httpx.AsyncClient, file_id: str, path: Path, axis: str, index: int, pid: int) -> None:
+    paths = [f"/v1/files/{file_id}/slice?axis={axis}&index={n}&size=1024" for n in (index, index + 1, index + 1)]
+    far = await http.get(paths[0].replace(f"index={index}", f"index={index - 64}"))
+    size = " × ".join(map(str, PIL.Image.open(io.BytesIO(far.content)).size))
+    await timed(http, f"section along {axis}, {size}", paths, pid, read_section_s(path, axis, index + 2))
 
 
 async def measure(url: str, file_id: str, path: Path, pid: int) -> None:
@@ -153,31 +219,40 @@ async def measure(url: str, file_id: str, path: Path, pid: int) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=120, trust_env=False) as http:
         print(f"{'ms (computed by the gateway)':34s}{'first':>12s}{'next':>12s}{'again':>12s}{'plain read':>12s}")
         await timed(http, "metadata", [f"{zarr}/zarr.json"] * 3, pid)
-        last = len(levels_of(SHAPE)) - 1
-        await timed(http, "chunk of the coarsest level", [f"{zarr}/{last}/c/0/0/0"] * 3, pid)
-        for level in (4, 3, 2, 1, 0):
-            chunks = [f"{zarr}/{level}/c/{z}/0/0" for z in (0, 1, 1)]
-            await timed(http, f"chunk of level {level}, and its row", chunks, pid)
-        for axis, index in (("z", 500), ("y", 1000), ("x", 1200)):
-            sections = [
-                f"/v1/files/{file_id}/slice?axis={axis}&index={n}&size=1024" for n in (index, index + 1, index + 1)
-            ]
-            raw_s = read_section_s(path, axis, index + 2)
-            await timed(http, f"section along {axis}, 1024 pixels", sections, pid, raw_s)
+        await timed(http, "chunk of level 0, and one below", [f"{zarr}/0/c/{n}/0/0" for n in (0, 1, 1)], pid)
+        for axis, index in (("z", 500), ("y", 1000)):
+            await section(http, file_id, path, axis, index, pid)
+        print("samples")
+        await section(http, file_id, path, "x", 1200, pid)
+        await chunks(http, zarr, pid)
+        await levels_made(pid)
+        await section(http, file_id, path, "x", 1200, pid)
+        await chunks(http, zarr, pid)
         print()
         await live(http, url, f"nobody scrolls, {SECONDS:.0f} s", [asyncio.sleep(SECONDS, 0)])
         for run in range(RUNS):
-            with Peak(pid) as peak:
-                until = time.perf_counter() + SECONDS
-                scrollers = [scroll(url, file_id, run * CLIENTS + n, until) for n in range(CLIENTS)]
-                await live(http, url, f"{CLIENTS} clients scroll", scrollers)
-            print(f"memory: {peak.before:.0f} MB before, {peak.highest:.0f} MB at most, {peak.now():.0f} MB after")
+            await scrolling(http, url, file_id, run, pid, f"{CLIENTS} clients scroll")
+        with busy(4 * (os.cpu_count() or 1)):
+            await live(http, url, "nobody scrolls, busy machine", [asyncio.sleep(SECONDS, 0)])
+            for run in range(RUNS):
+                await scrolling(http, url, file_id, RUNS + run, pid, f"{CLIENTS} clients scroll, busy machine")
+
+
+async def scrolling(http: httpx.AsyncClient, url: str, file_id: str, run: int, pid: int, label: str) -> None:
+    helpers = [child.pid for child in psutil.Process(pid).children() if child.nice() == 0]
+    with Peak(pid) as peak, ExitStack() as stack:
+        peaks = [stack.enter_context(Peak(helper)) for helper in helpers]
+        until = time.perf_counter() + SECONDS
+        await live(http, url, label, [scroll(url, file_id, run * CLIENTS + n, until) for n in range(CLIENTS)])
+    highest = ", ".join(f"{one.highest:.0f}" for one in peaks)
+    print(f"memory: {peak.before:.0f} MB before, {peak.highest:.0f} MB at most, {peak.now():.0f} MB after")
+    print(f"memory of its helper processes: {highest} MB at most")
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
-        file_id = sparse_upload(home)
+        file_id = large_upload(home)
         environment = {
             **os.environ,
             "CRYOMAMBA_HOME": str(home),
@@ -197,4 +272,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["beat"]:
+        beat(sys.argv[2], float(sys.argv[3]))
+    else:
+        main()

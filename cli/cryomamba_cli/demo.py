@@ -128,10 +128,10 @@ class Files:
 
 
 def _is_own_volume(path: Path) -> bool:
-    from cryomamba.volumes import inspect, is_own_result
+    from cryomamba.volumes import inspect, is_own_volume
 
     try:
-        return is_own_result(inspect(path).labels)
+        return is_own_volume(inspect(path).labels)
     except CryoMambaError:
         return False
 

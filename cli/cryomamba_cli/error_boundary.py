@@ -13,7 +13,7 @@ import typer
 from typer._click.exceptions import NoArgsIsHelpError
 from typer.core import TyperGroup
 
-from cryomamba.errors import CryoMambaError, InternalError, InvalidRequestError
+from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, InvalidRequestError, JobFailedError
 from cryomamba.printable import printable
 from cryomamba_cli.output import errors_as_json, print_error, trace
 from cryomamba_cli.signals import Interrupted
@@ -67,6 +67,8 @@ def exceptions_reported() -> Iterator[None]:
         raise typer.Exit(ExitCode.BROKEN_PIPE) from None
     except OSError as error:
         raise _failed(_os_error(error)) from None
+    except MemoryError as error:
+        raise _failed(_too_little_memory(error)) from None
     except NoArgsIsHelpError:
         raise
     except typer.TyperException as error:
@@ -98,6 +100,15 @@ def _os_error(error: OSError) -> CryoMambaError:
     return InvalidRequestError(
         f"{where} cannot be used: {error.strerror or error}.",
         hint="Check the path, its permissions and the free space on its disk.",
+    )
+
+
+def _too_little_memory(error: MemoryError) -> CryoMambaError:
+    wanted = f" ({error})" if str(error) else ""
+    return JobFailedError(
+        f"This computer does not have enough memory{wanted}.",
+        code=ErrorCode.OUT_OF_MEMORY,
+        hint="Close other programs, or choose a smaller volume.",
     )
 
 

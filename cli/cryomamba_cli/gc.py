@@ -50,7 +50,7 @@ def gc(
             audit_command(settings.audit_file, "file.delete", file_id=leftover.name)
         output.note(f"Deleted {removed} of {len(found)} items ({total}).")
     else:
-        output.note(f"{len(found)} items ({total}) can be deleted. This was a dry run; Add --yes to delete them.")
+        output.note(f"{len(found)} items ({total}) can be deleted. This was a dry run; add --yes to delete them.")
 
 
 def _row(leftover: Leftover) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def jobs(
     engine: Annotated[str | None, typer.Option("--engine", help="List only jobs of this engine.")] = None,
     search: Annotated[
         str | None,
-        typer.Option("--search", help="List only jobs in whose id, label, volume, engine or owner each word occurs."),
+        typer.Option("--search", help="List only jobs in whose id, name, volume, engine or owner each word occurs."),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="Maximum number of jobs.")] = 20,
     server: Server = None,
@@ -87,7 +87,7 @@ def _facts(record: JobRecord) -> list[tuple[str, str]]:
     from cryomamba_cli.parameters import typed
 
     volume, progress = record.volume, record.progress
-    eta = f", {output.seconds(progress.eta_s)} left" if progress.eta_s is not None else ""
+    eta = "" if progress.eta_s is None or record.state.final else f", {output.seconds(progress.eta_s)} left"
     facts = [
         ("job", record.job_id),
         ("name", record.name),

@@ -47,6 +47,7 @@ def run_locally(task: Task, display: Reporter, interrupts: Interrupts) -> dict[s
                 cancelled=interrupts.pending,
                 formats=tuple(task.exports),
                 within=task.within,
+                model=task.model,
             )
     except Interrupted:
         outcome = "The job is cancelled; nothing was written." if result is None else f"{task.mask} is complete."

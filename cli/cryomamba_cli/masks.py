@@ -250,10 +250,10 @@ _HEADS = ("", "VOXELS", "VOLUME nm³", "SURFACE nm²", "THICKNESS Å", "CENTROID
 
 
 def _row(name: str, one: LabelSummary | InstanceSummary) -> tuple[str, ...]:
-    surface = "" if one.surface_nm2 is None else f"{one.surface_nm2:.6g}"
+    surface = "" if one.surface_nm2 is None else output.quantity(one.surface_nm2)
     thickness = "" if one.thickness_A is None else f"{one.thickness_A:.3g} ± {one.thickness_sd_A:.2g}"
     centroid = "" if one.centroid is None else ", ".join(f"{at:.1f}" for at in one.centroid)
     box = ""
     if one.box_start is not None and one.box_stop is not None:
         box = ", ".join(f"{start}–{stop - 1}" for start, stop in zip(one.box_start, one.box_stop, strict=True))
-    return name, str(one.voxels), f"{one.volume_nm3:.6g}", surface, thickness, centroid, box
+    return name, f"{one.voxels:,}", output.quantity(one.volume_nm3), surface, thickness, centroid, box

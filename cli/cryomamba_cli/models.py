@@ -10,15 +10,20 @@ import typer
 
 from cryomamba_cli import output
 from cryomamba_cli.model_conversion import EXAMPLES, convert
+from cryomamba_cli.models_check import check
 from cryomamba_cli.options import Json
 
 if TYPE_CHECKING:
     from cryomamba.models.model_listing import ListedModel, OfferedModel
 
 app = typer.Typer(
-    name="models", no_args_is_help=True, help="Manage trained models: list, add, convert, remove, accept licences."
+    name="models",
+    no_args_is_help=True,
+    help="Manage trained models: list, check, convert, add, remove, accept licences.",
 )
 app.command(epilog=EXAMPLES)(convert)
+
+app.command()(check)
 
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")]
 Server = Annotated[
@@ -126,8 +131,14 @@ def _named(name: str, server: str | None) -> OfferedModel:
         with cryomamba.connect(server) as client:
             return client.model(name)
     from cryomamba.errors import InvalidRequestError, no_such_model
+    from cryomamba.trained_models.model import is_model_name
 
     found, problems = _listed(None)
+    if name not in {*problems, *(model.name for model in found)} and (not is_model_name(name) or Path(name).exists()):
+        from cryomamba.settings import load_settings
+        from cryomamba_server.model_store.catalog import ModelCatalog
+
+        return ModelCatalog(load_settings()).describe(Path(name))
     if name in problems:
         raise InvalidRequestError(f"The model '{name}' cannot be used: {problems[name]}")
     model = next((model for model in found if model.name == name), None)

@@ -140,6 +140,11 @@ def point(values: Iterable[object]) -> str:
     return triple(values, separator=", ")
 
 
+def quantity(value: float) -> str:
+    """Format a measured number without an exponent: ``73,237``, ``55.9``, ``0.25``."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def nbytes(count: int) -> str:
     """Format a number of bytes with a decimal unit."""
     value = float(count)

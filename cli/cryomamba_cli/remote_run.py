@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cryomamba.errors import ConflictError, CryoMambaError
 from cryomamba_cli.jobs import follow
 from cryomamba_cli.reporter import Reporter
-from cryomamba_cli.segmentation_task import Task
+from cryomamba_cli.segmentation_task import Task, model_paths
 from cryomamba_cli.signals import Interrupted, Interrupts
 
 if TYPE_CHECKING:
@@ -85,6 +85,9 @@ def _download(client: Client, job_id: str, task: Task, display: Reporter) -> dic
 
     for form, path in task.exports.items():
         client.download(job_id, EXPORTS[form].name, path, progress=partial(display.transfer, path.name))
+    if task.model is not None:
+        for name, path in model_paths(task.model).items():
+            client.download(job_id, name, path, progress=partial(display.transfer, name))
     client.download(job_id, to=task.mask, progress=partial(display.transfer, task.mask.name))
     with tempfile.TemporaryDirectory(prefix="cryomamba-") as folder:
         path = client.download(job_id, STATISTICS.name, folder)

@@ -218,13 +218,14 @@ def state_line(record: JobRecord) -> str:
 def label_lines(statistics: Mapping[str, Any]) -> list[str]:
     """Return lines about the result of a job: the number of picks, the region, and the volume of each label."""
     picks = statistics.get("picks")
-    found = [] if picks is None else [f"found {picks['objects']} {picks['kind']}{_points(picks)}"]
+    found = [] if picks is None else [f"found {_objects(picks)}{_points(picks)}"]
     region = statistics.get("within")
     if region is not None:
-        share = f"{region['fraction']:.2%} of the tomogram, {region['volume_nm3']:.6g} nm³"
-        found.append(f"segmented within {region['mask']}: {region['voxels']} voxels, {share}")
+        share = f"{region['fraction']:.2%} of the tomogram, {output.quantity(region['volume_nm3'])} nm³"
+        found.append(f"segmented within {region['mask']}: {region['voxels']:,} voxels, {share}")
     return found + [
-        f"{label['name']}: {label['voxels']} voxels, {_share(label)}, {label['volume_nm3']:.6g} nm³{_area(label)}"
+        f"{label['name']}: {label['voxels']:,} voxels, {_share(label)}, {output.quantity(label['volume_nm3'])} nm³"
+        + _area(label)
         for label in statistics["labels"]
     ]
 
@@ -246,6 +247,11 @@ def _share(label: Mapping[str, Any]) -> str:
     return f"{label['fraction']:.2%} of the tomogram" if within is None else f"{within:.2%} of the region"
 
 
+def _objects(picks: Mapping[str, Any]) -> str:
+    # The kinds are plurals: particles, filaments, membranes.
+    return f"{picks['objects']:,} {picks['kind'] if picks['objects'] != 1 else picks['kind'].removesuffix('s')}"
+
+
 def _points(picks: Mapping[str, Any]) -> str:
     where = {"particles": "", "filaments": f", {picks['points']} points along them"}
     return where.get(picks["kind"], f", {picks['points']} points on them")
@@ -253,7 +259,7 @@ def _points(picks: Mapping[str, Any]) -> str:
 
 def _area(label: Mapping[str, Any]) -> str:
     area = label.get("medial_surface_nm2")
-    return "" if area is None else f", medial surface area {area:.6g} nm²"
+    return "" if area is None else f", medial surface area {output.quantity(area)} nm²"
 
 
 def _previews(count: int) -> str:

@@ -19,7 +19,14 @@ from cryomamba_cli.parameters import parse
 from cryomamba_cli.remote_run import run_on_server
 from cryomamba_cli.reporter import Reporter, finding_lines, label_lines, stderr_reporter
 from cryomamba_cli.result_paths import mask_path
-from cryomamba_cli.segmentation_task import Task, conversion_paths, convert_mask, export_paths
+from cryomamba_cli.segmentation_task import (
+    Task,
+    conversion_paths,
+    convert_mask,
+    export_paths,
+    model_paths,
+    require_formats,
+)
 from cryomamba_cli.signals import Interrupts, interruptible
 
 if TYPE_CHECKING:
@@ -59,7 +66,7 @@ ComputeServer = Annotated[
     str | None,
     typer.Option("--server", "-s", metavar="URL", help="Segment on this server; uploads files that it cannot read."),
 ]
-JobName = Annotated[str, typer.Option("--name", help="Label of the job on the server.")]
+JobName = Annotated[str, typer.Option("--name", help="Name of the job on the server, to tell it from others.")]
 Nifti = Annotated[bool, typer.Option("--nifti", help="Also write the mask as NIfTI.")]
 Nrrd = Annotated[bool, typer.Option("--nrrd", help="Also write the mask as NRRD.")]
 Scores = Annotated[bool, typer.Option("--scores", help="Also write the score map, for 'cryomamba threshold'.")]
@@ -73,6 +80,28 @@ Formats = Annotated[
 ]
 
 
+Strokes = Annotated[
+    Path | None,
+    typer.Option(
+        "--strokes",
+        metavar="FILE.json",
+        help="What was painted on the tomogram: the engine 'pixels' learns from it. The desktop saves such files.",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="Trained model to run: its name, or without --server its folder."),
+]
+SaveModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--save-model",
+        metavar="FOLDER",
+        help="Also keep the model that was trained on the strokes, for --model with the next tomogram.",
+    ),
+]
+
+
 def segment(
     tomogram: Tomograms,
     out: Out = None,
@@ -81,6 +110,9 @@ def segment(
     param: Parameters = None,
     size: VoxelSize = None,
     within: Within = None,
+    strokes: Strokes = None,
+    model: Model = None,
+    save_model: SaveModel = None,
     server: ComputeServer = None,
     name: JobName = "",
     nifti: Nifti = False,
@@ -99,7 +131,10 @@ def segment(
 
     info = choose(offered(server), engine)
     params = parse(param or (), info.parameters, owner=info.name)
+    params |= _learned(info, strokes, model, save_model, several=out_dir is not None)
     override = voxel_size(size)
+    requested = requested_formats(info.parameters, params)
+    require_formats(formats or (), picks=info.picks is not None or "csv" in requested)
 
     def make(path: Path, mask: Path) -> Task:
         exports = export_paths(
@@ -108,17 +143,19 @@ def segment(
             nrrd=nrrd,
             scores=scores,
             picks=info.picks is not None,
-            requested=requested_formats(info.parameters, params),
+            requested=requested,
             formats=formats or (),
         )
         conversions = conversion_paths(mask, formats or ())
-        return Task(path, mask, info.name, params, override, within, name, exports, conversions)
+        return Task(path, mask, info.name, params, override, within, name, exports, conversions, save_model)
 
     if out_dir is None:
         path = _single(tomogram)
         task = make(path, mask_path(path, out, info.name))
         folder = task.mask.parent if out is not None and names_folder(out) else None
         require_outputs(task.files, inputs=task.inputs, replace=force, folder=folder)
+        if save_model is not None:
+            require_outputs(model_paths(save_model).values(), inputs=task.inputs, replace=force, folder=save_model)
         _run_one(task, server, json=json)
         return
     if out is not None:
@@ -127,6 +164,28 @@ def segment(
     tasks = [make(path, mask) for path, mask in masks.items()]
     require_batch_outputs(tasks, out_dir, force=force)
     _run_many(tasks, info, server, out_dir / SUMMARY, force=force, json=json)
+
+
+def _learned(
+    info: EngineInfo, strokes: Path | None, model: str | None, save_model: Path | None, *, several: bool
+) -> dict[str, Any]:
+    """Return the parameters that say what an engine has learned from."""
+    from cryomamba.masks.strokes import load_strokes
+
+    for option, name in ((strokes, "strokes"), (model, "model")):
+        if option is not None and name not in info.parameters.get("properties", {}):
+            raise InvalidRequestError(
+                f"The engine '{info.name}' takes no {name}.", hint="Leave it out, or choose another one with --engine."
+            )
+    if strokes is None and save_model is not None:
+        raise InvalidRequestError("--save-model keeps what was learned from strokes.", hint="Give --strokes too.")
+    if strokes is not None and several:
+        raise InvalidRequestError(
+            "Strokes belong to one tomogram.",
+            hint="Run it on that one with --save-model FOLDER, then on the others with --model FOLDER.",
+        )
+    learned: dict[str, Any] = {} if strokes is None else {"strokes": load_strokes(strokes).model_dump(mode="json")}
+    return learned if model is None else {**learned, "model": model}
 
 
 def _single(tomograms: Sequence[str]) -> Path:

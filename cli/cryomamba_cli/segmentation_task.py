@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cryomamba.errors import InvalidRequestError
+
 if TYPE_CHECKING:
     from cryomamba.engines.artifacts import ExportFormat
     from cryomamba.geometry import Spacing
@@ -33,6 +35,8 @@ class Task:
         Further files that the engine writes, by format.
     conversions : tuple of Path
         Further formats of the mask that this process writes at the end; the extension gives the format.
+    model : Path or None
+        Folder for the model that the engine trains.
     """
 
     tomogram: Path
@@ -44,6 +48,7 @@ class Task:
     name: str = ""
     exports: Mapping[ExportFormat, Path] = field(default_factory=dict)
     conversions: tuple[Path, ...] = ()
+    model: Path | None = None
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -54,6 +59,13 @@ class Task:
     def files(self) -> tuple[Path, ...]:
         """All files that are written, the mask first."""
         return (self.mask, *self.exports.values(), *self.conversions)
+
+
+def model_paths(folder: Path) -> dict[str, Path]:
+    """Return the files of a trained model in a folder, by their names among the files of a job."""
+    from cryomamba.engines.artifacts import model_files
+
+    return {name: folder / name for name in model_files()}
 
 
 def export_paths(
@@ -91,22 +103,38 @@ def export_paths(
 
 
 def conversion_paths(mask: Path, formats: Sequence[str]) -> tuple[Path, ...]:
-    """Return the paths next to a mask for formats given by their extensions, such as ``stl``.
+    """Return the paths next to a mask for formats of masks, given by their extensions, such as ``stl``."""
+    from cryomamba.engines.artifacts import formats_of
+
+    base = mask.name.removesuffix(".mrc")
+    extensions = (form.lstrip(".") for form in dict.fromkeys(formats))
+    return tuple(mask.with_name(f"{base}.{one}") for one in extensions if one not in formats_of("picks"))
+
+
+def require_formats(formats: Sequence[str], *, picks: bool) -> None:
+    """Check the formats that were asked for by their extensions; `picks` is whether there will be any.
 
     Raises
     ------
     InvalidRequestError
-        A format is unknown.
+        A format is unknown, or one of picks while there are none.
     """
     from cryomamba.engines.artifacts import formats_of
-    from cryomamba.masks.export import extension_of
+    from cryomamba.masks.export import EXTENSIONS
 
-    base = mask.name.removesuffix(".mrc")
-    extensions = (form.lstrip(".") for form in dict.fromkeys(formats))
-    paths = tuple(mask.with_name(f"{base}.{one}") for one in extensions if one not in formats_of("picks"))
-    for path in paths:
-        extension_of(path)
-    return paths
+    of_picks = formats_of("picks")
+    of_masks = tuple(one.lstrip(".") for one in EXTENSIONS if one != ".mrc")
+    for form in (one.lstrip(".") for one in formats):
+        if form in of_picks and not picks:
+            raise InvalidRequestError(
+                f"There are no picks to write as '{form}'.",
+                hint="Leave the format out, or choose an engine or parameters that give picks.",
+            )
+        if form not in of_picks and form.lower() not in of_masks:
+            raise InvalidRequestError(
+                f"Unknown format '{form}'.",
+                hint=f"Formats of masks are {', '.join(of_masks)}, and of picks {', '.join(of_picks)}.",
+            )
 
 
 def convert_mask(task: Task) -> None:

@@ -120,15 +120,15 @@ def _print_result(mask: Path, out: list[Path], instances: Instances, found: Memb
     output.table(
         ("", "VOXELS", "MEDIAL SURFACE nm²"),
         [
-            (f"component {row['instance']}", str(row["voxels"]), f"{row['medial_surface_nm2']:.6g}")
+            (f"component {row['instance']}", f"{row['voxels']:,}", output.quantity(row["medial_surface_nm2"]))
             for row in rows[:_SHOWN]
         ],
     )
     if len(rows) > _SHOWN:
         output.note(f"{len(rows) - _SHOWN} smaller components are not shown; --json lists all.")
+    area = output.quantity(float(found.medial_surface_nm2.sum()))
     output.note(
-        f"Mask thickness {found.thickness_A:.3g} Å, medial surface area {found.medial_surface_nm2.sum():.6g} nm², "
-        f"{len(found.points)} points."
+        f"Mask thickness {found.thickness_A:.3g} Å, medial surface area {area} nm², {len(found.points):,} points."
     )
     for path in out:
         output.say(str(path))

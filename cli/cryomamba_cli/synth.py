@@ -88,7 +88,7 @@ def synth(
     """Write a synthetic tomogram with its ground truth: a mask, and tables of particle and filament coordinates."""
     tomogram = output_file(out, MRC)
     mask = result_path(tomogram, "truth") if truth is None else output_file(truth, MRC)
-    given = [*([] if family is None else [f"family={family}"]), *(param or [])]
+    given = [*([] if family is None else [f"family={_known_family(family)}"]), *(param or [])]
     labels = None
     if from_labels is not None:
         labels, size, voxel = _read_labels(from_labels, label or [], size, voxel)
@@ -109,7 +109,20 @@ def synth(
     files = [("tomogram", tomogram), ("ground truth", mask), *tables.items()]
     output.facts([(name, str(path)) for name, path in files])
     for name, count in fields["voxels"].items():
-        output.say(f"  {name}: {count} voxels, {count / phantom.ground_truth.size:.2%}")
+        output.say(f"  {name}: {count:,} voxels, {count / phantom.ground_truth.size:.2%}")
+
+
+def _known_family(name: str) -> str:
+    from cryomamba.suggestions import did_you_mean
+    from cryomamba.synth.families import FAMILIES
+
+    if name not in FAMILIES:
+        names = ", ".join(FAMILIES)
+        raise InvalidRequestError(
+            f"There is no family '{name}'.",
+            hint=f"{did_you_mean(name, FAMILIES)}The families are {names}; --list-families describes them.",
+        )
+    return name
 
 
 def phantom_spec(size: str, voxel: str, seed: int, params: list[str]) -> PhantomSpec:
@@ -130,7 +143,7 @@ def phantom_spec(size: str, voxel: str, seed: int, params: list[str]) -> Phantom
     try:
         return PhantomSpec.model_validate({**options, **parse(params, PhantomSpec.model_json_schema(), owner="synth")})
     except ValidationError as error:
-        raise invalid_fields(error) from None
+        raise invalid_fields(error, hint="'cryomamba synth --help' explains the options.") from None
 
 
 def _read_labels(
@@ -139,24 +152,20 @@ def _read_labels(
     """Return which voxels of a mask have a wanted label (any but 0 if none is given), its shape and its voxel size."""
     import numpy as np
 
-    from cryomamba.volumes import inspect, open_volume
+    from cryomamba.volumes import LabelVolume, inspect, open_volume
 
     if size is not None:
         raise InvalidRequestError(
             "--shape and --from-labels do not go together.", hint="Leave --shape out: the shape is that of the labels."
         )
     with open_volume(path) as volume:
-        values = volume.read_native(slice(None), slice(None), slice(None))
+        values = LabelVolume.of(volume).read_native(slice(None), slice(None), slice(None))
         triple = ",".join(f"{edge:.6g}" for edge in volume.voxel_size_A)
     if voxel is None and any(warning.code == "voxel_size_missing" for warning in inspect(path).warnings):
         raise InvalidRequestError(f"'{path}' does not state its voxel size.", hint="Give it with --voxel-size.")
-    if values.dtype.kind not in "iub" and not np.array_equal(values, np.rint(values)):
-        raise InvalidRequestError(
-            f"'{path}' holds a density, not labels: its values are not whole numbers.", hint="Give a mask."
-        )
     inside = np.isin(values, wanted) if wanted else values != 0
     if not inside.any():
-        named = f"the labels {', '.join(map(str, wanted))}" if wanted else "labels"
+        named = f"label{'s' if len(wanted) > 1 else ''} {' or '.join(map(str, wanted))}" if wanted else "labels"
         raise InvalidRequestError(f"'{path}' has no voxels with {named}.", hint="'cryomamba measure' lists its labels.")
     return inside, ",".join(map(str, inside.shape)), voxel or triple
 

@@ -72,7 +72,7 @@ def threshold(
     If the engine also kept its candidate picks, a table of those above the threshold is written too.
     """
     from cryomamba.engines.artifacts import CANDIDATES, candidates_path
-    from cryomamba.models.jobs import RETHRESHOLD
+    from cryomamba.models.jobs import NAME_MAX, RETHRESHOLD
 
     path = Path(source)
     mask = mask_path(path, out, f"threshold{high}")
@@ -93,7 +93,12 @@ def threshold(
 
             with cryomamba.connect(server) as client:
                 job_id = resolve(client, source)
-                task = replace(task, exports=picks if client.record(job_id).has(CANDIDATES.name) else {})
-                submit = partial(client.threshold, job_id, high, low=low, min_volume_nm3=min_volume or 0.0)
+                record = client.record(job_id)
+                task = replace(task, exports=picks if record.has(CANDIDATES.name) else {})
+                # As the desktop names it: the volume of the new job is only a score map.
+                least = params["min_volume_nm3"]
+                ending = f", threshold {high}"
+                name = (record.name or record.volume.name)[: NAME_MAX - len(ending)] + ending
+                submit = partial(client.threshold, job_id, high, low=low, min_volume_nm3=least, name=name)
                 statistics = submit_and_download(client, submit, task, display, interrupts)
     print_saved(task, statistics, json=json)

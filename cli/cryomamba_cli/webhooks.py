@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -25,28 +26,30 @@ _TEST_S: Final = 20.0
 _POLL_S: Final = 0.2
 
 
+class Event(StrEnum):
+    """An end of a job; Typer takes no list of literals."""
+
+    COMPLETED = "job.completed"
+    FAILED = "job.failed"
+    CANCELLED = "job.cancelled"
+
+
 @app.command()
 def add(
     url: Annotated[str, typer.Argument(metavar="URL", help="Where the messages are sent: https at a public address.")],
     event: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--event",
-            "-e",
-            metavar="EVENT",
-            help="Send only job.completed, job.failed or job.cancelled; may be repeated. All of them if not given.",
-        ),
+        list[Event] | None,
+        typer.Option("--event", "-e", help="Send only this event; may be repeated. All of them if not given."),
     ] = None,
-    name: Annotated[str, typer.Option("--name", help="A label.")] = "",
+    name: Annotated[str, typer.Option("--name", help="Name of the webhook, to tell it from others.")] = "",
     server: Server = None,
     json: Json = False,
 ) -> None:
     """Register a webhook, and print the secret of its signatures once."""
     import cryomamba
-    from cryomamba.models.webhooks import ALL_EVENTS
 
     with cryomamba.connect(server) as client:
-        created = client.add_webhook(url, events=event or ALL_EVENTS, name=name)
+        created = client.add_webhook(url, events=[one.value for one in event or Event], name=name)
     output.result(created, created.secret, json=json)
     output.note(f"Webhook {created.webhook_id[:SHORT]} gets {', '.join(created.events)}.")
     output.note("The secret is not shown again. The receiver needs it to verify the messages.")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cryomamba._version import __version__
+from cryomamba.errors import ErrorCode, InvalidRequestError
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -31,12 +32,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         Exit status.
+
+    Raises
+    ------
+    InvalidRequestError
+        ``unavailable``: the extra ``desktop`` is not installed, or a binding of Qt is missing.
     """
     arguments = parse(argv)
     # Not at the top: napari takes seconds to import, which --help need not wait for.
-    import napari
+    try:
+        import napari
 
-    from napari_cryomamba.window import open_window
+        from napari_cryomamba.window import open_window
+    except ImportError as error:
+        raise InvalidRequestError(
+            f"The napari app is not installed: {error!s}.",
+            code=ErrorCode.UNAVAILABLE,
+            hint="Install it with: pip install 'cryomamba[desktop]' (in a source checkout: make desktop).",
+        ) from error
 
     _, panel = open_window(arguments.files, server=arguments.server)
     napari.run()

@@ -84,6 +84,16 @@ class ConnectionFile(BaseModel):
             ) from None
 
 
+def announced_gateway(path: Path) -> str | None:
+    """Return the URL that a gateway wrote into its file when it started; None without such a file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    url = content.get("url") if isinstance(content, dict) else None
+    return url if isinstance(url, str) else None
+
+
 def is_loopback_host(host: str) -> bool:
     """Whether a host is a loopback address, or ``localhost``; other names are not resolved."""
     if host == "localhost":

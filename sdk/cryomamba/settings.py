@@ -138,8 +138,14 @@ class Settings(BaseSettings):
     volume_cache: Bytes = Field(
         128 * 1024 * 1024,
         ge=0,
-        description="Memory of the gateway for sections and for binned levels of volumes that are read as OME-Zarr, in "
+        description="Memory of the gateway for sections and binned levels of volumes that are read over HTTP, in "
         "bytes or with a unit.",
+    )
+    volume_levels: Bytes = Field(
+        32 * 1024**3,
+        ge=0,
+        description="Disk space in the data directory for binned levels of volumes above 512 MiB that are read over "
+        "HTTP, in bytes or with a unit; 0 keeps none.",
     )
     webhook_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
         (),
@@ -246,6 +252,11 @@ class Settings(BaseSettings):
         return self.home / "uploads"
 
     @property
+    def levels(self) -> Path:
+        """Coarser levels of large volumes that were read over HTTP; can be made again."""
+        return self.home / "levels"
+
+    @property
     def own_models(self) -> Path:
         """Trained models that were added to this data directory, one folder each."""
         return self.home / "models"
@@ -268,12 +279,17 @@ class Settings(BaseSettings):
     @property
     def own_folders(self) -> tuple[Path, ...]:
         """Folders of the data directory from which no client may read by path."""
-        return self.artifacts, self.work, self.uploads, self.own_models, self.licences, self.keys
+        return self.artifacts, self.work, self.uploads, self.levels, self.own_models, self.licences, self.keys
 
     @property
     def connection_file(self) -> Path:
         """The file in which the broker writes how it can be reached."""
         return self.home / "bus.json"
+
+    @property
+    def gateway_file(self) -> Path:
+        """The file in which a gateway writes its URL."""
+        return self.home / "gateway.json"
 
 
 def load_settings() -> Settings:

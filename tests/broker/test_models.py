@@ -109,6 +109,7 @@ async def test_a_job_for_a_model_that_no_worker_has_is_refused(connect: Connect,
     assert "Did you mean 'membranes'?" in error.hint
     assert error.details["fields"][0]["field"] == "model"
     assert "engine 'nnunet'" in (await refusal(client, params={"model": "spikes"})).hint
+    assert (await refusal(client, params={"model": ""})).code is ErrorCode.INVALID_PARAMETERS
     for path in ("/etc/passwd", "../membranes", "membranes/model.toml"):
         assert (await refusal(client, params={"model": path})).code is ErrorCode.UNKNOWN_MODEL
     page = JobPage.model_validate((await client.request("job.list", {})).body)

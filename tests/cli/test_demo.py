@@ -16,7 +16,10 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
+from cryomamba.errors import ConflictError
 from cryomamba.testing import DEADLINE_S
+from cryomamba_cli.demo import Files
+from cryomamba_cli.synth import phantom_spec, write_phantom
 
 pytestmark = pytest.mark.system
 
@@ -37,6 +40,17 @@ def score_of(result: dict[str, Any]) -> dict[str, float]:
     precision = float(ndimage.binary_dilation(true, near)[found].mean())
     recall = float(ndimage.binary_dilation(found, near)[true].mean())
     return {"precision": precision, "recall": recall, "f1": 2 * precision * recall / (precision + recall)}
+
+
+def test_a_demo_replaces_an_earlier_one_and_nothing_else(tmp_path: Path) -> None:
+    """A second demo may use the folder of the first; a tomogram of that name from elsewhere is kept."""
+    files = Files(tmp_path)
+    write_phantom(phantom_spec("16", "10", 1, []), files.tomogram, files.truth)
+    files.require_replaceable()
+    with mrcfile.new(files.tomogram, np.zeros((4, 4, 4), np.float32), overwrite=True):
+        pass
+    with pytest.raises(ConflictError, match="not the result of a demo"):
+        files.require_replaceable()
 
 
 def test_the_demo_scores_a_mask(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from cryomamba.testing import free_ports
+from cryomamba.client.address import local_gateway
+from cryomamba.testing import Stack, free_ports
 
 Cli = Callable[..., Result]
 
@@ -48,3 +49,17 @@ def test_doctor_reports_failures(cli: Cli, tmp_path: Path, monkeypatch: pytest.M
     failed = [line for line in done.stdout.splitlines() if line.startswith("fail")]
     assert any("CRYOMAMBA_GATEWAY_PORT" in line for line in failed)
     assert any("server" in line for line in failed)
+
+
+def test_doctor_finds_services_where_they_have_announced_themselves(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Services of this data directory on other ports, as set in a file .env that the services alone have read."""
+    with Stack(tmp_path / "home") as stack:
+        stack.start().wait_ready()
+        monkeypatch.delenv("CRYOMAMBA_SERVER", raising=False)
+        results = {result["what"]: result for result in json.loads(cli("doctor", "--json").stdout)}
+        assert local_gateway() == stack.http_url
+    for name, url in (("broker", stack.bus_url), ("gateway", stack.http_url)):
+        assert results[name]["message"].startswith(f"{url} runs version")
+    assert local_gateway() == "http://127.0.0.1:8000"

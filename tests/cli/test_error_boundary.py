@@ -44,6 +44,19 @@ def test_a_defect_ends_with_70_and_a_message(cli: Cli, monkeypatch: pytest.Monke
     assert "Traceback" in cli("info", "x.mrc").stderr
 
 
+def test_too_little_memory_is_no_defect(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An allocation that fails ends with 1, says how much was wanted, and what to do."""
+
+    def too_large(*_: object, **__: object) -> None:
+        raise MemoryError("Unable to allocate 466. GiB")
+
+    monkeypatch.setattr("cryomamba.volumes.inspect", too_large)
+    done = cli("info", "x.mrc")
+    assert done.exit_code == 1
+    assert "does not have enough memory (Unable to allocate 466. GiB). (out_of_memory)" in done.stderr
+    assert "hint: Close other programs, or choose a smaller volume." in done.stderr
+
+
 def test_an_error_of_the_system_names_the_file(cli: Cli, tmp_path: Path) -> None:
     """A path that cannot be used ends with 2."""
     (tmp_path / "file").touch()

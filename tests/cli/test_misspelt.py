@@ -31,6 +31,8 @@ SETTINGS = [
         (("engines", "Threshhold"), "Did you mean 'threshold'?"),
         (("segment", "t.mrc", "-e", "threshold", "-p", "sigma=3"), "Did you mean 'sigma_A'?"),
         (("synth", "t.mrc", "-p", "vesicle=3"), "Did you mean 'vesicles'?"),
+        (("synth", "t.mrc", "--family", "gyriod"), "Did you mean 'gyroid'?"),
+        (("segment", "t.mrc", "--format", "xyz"), "Unknown format 'xyz'."),
         (("segmnt", "t.mrc"), "segment"),
         (("segment", "t.mrc", "--engin", "x"), "--engine"),
     ],

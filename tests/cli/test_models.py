@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.inference.trained_models.networks import convolution, write_toml
 from tests.trained_models import write_model
 from typer.testing import Result
 
@@ -77,3 +78,21 @@ def test_a_model_is_added_to_a_server(cli: Cli, server: Stack, tmp_path: Path) -
         assert cli("models", "remove", name, *to_server).exit_code == 0
     assert "No models" in cli("models", "list", "--server", server.bus_url).stderr
     assert cli("models", "remove", "net", *to_server).exit_code == 3
+
+
+def test_a_model_is_checked(cli: Cli, tmp_path: Path) -> None:
+    """Each problem is a line; the exit code tells scripts; a model is named by folder or by name."""
+    folder = write_toml(tmp_path / "net")
+    convolution(folder / "net.onnx")
+    good = cli("models", "check", "net")
+    assert good.exit_code == 0
+    assert [line.split()[0] for line in good.stdout.splitlines()] == ["ok", "ok"]
+    assert "no test tensors" in good.stderr
+    write_toml(folder, labels={"1": "a", "2": "b"})
+    bad = cli("models", "check", str(folder))
+    assert bad.exit_code == 1
+    assert "fail " in bad.stdout
+    write_toml(tmp_path / "home" / "models" / "mine", windw=3)
+    named = cli("models", "check", "mine", "--json")
+    assert named.exit_code == 1
+    assert "Did you mean 'window'?" in json.loads(named.stdout)["problems"][0]

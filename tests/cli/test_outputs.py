@@ -32,6 +32,14 @@ READS = {name: command for name, command in COMMANDS.items() if command[0] != "s
 EXTENSIONS = {"measure": ".csv", "export picks": ".csv"}
 
 
+def test_formats_of_picks_need_picks(cli: Cli, tmp_path: Path) -> None:
+    """A format for picks is refused, not ignored, if the engine has none and no parameter asks for points."""
+    write_ball(tmp_path / "ball.mrc", SIDE)
+    refused = cli("segment", str(tmp_path / "ball.mrc"), "-e", "threshold", "--format", "star")
+    assert refused.exit_code == 2
+    assert "There are no picks to write as 'star'." in refused.stderr
+
+
 @pytest.fixture
 def folder(tmp_path: Path, cli: Cli) -> Path:
     """A folder with a file for each command."""

@@ -80,7 +80,7 @@ def test_a_mask_limits_the_segmentation(cli: Cli, tomogram: Path, tmp_path: Path
     wanted = ("-e", "threshold", "-p", "contrast=bright", "-p", "sigma_A=10")
     done = cli("segment", tomogram, *wanted, "--within", "lamella.mrc", "-o", "half.mrc")
     assert done.exit_code == 0, done.stderr
-    assert "segmented within lamella.mrc: 6912 voxels, 50.00% of the tomogram" in done.stderr
+    assert "segmented within lamella.mrc: 6,912 voxels, 50.00% of the tomogram" in done.stderr
     assert "% of the region" in done.stderr
     with mrcfile.open(tmp_path / "half.mrc") as mask:
         assert mask.data[12, 11, 12] == 1
@@ -153,3 +153,48 @@ def test_a_job_that_fails_ends_with_1(cli: Cli, tomogram: Path, monkeypatch: pyt
     done = cli("segment", tomogram, "-e", "threshold")
     assert done.exit_code == 1
     assert "The engine failed. (engine_failed)" in done.stderr
+
+
+@pytest.fixture
+def painted(tomogram: Path, tmp_path: Path) -> Path:
+    """Strokes in the ball and beside it."""
+    path = tmp_path / "strokes.json"
+    lines = [
+        {"label": 1, "radius": 1, "points": [[12, 12, 11], [12, 12, 14]]},
+        {"label": 0, "radius": 1, "points": [[12, 2, 3], [12, 2, 20]]},
+    ]
+    path.write_text(json.dumps({"shape": [24, 24, 24], "labels": ["background", "ball"], "lines": lines}))
+    return path
+
+
+def test_strokes_make_a_mask_and_a_model_for_the_next_tomogram(cli: Cli, tomogram: Path, painted: Path) -> None:
+    """The mask has the ball under its name, and the model that was kept gives the same mask without strokes."""
+    shared = ("segment", tomogram, "-e", "pixels", "-p", "scales=2")
+    done = cli(*shared, "--strokes", painted, "--save-model", "kept", "-o", "one.mrc")
+    assert done.exit_code == 0, done.stderr
+    assert "ball: " in done.stderr
+    assert cli(*shared, "--model", "kept", "-o", "two.mrc").exit_code == 0
+    with mrcfile.open("one.mrc") as one, mrcfile.open("two.mrc") as two:
+        assert one.data[12, 12, 12] == 1
+        np.testing.assert_array_equal(one.data, two.data)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("-e", "threshold", "--strokes", "strokes.json"), "takes no strokes"),
+        (("-e", "threshold", "--model", "kept"), "takes no model"),
+        (("-e", "pixels", "--save-model", "kept"), "--save-model"),
+        (("-e", "pixels", "--strokes", "strokes.json", "--out-dir", "masks"), "one tomogram"),
+        (("-e", "pixels", "--strokes", "none.json"), "cannot be read"),
+        (("-e", "pixels"), "needs strokes or a model"),
+    ],
+)
+def test_strokes_and_models_where_they_do_not_belong_are_refused(
+    arguments: tuple[str, ...], message: str, cli: Cli, tomogram: Path, painted: Path
+) -> None:
+    """An engine that learns nothing, a model of nothing, strokes for several tomograms: exit code 2 and the reason."""
+    assert painted.is_file()
+    done = cli("segment", tomogram, *arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr

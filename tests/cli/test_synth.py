@@ -116,12 +116,14 @@ def test_synth_draws_membranes_where_labels_are(cli: Cli, tmp_path: Path) -> Non
         assert density.data[labels == 3].mean() < density.data[labels == 0].mean() - 0.2
     for arguments, message in (
         ((*chosen, "--shape", "16"), "--shape"),
-        (("--from-labels", "labels.mrc", "--label", "4"), "no voxels with the labels 4"),
-        (("--from-labels", "p.mrc"), "not labels"),
+        (("--from-labels", "labels.mrc", "--label", "4"), "no voxels with label 4"),
     ):
         refused = cli("synth", "q.mrc", *arguments)
         assert refused.exit_code == 2
         assert message in refused.stderr
+    refused = cli("synth", "q.mrc", "--from-labels", "p.mrc")
+    assert refused.exit_code == 5
+    assert "p.mrc holds densities, not labels" in refused.stderr
     with mrcfile.open(tmp_path / "labels.mrc", "r+") as file:
         file.voxel_size = 0
     assert "voxel size" in cli("synth", "q.mrc", *chosen).stderr

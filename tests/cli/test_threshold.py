@@ -7,8 +7,11 @@ from pathlib import Path
 
 import mrcfile
 import numpy as np
+from tests.cli.conftest import write_ball
 from typer.testing import Result
 
+import cryomamba
+from cryomamba.testing import Stack
 from cryomamba.volumes import write_volume
 
 Cli = Callable[..., Result]
@@ -30,3 +33,16 @@ def test_threshold(cli: Cli, tmp_path: Path) -> None:
     write_volume(tmp_path / "density.mrc", np.full((4, 4, 4), -3, np.float32), 10.0)
     assert cli("threshold", "density.mrc", "--high", 200).exit_code == 5
     assert cli("threshold", "missing.mrc", "--high", 200).exit_code == 5
+
+
+def test_the_job_of_another_threshold_is_named_after_the_tomogram(cli: Cli, server: Stack, tmp_path: Path) -> None:
+    """Its volume is a score map, which says nothing to people; the longest name of a job fits with the threshold."""
+    tomogram = write_ball(server.home.parent / "ball.mrc")
+    with cryomamba.connect(server.http_url) as client:
+        for name, expected in (("", "ball.mrc, threshold 200"), ("n" * 200, "n" * 185 + ", threshold 200")):
+            job = client.submit(tomogram, engine="membrane", name=name)
+            job.wait()
+            assert (
+                cli("threshold", job.job_id, "--high", 200, "-o", "m.mrc", "-f", "-s", server.http_url).exit_code == 0
+            )
+            assert client.jobs(limit=1)[0].record.name == expected

@@ -19,6 +19,7 @@ from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.app.settings import Preferences, SettingsFile
 from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.app.tomograms import TomogramController
+from napari_cryomamba.app.trained_models import TrainedModels
 from napari_cryomamba.app.volume_view import VolumeView
 from napari_cryomamba.models.frames import FrameStore
 from napari_cryomamba.napari_types import Viewer
@@ -46,6 +47,7 @@ class AppController(QObject):
         self.jobs = JobController(
             self.server, self.preferences, self.notifications, self.frames, folder / "local", self
         )
+        self.models = TrainedModels(self.server, self.tasks, self)
         self.preview = PreviewController(viewer, self.jobs, self.frames, self.tasks, self.preferences, self)
         self.tomograms = TomogramController(
             viewer, self.preview, self.server, self.tasks, self.notifications, self.preferences, self
@@ -74,6 +76,7 @@ class AppController(QObject):
         for record in self.jobs.local.saved():
             self.on_message(JobChanged(record))
         self.jobs.local.find_engines()
+        self.models.refresh()
 
     def on_message(self, message: Message) -> None:
         """Pass a message of the network thread, of a local job or of an upload on to the controller it concerns."""

@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from jsonschema import Draft202012Validator
 
-Kind = Literal["integer", "number", "boolean", "choice", "text", "json"]
+from cryomamba.engines.info import CHOICES as MODELS
+
+Kind = Literal["integer", "number", "boolean", "choice", "model", "text", "json"]
 Schema = Mapping[str, Any]
 
 
@@ -21,7 +23,7 @@ class FormField:
     Attributes
     ----------
     kind : str
-        Of the field; ``json`` if no simple field fits.
+        Of the field; ``model`` for the name of a trained model, ``json`` if no simple field fits.
     optional : bool
         Whether it may be left empty (None).
     minimum, maximum : float or None
@@ -67,6 +69,11 @@ class FormModel:
         self._validator = Draft202012Validator(dict(schema))
 
     @property
+    def model_field(self) -> str | None:
+        """Name of the field that names a trained model, None if there is none."""
+        return next((field.name for field in self.fields if field.kind == "model"), None)
+
+    @property
     def defaults(self) -> dict[str, Any]:
         """The engine's default values."""
         return {field.name: field.default for field in self.fields}
@@ -76,6 +83,8 @@ class FormModel:
         found: dict[str, str] = {}
         for field in self.fields:
             value = values.get(field.name)
+            if field.kind == "model" and not value and not field.optional:
+                found[field.name] = "Choose a model."
             if isinstance(value, float) and not math.isfinite(value):
                 found[field.name] = "Enter a number."
         for error in self._validator.iter_errors(dict(values)):
@@ -105,11 +114,14 @@ def parse_json(text: str) -> Any:  # noqa: ANN401 (whatever the JSON is)
 
 def _fields(schema: Schema) -> Iterator[FormField]:
     for name, raw in schema.get("properties", {}).items():
+        if raw.get("hidden"):
+            # It is not typed but painted, for example.
+            continue
         resolved, optional = _resolve(raw, schema)
         yield FormField(
             name=name,
             title=str(raw.get("title") or resolved.get("title") or name.replace("_", " ").capitalize()),
-            kind=_kind(resolved),
+            kind="model" if raw.get("choices_from") == MODELS else _kind(resolved),
             default=raw.get("default", resolved.get("default")),
             description=str(raw.get("description", resolved.get("description", ""))),
             unit=str(raw.get("unit", resolved.get("unit", ""))),

@@ -35,7 +35,7 @@ def changed_parameters(record: JobRecord, engine: EngineInfo | None) -> list[str
 def _parameter(name: str, value: Any, field: FormField | None) -> str:  # noqa: ANN401 (whatever the JSON is)
     title = field.title if field is not None else name.replace("_", " ")
     title = title[:1].lower() + title[1:]
-    if value is True:
+    if value is True or isinstance(value, dict):
         return title
     if value is False:
         return f"no {title}"

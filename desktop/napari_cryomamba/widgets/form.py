@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qtpy.QtCore import Signal
@@ -58,6 +58,8 @@ class FieldEditor(QWidget):
         match editor:
             case QCheckBox():
                 return editor.isChecked()
+            case QComboBox() if field.kind == "model":
+                return editor.currentText().strip() or (None if field.optional else "")
             case QComboBox():
                 return field.choices[editor.currentIndex()] if editor.currentIndex() >= 0 else None
             case QDoubleSpinBox() | QLargeIntSpinBox():
@@ -75,12 +77,23 @@ class FieldEditor(QWidget):
         match editor:
             case QCheckBox() if isinstance(value, bool):
                 editor.setChecked(value)
+            case QComboBox() if self.field.kind == "model":
+                editor.setCurrentText(value if isinstance(value, str) else "")
             case QComboBox() if value in self.field.choices:
                 editor.setCurrentIndex(self.field.choices.index(value))
             case QDoubleSpinBox() | QLargeIntSpinBox() if isinstance(value, int | float):
                 editor.setValue(value)
             case QLineEdit():
                 editor.setText("" if value is None else value if isinstance(value, str) else json.dumps(value))
+
+    def offer(self, names: Sequence[str]) -> None:
+        """Offer names of models; what is entered stays."""
+        before = self.value
+        self.editor.blockSignals(True)  # noqa: FBT003 (Qt's own signature)
+        self.editor.clear()
+        self.editor.addItems(list(names))
+        self.editor.blockSignals(False)  # noqa: FBT003
+        self.set_value(before)
 
     def show_problem(self, text: str) -> None:
         """Show a problem, or none if the text is empty."""
@@ -94,6 +107,13 @@ class FieldEditor(QWidget):
                 box.setChecked(bool(self.field.default))
                 box.toggled.connect(self.changed)
                 return box
+            case "model":
+                names = QComboBox(self)
+                names.setEditable(True)
+                names.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+                names.setCurrentText(str(self.field.default or ""))
+                names.currentTextChanged.connect(self.changed)
+                return names
             case "choice" if not self.field.optional:
                 combo = QComboBox(self)
                 combo.addItems([str(choice) for choice in self.field.choices])
@@ -161,6 +181,12 @@ class ParameterForm(QWidget):
             if name in self.editors:
                 self.editors[name].set_value(value)
         self.validate()
+
+    @property
+    def model_editor(self) -> FieldEditor | None:
+        """The editor of the field that names a trained model, None if there is none."""
+        name = None if self.model is None else self.model.model_field
+        return None if name is None else self.editors[name]
 
     @property
     def values(self) -> dict[str, Any]:

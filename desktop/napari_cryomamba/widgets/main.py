@@ -45,6 +45,7 @@ from napari_cryomamba.widgets.statistics import StatisticsPanel
 from napari_cryomamba.widgets.theme import state_colors
 from napari_cryomamba.widgets.threshold import ThresholdPanel
 from napari_cryomamba.widgets.tomogram import TomogramPanel
+from napari_cryomamba.widgets.trained_models import ModelsDialog
 from napari_cryomamba.widgets.tutorial import TutorialBar
 from napari_cryomamba.widgets.volume_view import VolumeMenu
 from napari_cryomamba.widgets.window_closing import WindowClosing
@@ -102,7 +103,7 @@ class CryoMambaWidget(QWidget):
         self.tomogram = TomogramPanel(viewer, app.tomograms, app.tasks)
         self.display = DisplayPanel(app.display)
         self.tomogram.insert_panel(self.display)
-        self.segment = SegmentPanel(viewer, app.jobs, app.server, app.preferences, app.tasks)
+        self.segment = SegmentPanel(viewer, app.jobs, app.server, app.preferences, app.tasks, app.models)
         self.jobs = JobsPanel(app.jobs, app.preview, app.frames, app.server, app.downloads)
         self.edit = EditPanel(viewer, app.tasks, app.notifications)
         self.statistics = StatisticsPanel(viewer, app.tasks, app.notifications)
@@ -198,6 +199,7 @@ class CryoMambaWidget(QWidget):
         self.menu.check_requested.connect(self.check_installation)
         self.menu.about_requested.connect(self._show_about)
         self.menu.shortcuts_requested.connect(lambda: ShortcutsDialog(self.menu, self).open())
+        self.menu.models_requested.connect(lambda: ModelsDialog(app.models, self).open())
         self.menu.panel_requested.connect(self._go_to_panel)
         self.menu.tutorial_requested.connect(self.tutorial.start)
 

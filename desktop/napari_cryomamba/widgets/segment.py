@@ -17,6 +17,7 @@ from napari_cryomamba.app.jobs import JobController
 from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.app.task_runner import Task, TaskRunner
+from napari_cryomamba.app.trained_models import TrainedModels
 from napari_cryomamba.layers.conversion import convert, needs_conversion
 from napari_cryomamba.layers.tomogram import open_tomogram, source_of
 from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
@@ -27,6 +28,7 @@ from napari_cryomamba.widgets.batch import BatchChooser
 from napari_cryomamba.widgets.form import ParameterForm
 from napari_cryomamba.widgets.layout import button, hbox, scrolled, text_label, vbox
 from napari_cryomamba.widgets.region import RegionChooser
+from napari_cryomamba.widgets.trained_models import LicenceBar
 
 UPLOAD_MODES: dict[UploadMode, str] = {"auto": "automatically", "never": "by path", "always": "upload"}
 
@@ -35,11 +37,17 @@ class SegmentPanel(QWidget):
     """Starts jobs with the engines of the server and of this process."""
 
     def __init__(
-        self, viewer: Viewer, jobs: JobController, server: ServerConnection, preferences: Preferences, tasks: TaskRunner
+        self,
+        viewer: Viewer,
+        jobs: JobController,
+        server: ServerConnection,
+        preferences: Preferences,
+        tasks: TaskRunner,
+        models: TrainedModels,
     ) -> None:
         super().__init__()
         self._viewer, self._jobs, self._server, self._preferences = viewer, jobs, server, preferences
-        self._tasks = tasks
+        self._tasks, self._models = tasks, models
         self._shown = ""
         self.tomogram = QComboBox(self)
         self.tomogram.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -48,6 +56,7 @@ class SegmentPanel(QWidget):
         self.engine = QComboBox(self)
         self.summary = text_label()
         self.form = ParameterForm(self)
+        self.licence = LicenceBar(models, self)
         self.name = QLineEdit(self)
         self.name.setPlaceholderText("file name")
         self.upload_mode = QComboBox(self)
@@ -77,6 +86,7 @@ class SegmentPanel(QWidget):
         self.engine.currentTextChanged.connect(self._show_engine)
         self.engine.textActivated.connect(self._save_engine)
         self.form.changed.connect(self._update_buttons)
+        self._models.changed.connect(self._offer_models)
         self.tomogram.currentIndexChanged.connect(self._show_tomogram)
         self.interval.valueChanged.connect(self._save_interval)
         self._jobs.engines_changed.connect(self.refresh_engines)
@@ -103,7 +113,7 @@ class SegmentPanel(QWidget):
         bottom.addRow("Preview every", self.interval)
         # The buttons are always in sight; all else scrolls in a low window.
         body = QWidget(self)
-        vbox(body, top, self.summary, self.form, bottom).addStretch(1)
+        vbox(body, top, self.summary, self.form, self.licence, bottom).addStretch(1)
         scroll = scrolled(body)
         buttons = hbox(self.submit_button, self.local_button, stretch=self.submit_button)
         vbox(self, scroll, buttons, self.conversion, margin=4, stretch=scroll)
@@ -164,10 +174,25 @@ class SegmentPanel(QWidget):
             if info.model_dump_json() != self._shown:
                 self._shown = info.model_dump_json()
                 self.form.show_engine(info)
+                self._offer_models()
                 self.form.fill(self._preferences.values.parameters.get(name, {}))
+                if self.form.model_editor is not None:
+                    self._models.refresh()
         self._update_buttons()
 
+    def _offer_models(self) -> None:
+        """Offer the trained models that fit, where the engine takes one."""
+        editor = self.form.model_editor
+        if editor is not None:
+            editor.offer(self._models.names_for(self.engine.currentText()))
+        self._show_licence()
+
+    def _show_licence(self) -> None:
+        editor = self.form.model_editor
+        self.licence.show_model(self.engine.currentText(), "" if editor is None else str(editor.value or ""))
+
     def _update_buttons(self) -> None:
+        self._show_licence()
         several = self.batch.active
         self.tomogram.setEnabled(not several)
         self.region.setEnabled(not several)
@@ -262,6 +287,7 @@ class SegmentPanel(QWidget):
             return
         self.engine.setCurrentText(record.engine)
         self.form.show_engine(info)
+        self._offer_models()
         self.form.fill(record.params)
 
     def _save_engine(self, name: str) -> None:
@@ -272,6 +298,7 @@ class SegmentPanel(QWidget):
         info = self._jobs.engine(self.engine.currentText())
         if info is not None:
             self.form.show_engine(info)
+            self._offer_models()
             self.form.validate()
 
     def show_rejection(self, error: CryoMambaError) -> None:

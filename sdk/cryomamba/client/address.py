@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from cryomamba.client.transport import Transport
-from cryomamba.endpoints import BusEndpoints, ConnectionFile
+from cryomamba.endpoints import BusEndpoints, ConnectionFile, announced_gateway
 from cryomamba.errors import InvalidRequestError
-from cryomamba.settings import load_settings
+from cryomamba.settings import Settings, load_settings
 
 SERVER_VARIABLE = "CRYOMAMBA_SERVER"
 
@@ -24,9 +24,13 @@ def default_server() -> tuple[str, BusEndpoints | None]:
 
 
 def local_gateway() -> str:
-    """Return ``CRYOMAMBA_SERVER``, or the address of the gateway of this machine."""
-    settings = load_settings()
-    return os.environ.get(SERVER_VARIABLE) or f"http://{settings.gateway_host}:{settings.gateway_port}"
+    """Return ``CRYOMAMBA_SERVER``, or the address of the gateway of this data directory, or of this machine."""
+    return os.environ.get(SERVER_VARIABLE) or gateway_of(load_settings())
+
+
+def gateway_of(settings: Settings) -> str:
+    """Return the address that the gateway of a data directory has announced, or that of the settings."""
+    return announced_gateway(settings.gateway_file) or f"http://{settings.gateway_host}:{settings.gateway_port}"
 
 
 def make_transport(url: str | None, token: str | None = None) -> Transport:

@@ -314,6 +314,13 @@ class Engine(ABC, Generic[P]):
         """
         return ()
 
+    def save_files(self, folder: Path) -> Sequence[str]:  # noqa: ARG002 (part of the interface)
+        """Write further files of the result into a folder and return their names, which `ARTIFACTS` lists.
+
+        Called at the end, in the process that prepared.
+        """
+        return ()
+
     @abstractmethod
     def predict(self, tile: Tile) -> Labels | TileResult:
         """Segment a tile: labels or scores of its core, shape ``tile.shape``, a new array; with `picks`, points too."""

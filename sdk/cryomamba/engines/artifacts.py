@@ -14,7 +14,7 @@ _BINARY: Final = "application/octet-stream"
 ExportFormat = Literal[
     "nifti", "nrrd", "scores", "candidates", "instances", "medial_surface", "normals", "csv", "star", "tbl"
 ]
-Producer = Literal["any", "scores", "membranes", "picks"]
+Producer = Literal["any", "scores", "membranes", "picks", "strokes"]
 PRODUCES: Final = "produces"
 """Key of a parameter in an engine's JSON schema: the format of the artifact that a job has if the parameter is set."""
 
@@ -28,10 +28,10 @@ class ArtifactKind:
     name : str
         File name among the job's artifacts.
     media_type : str
-    producer : {'any', 'scores', 'membranes', 'picks'}
+    producer : {'any', 'scores', 'membranes', 'picks', 'strokes'}
         Which engines make it: all; those that keep scores (:attr:`~cryomamba.engines.api.Engine.keeps_scores`); those
         with :class:`~cryomamba.engines.membrane_options.MembraneOptions`, if the parameter is set; those that pick, or
-        place points on membranes.
+        place points on membranes; those that were trained on strokes.
     format : str, optional
         Name by which an export of it is requested; None for files that are always written.
     ending : str
@@ -56,6 +56,8 @@ MEDIAL_SURFACE: Final = ArtifactKind(
     "medial_surface.mrc", _BINARY, "membranes", "medial_surface", "_medial_surface.mrc", 2
 )
 PICKS: Final = ArtifactKind("picks.csv", "text/csv", "picks", "csv", ".csv")
+MODEL: Final = ArtifactKind("model.toml", "application/toml", "strokes")
+FOREST: Final = ArtifactKind("forest.npz", _BINARY, "strokes")
 STATISTICS: Final = ArtifactKind("stats.json", "application/json")
 STATISTICS_TABLE: Final = ArtifactKind("stats.csv", "text/csv")
 
@@ -71,6 +73,8 @@ ARTIFACTS: Final = (
     PICKS,
     ArtifactKind("picks.star", "text/plain", "picks", "star", ".star"),
     ArtifactKind("picks.tbl", "text/plain", "picks", "tbl", ".tbl"),
+    MODEL,
+    FOREST,
     STATISTICS,
     STATISTICS_TABLE,
 )
@@ -81,6 +85,11 @@ EXPORTS: Final[Mapping[ExportFormat, ArtifactKind]] = {kind.format: kind for kin
 def formats_of(producer: Producer) -> tuple[ExportFormat, ...]:
     """Return the formats of one kind of producer, in the table's order."""
     return tuple(form for form, kind in EXPORTS.items() if kind.producer == producer)
+
+
+def model_files() -> tuple[str, ...]:
+    """Return the names of the files that make up a model that was trained on strokes."""
+    return MODEL.name, FOREST.name
 
 
 def requested_formats(schema: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[ExportFormat, ...]:

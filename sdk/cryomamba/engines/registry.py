@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from pydantic import ValidationError
@@ -17,6 +17,7 @@ from cryomamba.suggestions import did_you_mean
 
 GROUP = "cryomamba.engines"
 DEFAULT_ENGINES = ("membrane", "threshold")
+NO_SUCH_PARAMETER: Final = "there is no such parameter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +144,36 @@ def unknown_engine(name: str, known: Sequence[str]) -> InvalidRequestError:
 
 
 def invalid_parameters(engine: str, error: ValidationError, known: Sequence[str] = ()) -> InvalidRequestError:
-    """Return the error for invalid parameters, naming each; `known` are the engine's parameters."""
+    """Return the error for parameters that a model refused; `known` are the engine's parameters."""
     problems = [
-        {"field": ".".join(str(part) for part in item["loc"]), "problem": item["msg"]}
+        {
+            "field": ".".join(str(part) for part in item["loc"]),
+            "problem": NO_SUCH_PARAMETER if item["type"] == "extra_forbidden" else item["msg"],
+        }
         for item in error.errors(include_url=False, include_input=False, include_context=False)[:20]
     ]
-    first = problems[0]
-    guess = "" if first["field"] in known else did_you_mean(first["field"], known)
+    return parameter_problems(engine, problems, known)
+
+
+def parameter_problems(engine: str, problems: Sequence[Mapping[str, str]], known: Iterable[str]) -> InvalidRequestError:
+    """Return the error for parameters of an engine; its message names the first problem, its details have all.
+
+    Parameters
+    ----------
+    engine : str
+    problems : sequence of mappings
+        Each with the ``field`` and the ``problem``, which is `NO_SUCH_PARAMETER` for an unknown one.
+    known : iterable of str
+        Names of the engine's parameters, to suggest the one that was meant.
+    """
+    field, problem = problems[0]["field"], problems[0]["problem"]
+    unknown = problem == NO_SUCH_PARAMETER
+    guess = did_you_mean(field, known) if unknown else ""
     return InvalidRequestError(
-        f"The parameter '{first['field']}' of '{engine}' is invalid: {first['problem']}.",
+        f"'{engine}' has no parameter '{field}'."
+        if unknown
+        else f"The parameter '{field}' of '{engine}' is invalid: {problem}.",
         code=ErrorCode.INVALID_PARAMETERS,
         hint=f"{guess}'cryomamba engines {engine}' lists its parameters with units and bounds.",
-        details={"fields": problems},
+        details={"fields": list(problems)},
     )

@@ -35,6 +35,15 @@ _HALF: Final = 128
 """Of the scores from 0 to 255: the least above one half."""
 
 
+def probabilities(logits: Scores, scoring: Literal["softmax", "sigmoid"]) -> Scores:
+    """Return softmax over the channels, or the logistic function of each, of logits (channels, z, y, x)."""
+    if scoring == "sigmoid":
+        # By tanh, which does not overflow.
+        return np.asarray(0.5 + 0.5 * np.tanh(logits / 2), np.float32)
+    exponential = np.exp(logits - logits.max(axis=0))
+    return np.asarray(exponential / exponential.sum(axis=0), np.float32)
+
+
 class WindowEngine(Engine[P], Generic[P]):
     """A segmentation method that predicts windows. A subclass implements :meth:`predict_window`.
 
@@ -141,12 +150,7 @@ class WindowEngine(Engine[P], Generic[P]):
 
     def probabilities(self, scores: Scores) -> Scores:
         """Return the probabilities of averaged scores, of the same shape."""
-        if not self.logits:
-            return scores
-        if self.scoring == "sigmoid":
-            return np.asarray(1 / (1 + np.exp(-scores)), np.float32)
-        exponential = np.exp(scores - scores.max(axis=0))
-        return np.asarray(exponential / exponential.sum(axis=0), np.float32)
+        return probabilities(scores, self.scoring) if self.logits else scores
 
     def decode(self, scores: Scores) -> Labels:
         """Return labels, or the scores from 0 to 255 of the only label, of averaged scores; ZYX, a new array."""

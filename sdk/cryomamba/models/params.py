@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
 
-PARAMS_MAX_BYTES: Final = 16 * 1024
+PARAMS_MAX_BYTES: Final = 24 * 1024
 
 
 def require_json_serializable(params: dict[str, Any]) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def require_json_serializable(params: dict[str, Any]) -> dict[str, Any]:
     ------
     InvalidRequestError
         ``invalid_parameters``: bytes, times, NaN, text that is not Unicode, deep nesting, or integers beyond 64 bits;
-        ``too_large``: more than 16 KiB.
+        ``too_large``: more than 24 KiB.
     """
     try:
         nbytes = len(json.dumps(params, allow_nan=False, ensure_ascii=False).encode())

@@ -2,7 +2,7 @@
 
 from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
 from cryomamba.volumes.file_version import FileVersion
-from cryomamba.volumes.header_encoder import is_own_result, result_kind
+from cryomamba.volumes.header_encoder import is_own_result, is_own_volume, result_kind
 from cryomamba.volumes.header_fields import HeaderFields, blank_header
 from cryomamba.volumes.header_parser import parse_header
 from cryomamba.volumes.labels import LabelVolume
@@ -28,6 +28,7 @@ __all__ = [
     "check_finite_sample",
     "inspect",
     "is_own_result",
+    "is_own_volume",
     "open_volume",
     "parse_header",
     "resolve_below",

@@ -24,7 +24,7 @@ Content = Volume | LabelVolume
 AVERAGED: Final = 4
 
 
-def read_level(content: Content, level: Level, z: slice, y: slice, x: slice) -> Array:
+def read_level(content: Content, level: Level, z: slice, y: slice, x: slice, *, rows_max: int | None = None) -> Array:
     """Return a block of a level, in the little-endian type that :func:`stored_dtype` gives.
 
     A voxel of a label volume is the largest label that it covers. One of a tomogram is the mean of those that it
@@ -39,6 +39,9 @@ def read_level(content: Content, level: Level, z: slice, y: slice, x: slice) -> 
         One of :func:`~cryomamba.volumes.multiscale.levels_of`.
     z, y, x : slice
         Slices of step 1 in voxels of the level, clipped to it.
+    rows_max : int, optional
+        Voxels along z and y that are read for each voxel of the level, in the middle of those that it covers; by
+        default all of labels, and four of a tomogram.
 
     Raises
     ------
@@ -55,9 +58,11 @@ def read_level(content: Content, level: Level, z: slice, y: slice, x: slice) -> 
         for span, factor, side in zip(window, level.factors, content.shape, strict=True)
     ]
     if out.size:
-        reduce = _largest if isinstance(content, LabelVolume) else _mean
+        labels = isinstance(content, LabelVolume)
+        reduce = _largest if labels else _mean
+        most = rows_max or (max(level.factors) if labels else AVERAGED)
         for n, sections in enumerate(cells[0]):
-            out[n] = reduce(content, sections, cells[1], cells[2], level.factors)
+            out[n] = reduce(content, sections, cells[1], cells[2], level.factors, most)
     return out
 
 
@@ -74,13 +79,13 @@ def middle(cell: Span, most: int = AVERAGED) -> Span:
 
 
 def _mean(
-    content: Content, sections: Span, rows: list[Span], columns: list[Span], factors: tuple[int, int, int]
+    content: Content, sections: Span, rows: list[Span], columns: list[Span], factors: tuple[int, int, int], most: int
 ) -> NDArray[Any]:
     whole = content.header.dtype[1] != "f"
     width = slice(columns[0][0], columns[-1][1])
     sums: NDArray[Any] = np.zeros((len(rows), width.stop - width.start), np.int32 if whole else np.float32)
-    depth = middle(sections)
-    for block, first, step in _rows(content, depth, rows, factors[1], width):
+    depth = middle(sections, most)
+    for block, first, step in _rows(content, depth, rows, factors[1], width, most):
         for start in range(step):
             part = block[start::step]
             sums[first : first + len(part)] += part
@@ -89,21 +94,21 @@ def _mean(
     for start in range(factors[2]):
         part = sums[:, start :: factors[2]]
         summed[:, : part.shape[1]] += part
-    counts = np.multiply.outer([_length(middle(cell)) for cell in rows], [_length(cell) for cell in columns])
+    counts = np.multiply.outer([_length(middle(cell, most)) for cell in rows], [_length(cell) for cell in columns])
     means: NDArray[Any] = summed / (counts * _length(depth))
     return np.asarray(np.rint(means)) if whole else means
 
 
 def _largest(
-    content: Content, sections: Span, rows: list[Span], columns: list[Span], factors: tuple[int, int, int]
+    content: Content, sections: Span, rows: list[Span], columns: list[Span], factors: tuple[int, int, int], most: int
 ) -> NDArray[Any]:
-    width, height = slice(columns[0][0], columns[-1][1]), slice(rows[0][0], rows[-1][1])
+    width = slice(columns[0][0], columns[-1][1])
     largest = np.zeros((len(rows), width.stop - width.start), stored_dtype(content))
-    for section in range(*sections):
-        block: NDArray[Any] = content.read_native(slice(section, section + 1), height, width)[0]
-        for start in range(factors[1]):
-            part = block[start :: factors[1]]
-            np.maximum(largest[: len(part)], part, out=largest[: len(part)])
+    for block, first, step in _rows(content, middle(sections, most), rows, factors[1], width, most):
+        for start in range(step):
+            part = block[start::step]
+            target = largest[first : first + len(part)]
+            np.maximum(target, part, out=target)
     found = np.zeros((len(rows), len(columns)), largest.dtype)
     for start in range(factors[2]):
         columns_of = largest[:, start :: factors[2]]
@@ -112,16 +117,16 @@ def _largest(
 
 
 def _rows(
-    content: Content, depth: Span, rows: list[Span], factor: int, width: slice
+    content: Content, depth: Span, rows: list[Span], factor: int, width: slice, most: int
 ) -> Iterator[tuple[NDArray[Any], int, int]]:
     """Yield the rows to sum: a block of rows, the first cell to which they belong, and how many belong to each."""
-    if factor <= AVERAGED:
+    if factor <= most:
         height = slice(rows[0][0], rows[-1][1])
         for section in range(*depth):
             yield content.read_native(slice(section, section + 1), height, width)[0], 0, factor
         return
     for n, cell in enumerate(rows):
-        block: NDArray[Any] = content.read_native(slice(*depth), slice(*middle(cell)), width)
+        block: NDArray[Any] = content.read_native(slice(*depth), slice(*middle(cell, most)), width)
         yield block.reshape(-1, block.shape[2]), n, block.shape[0] * block.shape[1]
 
 

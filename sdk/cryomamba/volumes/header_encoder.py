@@ -54,9 +54,14 @@ def own_label(what: str) -> str:
     return f"{_OWN}{__version__}: {what}"
 
 
+def is_own_volume(labels: Sequence[str]) -> bool:
+    """Return whether the text labels of a file's header say that CryoMamba wrote it last, whatever it contains."""
+    return bool(labels) and labels[-1].startswith(_OWN)
+
+
 def is_own_result(labels: Sequence[str]) -> bool:
     """Return whether the text labels of a file's header identify it as a mask or score map from CryoMamba."""
-    return bool(labels) and result_kind(labels[-1:]) is not None
+    return is_own_volume(labels) and result_kind(labels[-1:]) is not None
 
 
 def result_kind(labels: Sequence[str]) -> Literal["mask", "scores"] | None:

@@ -57,7 +57,7 @@ class LabelVolume:
         self.dtype: np.dtype[Any] = np.dtype(np.uint16 if wide and selected is None else np.uint8)
 
     @classmethod
-    def of(cls, volume: Volume | LabelVolume, *, negative_is_background: bool = False) -> LabelVolume:
+    def of(cls, volume: Volume | LabelVolume, *, negative_is_background: bool = False, name: str = "") -> LabelVolume:
         """Return the labels of an open volume; voxels of signed types and floats are read once to check them.
 
         Parameters
@@ -66,19 +66,23 @@ class LabelVolume:
             A label volume is returned as it is.
         negative_is_background : bool
             Read labels for voxels to ignore, which are below 0, as 0.
+        name : str
+            The name by which an error calls the file; that of the volume if empty.
 
         Raises
         ------
         VolumeError
             ``volume_unsupported``: it holds densities, labels below 0, or labels above 65,535.
         """
-        found = cls.if_mask(volume, negative_is_background=negative_is_background)
+        found = cls.if_mask(volume, negative_is_background=negative_is_background, name=name)
         if found is None:
-            raise densities(volume.meta.name)
+            raise densities(name or volume.meta.name)
         return found
 
     @classmethod
-    def if_mask(cls, volume: Volume | LabelVolume, *, negative_is_background: bool = False) -> LabelVolume | None:
+    def if_mask(
+        cls, volume: Volume | LabelVolume, *, negative_is_background: bool = False, name: str = ""
+    ) -> LabelVolume | None:
         """Return the labels of an open volume, or None if it holds densities; otherwise like :meth:`of`."""
         if isinstance(volume, LabelVolume):
             return volume
@@ -88,8 +92,8 @@ class LabelVolume:
         if content is None:
             return None
         if content.negative and not negative_is_background:
-            raise negative_labels(volume.meta.name, content.negative)
-        _require_small(volume.meta.name, content.highest)
+            raise negative_labels(name or volume.meta.name, content.negative)
+        _require_small(name or volume.meta.name, content.highest)
         return cls(volume, content)
 
     @cached_property

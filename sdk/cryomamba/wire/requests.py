@@ -264,16 +264,21 @@ def parse_request(type_: str, body: Mapping[str, Any]) -> Request:
         raise invalid_fields(error) from None
 
 
-def invalid_fields(error: ValidationError, *, code: ErrorCode = ErrorCode.BAD_REQUEST) -> InvalidRequestError:
+def invalid_fields(
+    error: ValidationError,
+    *,
+    code: ErrorCode = ErrorCode.BAD_REQUEST,
+    hint: str = "Correct the fields named in the details.",
+) -> InvalidRequestError:
     """Return a validation error as one sentence, with every field in the details."""
     problems = [
-        {"field": ".".join(str(part) for part in item["loc"]) or "body", "problem": item["msg"]}
+        {
+            "field": ".".join(str(part) for part in item["loc"]) or "body",
+            "problem": item["msg"].removeprefix("Value error, "),
+        }
         for item in error.errors(include_url=False, include_input=False, include_context=False)[:20]
     ]
     first = problems[0]
     return InvalidRequestError(
-        f"'{first['field']}' is invalid: {first['problem']}.",
-        code=code,
-        hint="Correct the fields named in the details.",
-        details={"fields": problems},
+        f"'{first['field']}' is invalid: {first['problem']}.", code=code, hint=hint, details={"fields": problems}
     )

@@ -16,11 +16,11 @@ from referencing.exceptions import Unresolvable
 from cryomamba.access.visibility import Visibility
 from cryomamba.engines.artifacts import SCORES
 from cryomamba.engines.info import EngineInfo
+from cryomamba.engines.registry import NO_SUCH_PARAMETER, parameter_problems, unknown_engine
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.models.files import FileRecord
 from cryomamba.models.jobs import RETHRESHOLD, SubmitRequest, VolumeSource, VolumeSummary
-from cryomamba.suggestions import did_you_mean
 from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
 from cryomamba.volumes.file_version import FileVersion
 from cryomamba.volumes.mrc import inspect, open_volume
@@ -123,13 +123,7 @@ def _named(name: str, engines: Iterable[EngineInfo]) -> EngineInfo:
     known = {info.name: info for info in engines}
     info = known.get(name)
     if info is None:
-        raise InvalidRequestError(
-            f"There is no engine '{name}'.",
-            code=ErrorCode.UNKNOWN_ENGINE,
-            hint=f"{did_you_mean(name, known)}Available engines: {', '.join(sorted(known))}. 'cryomamba engines' "
-            "describes them.",
-            details={"engines": sorted(known)},
-        )
+        raise unknown_engine(name, sorted(known))
     if not info.available:
         raise InvalidRequestError(
             f"The engine '{name}' cannot run here: {info.reason}".rstrip(": "),
@@ -159,18 +153,7 @@ def check_parameters(engine: EngineInfo, params: dict[str, Any]) -> None:
         ) from None
     problems = [problem for error in errors[:_PROBLEMS_MAX] for problem in _problems(error)]
     if problems:
-        raise InvalidRequestError(
-            f"The parameter '{problems[0]['field']}' of '{engine.name}' is invalid: {problems[0]['problem']}.",
-            code=ErrorCode.INVALID_PARAMETERS,
-            hint=f"{_suggestion(engine, problems[0]['field'])}'cryomamba engines {engine.name}' lists its parameters "
-            "with units and bounds.",
-            details={"fields": problems[:_PROBLEMS_MAX]},
-        )
-
-
-def _suggestion(engine: EngineInfo, field: str) -> str:
-    known = engine.parameters.get("properties", {})
-    return "" if field in known else did_you_mean(field, known)
+        raise parameter_problems(engine.name, problems[:_PROBLEMS_MAX], engine.parameters.get("properties", {}))
 
 
 def _problems(error: ValidationError) -> list[dict[str, str]]:
@@ -178,10 +161,7 @@ def _problems(error: ValidationError) -> list[dict[str, str]]:
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
         allowed = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
         names = [str(name) for name in error.instance if name not in allowed]
-        return [
-            {"field": truncate(".".join([*above, name]), 100), "problem": "there is no such parameter"}
-            for name in names
-        ]
+        return [{"field": truncate(".".join([*above, name]), 100), "problem": NO_SUCH_PARAMETER} for name in names]
     return [{"field": truncate(".".join(above), 100) or "params", "problem": truncate(error.message, 200)}]
 
 
@@ -205,7 +185,7 @@ def _scores_summary(volume: VolumeSource, job_id: str, artifacts: Path) -> Volum
     found = OpenedFile(partial(verify_opened, path=path, roots=(artifacts,)))
     meta = inspect(path, voxel_size_A=volume.voxel_size_A, check=found.check)
     return VolumeSummary(
-        name=f"{SCORES.name} of {job_id}",
+        name=f"{SCORES.name} of job {job_id[:8]}",
         shape=meta.shape,
         voxel_size_A=meta.voxel_size_A,
         job_id=job_id,

@@ -25,7 +25,7 @@ def required_model(engine: EngineInfo, params: Mapping[str, Any], models: Sequen
         ``no_worker``: no worker is connected, so no model is known.
     InvalidRequestError
         ``unknown_model``: no worker has it, it is one for another engine, or workers have different ones of this name;
-        ``licence_not_accepted``.
+        ``licence_not_accepted``; ``invalid_parameters``: the engine needs one, and none is named.
     """
     parameter = engine.model_parameter
     if parameter is None:
@@ -33,6 +33,13 @@ def required_model(engine: EngineInfo, params: Mapping[str, Any], models: Sequen
     name = params.get(parameter, engine.parameters["properties"][parameter].get("default"))
     if not isinstance(name, str):
         return ""
+    if not name:
+        raise _refused(
+            parameter,
+            f"The engine '{engine.name}' needs a model.",
+            "'cryomamba models list' lists the models.",
+            ErrorCode.INVALID_PARAMETERS,
+        )
     if models is None:
         raise UnavailableError(
             "No inference service is connected, so it is not known which models there are.",

@@ -19,6 +19,7 @@ from cryomamba.volumes.labels import LabelVolume
 from cryomamba.volumes.mrc import inspect, open_volume
 from cryomamba.wire.requests import ReviseRequest
 from cryomamba_broker.admission import VolumeRoots, find_upload
+from cryomamba_broker.store.rows import truncate
 
 _CHUNK_BYTES: Final = 1024 * 1024
 
@@ -77,7 +78,8 @@ def stage(
     if request.file_id is not None:
         source, found = find_upload(roots.uploads, request.file_id, visibility)
         _require_shape_of(record, source)
-        _require_labels(source)
+        name = source.name if found is None else truncate(found.filename, 255)
+        _require_labels(source, name)
         if found is not None and _linked(source, staged):
             return Revision(staged, found.size_bytes, found.sha256)
         allowed: tuple[Path, ...] = (roots.uploads,)
@@ -85,6 +87,7 @@ def stage(
     else:
         allowed, forbidden = tuple(roots.allowed), tuple(roots.forbidden)
         source = resolve_below(request.path or "", allowed, closed=forbidden)
+        name = source.name
         _require_shape_of(record, source)
     require_space(source.stat().st_size)
     try:
@@ -93,16 +96,16 @@ def stage(
             copied = _copied(file, staged)
         # The file may have been replaced since the first check.
         _require_shape_of(record, staged)
-        _require_labels(staged)
+        _require_labels(staged, name)
         return copied
     except BaseException:
         staged.unlink(missing_ok=True)
         raise
 
 
-def _require_labels(path: Path) -> None:
+def _require_labels(path: Path, name: str) -> None:
     with open_volume(path) as volume:
-        LabelVolume.of(volume)
+        LabelVolume.of(volume, name=name)
 
 
 def _require_shape_of(record: JobRecord, path: Path) -> None:

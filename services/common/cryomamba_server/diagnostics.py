@@ -20,6 +20,7 @@ from cryomamba._version import __version__
 from cryomamba.errors import CryoMambaError
 
 if TYPE_CHECKING:
+    from cryomamba.endpoints import BusEndpoints
     from cryomamba.settings import Settings
 
 Level = Literal["ok", "warn", "fail"]
@@ -121,16 +122,26 @@ def storage(settings: Settings) -> Iterator[CheckResult]:
 
 
 def services(settings: Settings) -> Iterator[CheckResult]:
-    """Check that broker and gateway respond at the configured addresses."""
-    yield _check_service("broker", settings.bus_jobs, settings.bus_jobs, "CRYOMAMBA_BUS_JOBS")
-    gateway = f"http://{settings.gateway_host}:{settings.gateway_port}"
-    yield _check_service(
-        "gateway", gateway, f"tcp://{settings.gateway_host}:{settings.gateway_port}", "CRYOMAMBA_GATEWAY_PORT"
-    )
+    """Check that broker and gateway respond, where they have announced it or else at the configured addresses."""
+    from cryomamba.client.address import gateway_of
+
+    bus = _bus_endpoints(settings)
+    yield _check_service("broker", bus.jobs, bus.jobs, "CRYOMAMBA_BUS_JOBS")
+    gateway = gateway_of(settings)
+    yield _check_service("gateway", gateway, gateway, "CRYOMAMBA_GATEWAY_PORT")
     for name in ("preview_in", "preview_out", "events"):
-        endpoint = str(getattr(settings, f"bus_{name}"))
+        endpoint = str(getattr(bus, name))
         state = "in use" if _listening(endpoint) else "free"
         yield CheckResult("ok", "port", f"{endpoint} ({name.replace('_', '-')}): {state}")
+
+
+def _bus_endpoints(settings: Settings) -> BusEndpoints:
+    from cryomamba.endpoints import BusEndpoints, ConnectionFile
+
+    try:
+        return ConnectionFile.read(settings.connection_file).endpoints
+    except CryoMambaError:
+        return BusEndpoints.from_settings(settings)
 
 
 def server(url: str) -> Iterator[CheckResult]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryomamba.settings import Settings
-from cryomamba_gateway.server import serve
-from cryomamba_server.service import run_program, service_parser
+if TYPE_CHECKING:
+    from cryomamba.settings import Settings
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the gateway and return its exit code; 0 after a signal."""
+    # The helper processes import this module once more, and need no web server.
+    from cryomamba_gateway.server import serve
+    from cryomamba_server.service import run_program, service_parser
+
     parser = service_parser(
         "gateway",
         description="Run the gateway: HTTP and WebSocket access to the server.",
@@ -28,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
             return settings
         return settings.model_copy(update={"gateway_certfile": chosen.certfile, "gateway_keyfile": chosen.keyfile})
 
-    return run_program("gateway", serve, configure=with_certificate)
+    return run_program("gateway", partial(serve, start_reader=True), configure=with_certificate)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from cryomamba_gateway.system import system_info
 from cryomamba_gateway.uploads.store import UploadLimits, UploadStore
 from cryomamba_gateway.volumes.catalog import VolumeCatalog
 from cryomamba_gateway.volumes.reader import VolumeReader
+from cryomamba_gateway.volumes.reading import LevelFolder
 from cryomamba_gateway.webhooks.delivery import WebhookDelivery
 from cryomamba_gateway.webhooks.sender import WebhookSender
 from cryomamba_server.loop_lag import measure_loop_lag
@@ -101,7 +102,7 @@ class Gateway:
         await self.bus.start()
         self.signer = await asyncio.to_thread(UrlSigner, self.settings.keys)
         self.uploads = UploadStore(self.settings.uploads, UploadLimits.from_settings(self.settings))
-        self.reader = VolumeReader(self.settings.volume_cache)
+        self.reader = VolumeReader(self.settings.volume_cache, _level_folder(self.settings))
         self.inputs = InputListings(InputFolders(self.settings.roots, self.settings.own_folders))
         self.volumes = VolumeCatalog(self.settings, self.bus, self.uploads, self.reader)
         self.models = ModelRegistry(self.settings, self.bus, self.uploads)
@@ -129,8 +130,9 @@ class Gateway:
         while True:
             try:
                 swept = await self.uploads.sweep()
+                await self.reader.levels.sweep()
             except OSError as error:
-                logger.warning("Abandoned uploads could not be removed: %s.", error.strerror)
+                logger.warning("Files that nobody needs could not be removed: %s.", error.strerror)
             else:
                 if swept:
                     logger.info("%d abandoned uploads were removed.", swept)
@@ -169,6 +171,10 @@ class Gateway:
                 return self.metrics.text(activity, await self.bus.ask(everything, BusTransport.metrics))
         except (CryoMambaError, TimeoutError):
             return self.metrics.text(None)
+
+
+def _level_folder(settings: Settings) -> LevelFolder:
+    return LevelFolder(settings.levels, settings.volume_levels, settings.disk_reserve)
 
 
 def _gateway(connection: HTTPConnection) -> Gateway:

@@ -82,9 +82,13 @@ def section_png(values: NDArray[Any], limits: tuple[float, float] | None) -> byt
         image.save(target, "PNG", transparency=0, compress_level=1)
     else:
         low, high = limits
-        scaled = (values.astype(np.float32) - low) * np.float32(255 / (high - low))
-        grey = np.nan_to_num(np.clip(np.rint(scaled), 0, 255)).astype(np.uint8)
-        return grey_png(grey)
+        scaled = np.subtract(values, np.float32(low), dtype=np.float32)
+        scaled *= np.float32(255 / (high - low))
+        np.rint(scaled, out=scaled)
+        # What is no number becomes black.
+        np.fmax(scaled, 0, out=scaled)
+        np.fmin(scaled, 255, out=scaled)
+        return grey_png(scaled.astype(np.uint8))
     return target.getvalue()
 
 

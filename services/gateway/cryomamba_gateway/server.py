@@ -210,7 +210,9 @@ def _config(app: FastAPI, connections: Connections, tls: ssl.SSLContext | None) 
     )
 
 
-async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Future[str] | None = None) -> None:
+async def serve(
+    settings: Settings, stop: asyncio.Event, *, ready: asyncio.Future[str] | None = None, start_reader: bool = False
+) -> None:
     """Run the gateway until `stop` is set.
 
     Parameters
@@ -219,6 +221,8 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
     stop : asyncio.Event
     ready : Future of str, optional
         Receives the URL once the gateway accepts connections.
+    start_reader : bool
+        Whether the process that reads volumes is started now, not with the first volume.
 
     Raises
     ------
@@ -246,11 +250,13 @@ async def serve(settings: Settings, stop: asyncio.Event, *, ready: asyncio.Futur
     running = asyncio.create_task(server.serve([listener]), name="gateway")
     try:
         if await _first(running, server.listening):
-            with announced(settings.home / "gateway.json", url):
+            with announced(settings.gateway_file, url):
                 logger.info("The gateway listens on %s.", url)
                 notify_systemd(READY)
                 if ready is not None:
                     ready.set_result(url)
+                if start_reader:
+                    app.state.gateway.reader.start()
                 await _first(running, stop)
     finally:
         server.should_exit = True

@@ -124,6 +124,7 @@ def _write_all(
     text = json.dumps(statistics.model_dump(mode="json"), indent=2) + "\n"
     (folder / STATISTICS.name).write_text(text, encoding="utf-8")
     names += [STATISTICS.name, STATISTICS_TABLE.name, *_write_picks(outcome, picks, volume_name)]
+    names += engine.save_files(folder)
     return _describe_all([folder / name for name in names], steps.next("checking files", trims=False))
 
 

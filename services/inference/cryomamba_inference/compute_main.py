@@ -15,10 +15,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from cryomamba.engines.api import Engine
 from cryomamba.engines.registry import Registry
 from cryomamba.errors import ProtocolError
 from cryomamba.models.frames import PreviewFrame
-from cryomamba.models.jobs import JobRecord, Progress
+from cryomamba.models.jobs import Artifact, JobRecord, Progress
 from cryomamba.settings import Settings
 from cryomamba.trained_models.folders import ModelFolders, use_model_folders
 from cryomamba.wire.buffers import Codec
@@ -30,10 +31,10 @@ from cryomamba_inference.failures import EngineFailedError, as_error
 from cryomamba_inference.job_files import open_mask, open_tomogram, read_candidates, region_of
 from cryomamba_inference.mask_statistics import read_statistics
 from cryomamba_inference.pipe import Message, MessagePipe
-from cryomamba_inference.process_lifetime import die_with_parent, leave_signals_to_parent
-from cryomamba_inference.runner import Control, Task, run_task
+from cryomamba_inference.runner import Control, Outcome, Task, run_to_last_strokes
 from cryomamba_server import log_context
 from cryomamba_server.logs import configure_logging
+from cryomamba_server.process_lifetime import die_with_parent, leave_signals_to_parent
 
 log = logging.getLogger(__name__)
 
@@ -133,10 +134,13 @@ class _JobRunner:
                 candidates=read_candidates(record, self._settings),
                 within=region,
             )
-            outcome = run_task(task, folder, self._executor, control, events)
-        name = "" if volume is None else record.volume.name
-        threads = self._executor.processes
-        artifacts = write_artifacts(outcome, engine, volume_name=name, check=control.check, threads=threads)
+            name = "" if volume is None else record.volume.name
+            threads = self._executor.processes
+
+            def finish(outcome: Outcome, engine: Engine[Any]) -> tuple[Artifact, ...]:
+                return write_artifacts(outcome, engine, volume_name=name, check=control.check, threads=threads)
+
+            artifacts = run_to_last_strokes(task, folder, self._executor, control, events, finish)
         statistics = read_statistics(folder)
         return {
             "artifacts": [artifact.model_dump(mode="json") for artifact in artifacts],

@@ -17,7 +17,7 @@ from cryomamba.settings import Settings
 from cryomamba.wire.buffers import Codec
 from cryomamba_inference import compute_main as child
 from cryomamba_inference.pipe import Message, MessagePipe
-from cryomamba_inference.process_lifetime import uninterrupted_start
+from cryomamba_server.process_lifetime import uninterrupted_start
 
 log = logging.getLogger(__name__)
 

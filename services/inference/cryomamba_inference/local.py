@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cryomamba.atomic import write_atomically
 from cryomamba.engines.api import Engine
-from cryomamba.engines.artifacts import EXPORTS, MASK, ExportFormat, candidates_path, formats_of
+from cryomamba.engines.artifacts import EXPORTS, MASK, ExportFormat, candidates_path, formats_of, model_files
 from cryomamba.engines.info import EngineInfo
-from cryomamba.engines.registry import Registry
+from cryomamba.engines.registry import Registry, describe
+from cryomamba.engines.strokes import STROKES
 from cryomamba.errors import InvalidRequestError
 from cryomamba.masks.region import Region
 from cryomamba.models.events import PreviewEvent, ProgressEvent
@@ -29,6 +31,7 @@ from cryomamba_inference.executor import TileExecutor, open_executor
 from cryomamba_inference.failures import EngineFailedError, as_error
 from cryomamba_inference.mask_statistics import read_statistics
 from cryomamba_inference.runner import Control, EventSink, Outcome, Task, run_task
+from cryomamba_server.model_store.local_use import require_accepted
 
 LOCAL_JOB = "local"
 LocalEvent = ProgressEvent | PreviewEvent
@@ -80,6 +83,7 @@ class LocalRunner:
         cancelled: Callable[[], bool],
         formats: Sequence[ExportFormat] = (),
         within: Path | None = None,
+        model: Path | None = None,
     ) -> LocalResult:
         """Segment a volume; blocks until it is done. Concurrent runs in different threads are allowed.
 
@@ -102,6 +106,8 @@ class LocalRunner:
             :class:`~cryomamba.engines.membrane_options.MembraneOptions`.
         within : Path, optional
             A mask on the tomogram's grid; only where it is not 0 is the tomogram segmented and measured.
+        model : Path, optional
+            Existing folder for the files of the model that was trained on strokes.
 
         Raises
         ------
@@ -115,7 +121,11 @@ class LocalRunner:
         """
         inputs = [path for path in (source, within) if path is not None]
         require_not_input((output, *(_export_path(output, form) for form in formats)), inputs)
-        engine = Registry.discover().create(request.engine, request.params)
+        registry, settings = Registry.discover(), load_settings()
+        require_accepted(describe(registry.get(request.engine)), request.params, settings)
+        engine = registry.create(request.engine, request.params)
+        if model is not None and request.params.get(STROKES) is None:
+            raise InvalidRequestError("No model is trained without strokes.", hint="Give strokes too.")
         candidates = _candidates(engine, source)
         _require_available(engine, formats, candidates)
         task = Task(
@@ -128,7 +138,7 @@ class LocalRunner:
             candidates=candidates,
         )
         control, events = Control(cancelled), _CallbackEventSink(on_event)
-        processes = load_settings().processes if self._processes is None else self._processes
+        processes = settings.processes if self._processes is None else self._processes
         executor = open_executor(processes or os.cpu_count() or 1)
         try:
             # Next to the output: on the same disk, so that finished files are moved by a rename.
@@ -142,6 +152,8 @@ class LocalRunner:
                     check=control.check,
                     threads=executor.processes,
                 )
+                if model is not None:
+                    _move_model(Path(folder), model)
                 result = _move(Path(folder), output, formats)
             outcome.meter.finish()
         except Exception as error:
@@ -231,6 +243,12 @@ def _move(folder: Path, output: Path, formats: Sequence[ExportFormat]) -> LocalR
         exports.append(target)
     (folder / MASK.name).replace(output)
     return LocalResult(output, tuple(exports), statistics)
+
+
+def _move_model(folder: Path, model: Path) -> None:
+    for name in model_files():
+        # The folder of a model may be on another disk than the mask.
+        write_atomically(model / name, (folder / name).read_bytes())
 
 
 class _CallbackEventSink:

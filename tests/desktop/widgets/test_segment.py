@@ -35,7 +35,8 @@ def segment(controller: AppController, viewer: Any, phantom_file: Path, qtbot: A
 
 
 def make_panel(controller: AppController, viewer: Any, qtbot: Any) -> SegmentPanel:
-    found = SegmentPanel(viewer, controller.jobs, controller.server, controller.preferences, controller.tasks)
+    app = controller
+    found = SegmentPanel(viewer, app.jobs, app.server, app.preferences, app.tasks, app.models)
     qtbot.addWidget(found)
     return found
 

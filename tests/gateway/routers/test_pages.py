@@ -161,7 +161,7 @@ async def see_findings(page: Tab, services: Services, worker: Worker) -> None:
     await page.value(f"document.querySelector('[data-job=\"{job.job_id}\"] a').click()")
     await page.until("document.getElementById('job-status')?.textContent.includes('Done')")
     assert await page.text("#job-warnings li") == f"Empty {MARKUP}. Look."
-    assert await page.text("#job-estimates") == "ContrastdarkContrast margin0.123Tilt range60°"
+    assert await page.text("#job-estimates") == "ContrastdarkContrast margin0.123Tilt range±60°"
 
 
 async def submit_and_watch(page: Tab, services: Services, worker: Worker, ball: Mask) -> JobRecord:

@@ -77,6 +77,17 @@ async def test_a_revision_is_added_to_the_original(
     assert (await services.http.get("/v1/files")).json()["files"] == uploads
 
 
+async def test_a_refused_file_is_called_by_its_own_name(services: Services, worker: Worker, folder: Path) -> None:
+    """Whether it was uploaded or is read by its path: not by the name under which the server stores it."""
+    densities = mask_file(folder / "tomogram.mrc", 0.5, dtype=np.float32)
+    for url in (services.url, services.broker.endpoints.jobs):
+        async with await aconnect(url) as client:
+            job = await completed(client, worker, folder)
+            with pytest.raises(VolumeError) as refused:
+                await client.revise(job.job_id, densities)
+        assert refused.value.message == "tomogram.mrc holds densities, not labels."
+
+
 @pytest.mark.parametrize("transport", ["gateway", "bus"])
 async def test_invalid_revisions_are_refused(services: Services, worker: Worker, folder: Path, transport: str) -> None:
     """Another shape, densities, a forbidden folder, an unfinished or unknown job: an error that changes nothing."""

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import mrcfile
 import numpy as np
+import PIL.Image
 import pytest
 import yaozarrs
 import zarr
 
+from cryomamba.testing import wait_until_async
 from cryomamba.volumes import MaskWriter, open_volume, write_volume
 from cryomamba.volumes.binning import read_level
+from cryomamba.volumes.halving import halved
 from cryomamba.volumes.multiscale import levels_of
+from cryomamba_gateway.volumes import open_images
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import Services, Worker
@@ -134,6 +139,39 @@ async def test_a_job_has_its_masks_as_labels(services: Services, worker: Worker,
     found = await asyncio.to_thread(yaozarrs.validate_zarr_store, services.url + base)
     assert found.ome_version() == version
     await asyncio.to_thread(yaozarrs.validate_zarr_store, f"{services.url}{base}/labels/mask")
+
+
+async def test_coarser_levels_of_a_large_volume_are_made_once(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until they are there, chunks and sections across the rows are samples, which says so and is not kept."""
+    monkeypatch.setattr(open_images, "LARGE_NBYTES", 0)
+    path = tomogram(tmp_path / "ts.mrc")
+    file_id = await upload(services, path)
+    base = f"/v1/zarr/0.5/files/{file_id}.ome.zarr"
+    chunk, section = f"{base}/1/c/0/0/0", f"/v1/files/{file_id}/slice?axis=x&index=60&size=75"
+    whole = await services.http.get(f"{base}/0/c/0/0/0")
+    assert "CryoMamba-Sampled" not in whole.headers
+    early = [await services.http.get(one) for one in (section, chunk)]
+    for reply in early:
+        assert reply.headers["CryoMamba-Sampled"] == "?1"
+        assert reply.headers["Cache-Control"] == "no-store"
+
+    async def final() -> bool:
+        return not any(["CryoMamba-Sampled" in (await services.http.get(one)).headers for one in (section, chunk)])
+
+    await wait_until_async(final, what="the coarser levels")
+    late = [await services.http.get(one) for one in (section, chunk)]
+    for first, reply in zip(early, late, strict=True):
+        assert "immutable" in reply.headers["Cache-Control"]
+        assert reply.headers["ETag"] != first.headers["ETag"]
+        known = {"If-None-Match": reply.headers["ETag"]}
+        assert (await services.http.get(str(reply.url), headers=known)).status_code == 304
+    expected = halved(mrcfile.read(path), (1, 2, 2), labels=False)
+    found = np.frombuffer(late[1].content, "<i2").reshape(32, 75, 70)
+    assert np.array_equal(found, expected[:32])
+    assert PIL.Image.open(io.BytesIO(late[0].content)).size == (75, 40)
+    assert len(list((services.settings.home / "levels").glob("*.levels"))) == 1
 
 
 async def test_a_reader_can_revalidate_and_read_ranges(services: Services, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import io
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from cryomamba_gateway.volumes.chunks import encode_chunk, voxels_of
 from cryomamba_gateway.volumes.hierarchy import CHUNK, Image, chunk_address, documents
 from cryomamba_gateway.volumes.open_images import ImageSource, OpenImages
 from cryomamba_gateway.volumes.reader import GROUP_NBYTES, group_of
-from cryomamba_gateway.volumes.row_cache import RowCache
+from cryomamba_gateway.volumes.sections import SectionQuery
 
 SHAPE = (40, 150, 300)
 
@@ -100,30 +99,6 @@ def test_the_cache_keeps_to_its_bound() -> None:
     assert (cache.get("d"), cache.nbytes) == (None, 6)
 
 
-def test_neighbouring_sections_share_what_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A section across the rows of a large file is read with its neighbours; each has its own voxels."""
-    monkeypatch.setattr(sections, "_WHOLE_NBYTES", 0)
-    array = np.random.default_rng(6).integers(-999, 999, (9, 12, 70), np.int16)
-    write_volume(tmp_path / "v.mrc", array, 9.0, dtype="int16")
-    reads: list[slice] = []
-    with open_volume(tmp_path / "v.mrc") as volume:
-        stored = volume.read_rows
-
-        def read_rows(in_sections: range, rows: range, columns: slice) -> Any:
-            reads.append(columns)
-            return stored(in_sections, rows, columns)
-
-        monkeypatch.setattr(volume, "read_rows", read_rows)
-        rows = partial(RowCache(ByteCache(1 << 20)).read, volume, "v")
-        for thickness in (1, 5, 70):
-            for x in range(70):
-                found = sections.section_of(volume, "x", x, thickness=thickness, size=64, read_rows=rows)
-                slab = array[:, :, max(0, x - (thickness - 1) // 2) : x - (thickness - 1) // 2 + thickness]
-                assert np.allclose(found, slab.mean(axis=2), atol=1e-3)
-    # 32 columns of two bytes at once; slabs that are thicker are read as they are.
-    assert [one for one in reads if one.stop - one.start == 32] == [slice(0, 32), slice(32, 64), slice(64, 96)]
-
-
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (683, 853)])
 def test_a_grey_image_is_what_readers_read(shape: tuple[int, int]) -> None:
     """Every pixel of noise, of a constant and of a ramp comes back."""
@@ -175,27 +150,31 @@ def test_a_section_is_the_mean_of_a_slab(tmp_path: Path, axis: sections.Axis) ->
     write_volume(tmp_path / "v.mrc", array, 9.0)
     along = "zyx".index(axis)
     with open_volume(tmp_path / "v.mrc") as volume:
-        plane = sections.section_of(volume, axis, 5, thickness=1, size=64)
-        assert np.allclose(plane, array.take(5, along))
-        slab = sections.section_of(volume, axis, 5, thickness=3, size=64)
-        assert np.allclose(slab, array.take([4, 5, 6], along).mean(along), atol=1e-6)
-        edge = sections.section_of(volume, axis, 0, thickness=5, size=64)
-        assert np.allclose(edge, array.take([0, 1, 2], along).mean(along), atol=1e-6)
-        binned = sections.section_of(volume, axis, None, thickness=1, size=16)
+
+        def section(index: int | None, thickness: int, size: int) -> Any:
+            found = sections.section_of(volume, SectionQuery(axis, index, thickness, size))
+            assert not found.sampled
+            return found.values
+
+        assert np.allclose(section(5, 1, 64), array.take(5, along))
+        assert np.allclose(section(5, 3, 64), array.take([4, 5, 6], along).mean(along), atol=1e-6)
+        assert np.allclose(section(0, 5, 64), array.take([0, 1, 2], along).mean(along), atol=1e-6)
+        binned = section(None, 1, 16)
         middle = array.take(array.shape[along] // 2, along)
         factor = -(-max(middle.shape) // 16)
         assert binned.shape == tuple(-(-side // factor) for side in middle.shape)
-        assert binned[1, 2] == pytest.approx(middle[factor : 2 * factor, 2 * factor : 3 * factor].mean(), abs=1e-6)
+        for row, column in np.ndindex(*binned.shape):
+            cell = middle[row * factor : (row + 1) * factor, column * factor : (column + 1) * factor]
+            assert binned[row, column] == pytest.approx(cell.mean(), abs=1e-6)
         with pytest.raises(InvalidRequestError, match=f"no slice {array.shape[along]} along {axis}"):
-            sections.section_of(volume, axis, array.shape[along], thickness=1, size=64)
+            section(array.shape[along], 1, 64)
 
 
 @pytest.mark.parametrize("axes", [(1, 2, 3), (2, 1, 3), (1, 3, 2)])
-def test_a_section_across_a_large_file_takes_single_rows(
+def test_a_section_across_a_large_file_without_levels_is_a_sample(
     tmp_path: Path, axes: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is made of the rows in the middle of each cell, for every order of axes."""
-    monkeypatch.setattr(sections, "_WHOLE_NBYTES", 0)
+    """It is made of the rows in the middle of each cell, for every order of axes; not along other axes."""
     array = np.random.default_rng(2).normal(size=(20, 30, 40)).astype(np.float32)
     path = tmp_path / "v.mrc"
     write_volume(path, array, 9.0)
@@ -206,12 +185,38 @@ def test_a_section_across_a_large_file_takes_single_rows(
         zyx: Any = volume.read(slice(None), slice(None), slice(None))
         across: sections.Axis = "xyz"[axes[0] - 1]  # type: ignore[assignment]
         along = "zyx".index(across)
-        found = sections.section_of(volume, across, 7, thickness=3, size=8)
+        found = sections.section_of(volume, SectionQuery(across, 7, 3, 8), lambda: None)
         plane = zyx.take([6, 7, 8], along).mean(along)
         factor = -(-max(plane.shape) // 8)
-        assert np.allclose(found, plane[factor // 2 :: factor, factor // 2 :: factor], atol=1e-6)
+        assert found.sampled
+        assert np.allclose(found.values, plane[factor // 2 :: factor, factor // 2 :: factor], atol=1e-6)
+        for other in set(sections.AXES) - {across}:
+            assert not sections.section_of(volume, SectionQuery(other, 7), lambda: None).sampled
         monkeypatch.setattr(sections, "_ROWS_MAX", 20)
-        assert sections.section_of(volume, across, 7, thickness=3, size=1000).size <= 20
+        assert sections.section_of(volume, SectionQuery(across, 7, 3, 1000), lambda: None).values.size <= 20
+
+
+@pytest.mark.parametrize(("size", "number"), [(1000, 1), (150, 1), (75, 1), (40, 2), (37, 2)])
+def test_a_section_across_a_large_file_is_made_of_a_coarser_level(tmp_path: Path, size: int, number: int) -> None:
+    """Of the coarsest that has enough pixels, and at least of the first; of the planes that a slab touches."""
+    array = np.random.default_rng(2).integers(-999, 999, (140, 150, 90), np.int16)
+    write_volume(tmp_path / "v.mrc", array, 9.0, dtype="int16")
+    asked = []
+
+    class Levels:
+        def planes(self, number: int, along: int, slab: slice) -> Any:
+            asked.append((number, along, slab))
+            level = levels_of(array.shape)[number]
+            sides = [side for axis, side in enumerate(level.shape) if axis != along]
+            return [np.full(sides, n, np.int16) for n in range(slab.start, slab.stop)]
+
+    with open_volume(tmp_path / "v.mrc") as volume:
+        found = sections.section_of(volume, SectionQuery("x", 41, 7, size), Levels)
+    # Columns 38 to 44; x was halved once, for level 1.
+    assert asked == [(number, 2, slice(19, 23))]
+    assert not found.sampled
+    assert max(found.values.shape) <= size
+    assert np.allclose(found.values, 20.5)
 
 
 def test_a_section_of_labels_is_their_maximum(tmp_path: Path) -> None:
@@ -221,7 +226,7 @@ def test_a_section_of_labels_is_their_maximum(tmp_path: Path) -> None:
     with MaskWriter(tmp_path / "m.mrc", blank_header(labels.shape, 9.0), labels=3, engine="x") as writer:
         writer.write(0, 0, 0, labels)
     with open_volume(tmp_path / "m.mrc") as volume:
-        found = sections.section_of(LabelVolume.of(volume), "z", 6, thickness=3, size=16)
+        found = sections.section_of(LabelVolume.of(volume), SectionQuery("z", 6, 3, 16)).values
     assert found.dtype == np.uint8
     assert np.all(found[7] == 3)
     assert np.count_nonzero(found) == found.shape[1]

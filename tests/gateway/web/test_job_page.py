@@ -35,7 +35,7 @@ async def test_a_finished_job_is_described_in_full(idle_services: Services, tmp_
             assert await page.value(f"{cut}.length") == 0
             assert await page.value("document.documentElement.scrollWidth <= innerWidth"), width
             assert await page.value("document.getElementById('job-estimates').innerText.replaceAll('\\n', ' ')") == (
-                "Contrast dark Tilt range 60.4° Lower threshold 108"
+                "Contrast dark Tilt range ±60.4° Lower threshold 108"
             )
         assert "Mean thickness (Å)40 ± 3" in await page.text("#statistics")
         assert "Median 32 Å" in (await page.text("#results")).replace("\u00a0", " ")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from benchmarks.volumes_http import SHAPE as LARGE
-from benchmarks.volumes_http import sparse_upload
+from benchmarks.volumes_http import large_upload
 from PIL import Image
 from tests.gateway.chromium import Tab, tab
 from tests.gateway.web.viewing import (
@@ -367,7 +367,7 @@ async def test_a_large_tomogram_is_shown_by_images_of_the_server(
     services: Services, worker: Worker, tmp_path: Path
 ) -> None:
     """A section of 10 GB is there without any binned chunk, bright and dark where the tomogram is."""
-    file_id = sparse_upload(services.settings.home)
+    file_id = large_upload(services.settings.home, noise=False)
     path = services.settings.home / "uploads" / "files" / file_id / "volume.mrc"
     rows, columns = LARGE[1:]
     half = np.full((rows // 2, columns), 100, np.int16)

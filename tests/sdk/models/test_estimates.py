@@ -15,5 +15,12 @@ def test_names_become_words_and_units() -> None:
         "step_A": 13.5,
         "nm": 2,
     }
-    assert estimates_line(estimates) == "contrast dark, contrast margin 0.123, tilt range 60 °, step 13.5 Å, nm 2"
+    assert estimates_line(estimates) == "contrast dark, contrast margin 0.123, tilt range ±60°, step 13.5 Å, nm 2"
     assert estimates_line({}) == ""
+
+
+def test_a_checksum_is_shown_by_its_first_characters() -> None:
+    """Twelve of them tell models apart."""
+    assert estimates_line({"model": "net", "model_sha256": "0123456789abcdef" * 4}) == (
+        "model net, model sha256 0123456789ab"
+    )

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cryomamba.atomic import atomic_path
 from cryomamba.optional_imports import import_optional
 from cryomamba.volumes.exports.slabs import Progress, content_of, stored_dtype
+from cryomamba.volumes.halving import halved
 from cryomamba.volumes.labels import LabelVolume
 from cryomamba.volumes.mrc import Volume
 from cryomamba.volumes.multiscale import AXES, Level, levels_of, multiscale_metadata
-from cryomamba.volumes.voxel_file import Array
 
 _CHUNK = 128
 _BLOCK = 256
@@ -81,7 +80,7 @@ def _fill(
             else:
                 steps = [f // g for f, g in zip(level.factors, levels[number - 1].factors, strict=True)]
                 finer = tuple(slice(s.start * n, s.stop * n) for s, n in zip(block, steps, strict=True))
-                array[block] = _reduced(arrays[number - 1][finer], steps, labels=labels)
+                array[block] = halved(arrays[number - 1][finer], steps, labels=labels)
             done += math.prod(s.stop - s.start for s in block)
             if progress is not None:
                 progress(done / total)
@@ -94,18 +93,3 @@ def _blocks(shape: tuple[int, int, int]) -> Iterator[tuple[slice, slice, slice]]
         for side, step in zip(shape, steps, strict=True)
     ]
     yield from itertools.product(*axes)
-
-
-def _reduced(block: Array, steps: list[int], *, labels: bool) -> Array:
-    # Repeating the last voxel of an odd side changes neither the maximum of a pair nor its mean.
-    values: NDArray[Any] = block if labels else block.astype(np.float32)
-    for axis, step in enumerate(steps):
-        if step == 1:
-            continue
-        pairs = np.moveaxis(values, axis, 0)
-        first, second = pairs[::2], pairs[1::2]
-        if len(first) > len(second):
-            second = np.concatenate([second, first[-1:]])
-        reduced = np.maximum(first, second) if labels else (first + second) * np.float32(0.5)
-        values = np.moveaxis(reduced, 0, axis)
-    return (values if labels or block.dtype.kind == "f" else np.rint(values)).astype(block.dtype)

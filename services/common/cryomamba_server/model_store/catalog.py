@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from cryomamba.atomic import write_atomically
-from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError
+from cryomamba.errors import CryoMambaError
 from cryomamba.models.model_listing import OfferedModel
 from cryomamba.models.trained_models import ModelInfo
 from cryomamba.settings import Settings
@@ -69,6 +69,16 @@ class ModelCatalog:
         path = self._folders.path(name)
         model = next((model for model in self.models() if model.name == name), None)
         return None if path is None or model is None else (path, model)
+
+    def describe(self, path: Path) -> OfferedModel:
+        """Return the description of a model in any folder, or of a file beside its sidecar; reads the whole model.
+
+        Raises
+        ------
+        NotFoundError, InvalidRequestError
+            As for :func:`~cryomamba.trained_models.model.read_model`.
+        """
+        return self._offered(_shortened(read_model(path).info()))
 
     def _offered(self, info: ModelInfo) -> OfferedModel:
         accepted = self.licences.is_accepted(info.sha256, info.licence)
@@ -141,13 +151,4 @@ def _shortened(info: ModelInfo) -> ModelInfo:
             "citation": info.citation[:_TEXT_MAX],
             "authors": info.authors[:_AUTHORS_MAX],
         }
-    )
-
-
-def no_licence_accepted(model: OfferedModel) -> InvalidRequestError:
-    """Return the error for a model whose licence nobody has accepted on this machine."""
-    return InvalidRequestError(
-        f"The licence of the model '{model.name}' has not been accepted: {model.licence}.",
-        code=ErrorCode.LICENCE_NOT_ACCEPTED,
-        hint=f"Read it, then accept it once with 'cryomamba models accept {model.name}'.",
     )

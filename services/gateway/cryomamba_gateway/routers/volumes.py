@@ -18,10 +18,17 @@ from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.conditional import not_modified
 from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import errors, ok
-from cryomamba_gateway.png import section_png
 from cryomamba_gateway.routers.artifacts import OCTETS, LocalFile, open_regular
 from cryomamba_gateway.routers.artifacts import RESPONSES as FILE_RESPONSES
-from cryomamba_gateway.routers.zarr import GONE, IMMUTABLE, VOLUME, caller_name, is_gone
+from cryomamba_gateway.routers.zarr import (
+    GONE,
+    IMMUTABLE,
+    SAMPLED_HEADER,
+    VOLUME,
+    caller_name,
+    is_gone,
+    sampled_headers,
+)
 from cryomamba_gateway.volumes.catalog import TOMOGRAM, Images, Kind, artifact_path
 from cryomamba_gateway.volumes.models import (
     FileOut,
@@ -32,10 +39,8 @@ from cryomamba_gateway.volumes.models import (
     volume_out,
     zarr_urls,
 )
-from cryomamba_gateway.volumes.open_images import OpenImage
-from cryomamba_gateway.volumes.reader import ClientGoneError
-from cryomamba_gateway.volumes.row_cache import RowCache
-from cryomamba_gateway.volumes.sections import section_of
+from cryomamba_gateway.volumes.reader import ClientGoneError, KnownImage
+from cryomamba_gateway.volumes.sections import SectionQuery
 from cryomamba_server.uploaded_files import no_such_file, uploaded_volume
 
 router = APIRouter(prefix="/v1", tags=["volumes"])
@@ -55,7 +60,7 @@ _ETAG: Final[dict[str, Any]] = {
     "ETag": {"description": "Changes with the volume and the query.", "schema": {"type": "string"}}
 }
 _SLICE: Final[dict[int | str, dict[str, Any]]] = {
-    200: ok("The slice", headers=_ETAG, content=_PNG),
+    200: ok("The slice", headers={**_ETAG, **SAMPLED_HEADER}, content=_PNG),
     304: ok("It has not changed since the one in If-None-Match", headers=_ETAG),
     **errors(ErrorCode.BAD_REQUEST, ErrorCode.INVALID_PARAMETERS, ErrorCode.PRECONDITION_FAILED, *VOLUME),
 }
@@ -162,7 +167,7 @@ async def _describe(gateway: Gateway, found: Images, path: str, slice_url: str) 
     known = found.image(path)
     limits: tuple[float, float] | None = None
     try:
-        limits = await gateway.reader.contrast_limits(known.source)
+        limits = await gateway.reader.contrast_limits(known)
     except CryoMambaError as error:
         # The header was read a moment ago; the volume is described without what its voxels would say.
         if error.code is not ErrorCode.VOLUME_CHANGED:
@@ -181,37 +186,24 @@ async def _slice(
     if unchanged is not None:
         return unchanged
     try:
-        image = await gateway.reader.picture(
-            asked,
-            known,
-            caller_name(caller, request),
-            partial(is_gone, request),
-            partial(_png_of, query=query, rows=gateway.reader.rows),
+        limits = await _limits(gateway, known, query)
+        wanted = SectionQuery(query.axis, query.index, query.thickness, query.size)
+        part = await gateway.reader.section(
+            known, wanted, limits, caller_name(caller, request), partial(is_gone, request)
         )
     except ClientGoneError:
         return Response(status_code=GONE)
-    return Response(image, headers=headers, media_type="image/png")
+    if part.sampled:
+        headers = sampled_headers(headers["ETag"])
+    return Response(part.content, headers=headers, media_type="image/png")
 
 
-def _png_of(opened: OpenImage, query: SliceQuery, rows: RowCache) -> bytes:
-    limits = _limits(opened, query)
-    values = section_of(
-        opened.content,
-        query.axis,
-        query.index,
-        thickness=query.thickness,
-        size=query.size,
-        read_rows=partial(rows.read, opened.content, opened.key),
-    )
-    return section_png(values, limits)
-
-
-def _limits(opened: OpenImage, query: SliceQuery) -> tuple[float, float] | None:
-    if opened.image.labels:
+async def _limits(gateway: Gateway, known: KnownImage, query: SliceQuery) -> tuple[float, float] | None:
+    if known.image.labels:
         return None
     low, high = query.low, query.high
     if low is None or high is None:
-        found = opened.contrast_limits or (0.0, 1.0)
+        found = await gateway.reader.contrast_limits(known) or (0.0, 1.0)
         low, high = found[0] if low is None else low, found[1] if high is None else high
     if not low < high:
         raise InvalidRequestError(

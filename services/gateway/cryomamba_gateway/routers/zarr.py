@@ -32,6 +32,8 @@ router = APIRouter(prefix="/v1", tags=["volumes"])
 # nginx's status for a client that has closed its connection; nobody receives it.
 GONE: Final = 499
 IMMUTABLE: Final = "private, max-age=86400, immutable"
+# A boolean of RFC 9651.
+SAMPLED: Final = "CryoMamba-Sampled"
 _CHECKED: Final = "private, no-cache"
 
 VolumeId = Annotated[
@@ -46,6 +48,14 @@ Key = Annotated[
         "or a chunk such as `0/c/1/2/3`.",
     ),
 ]
+SAMPLED_HEADER: Final[dict[str, Any]] = {
+    SAMPLED: {
+        "description": "`?1` if this is made of a sample of the voxels, because the coarser levels of a large volume "
+        "are still being made; ask again after some seconds.",
+        "schema": {"type": "string"},
+        "required": False,
+    }
+}
 _CONTENT: Final[dict[str, Any]] = {
     "application/json": {"schema": {"type": "object"}},
     "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
@@ -53,6 +63,7 @@ _CONTENT: Final[dict[str, Any]] = {
 _HEADERS: Final[dict[str, Any]] = {
     "ETag": {"description": "Changes with the volume.", "schema": {"type": "string"}},
     "Accept-Ranges": {"description": "'bytes'.", "schema": {"type": "string"}},
+    **SAMPLED_HEADER,
 }
 VOLUME: Final = (
     ErrorCode.NOT_FOUND,
@@ -76,7 +87,8 @@ async def get_zarr(
 ) -> Response:
     """Read a tomogram and its masks as OME-Zarr 0.5 or 0.4: open the URL up to `.ome.zarr` with any Zarr reader.
 
-    Levels are binned when they are asked for. Masks are below `labels` once the job is completed.
+    Coarser levels of a volume above 512 MiB are samples until they have been made, in the background. Masks are below
+    `labels` once the job is completed.
     """
     return await _send(gateway, caller, caller.visibility, request, version, kind, volume_id, key)
 
@@ -183,12 +195,19 @@ async def _chunk(
     if unchanged is not None:
         return unchanged
     try:
-        content = await gateway.reader.chunk(
+        part = await gateway.reader.chunk(
             known, address.level, address.position, caller_name(caller, request), partial(is_gone, request)
         )
     except ClientGoneError:
         return Response(status_code=GONE)
-    return answer(request, content, "application/octet-stream", headers)
+    if part.sampled:
+        headers = sampled_headers(headers["ETag"])
+    return answer(request, part.content, "application/octet-stream", headers)
+
+
+def sampled_headers(etag: str) -> dict[str, str]:
+    """Return the headers of a part that is made of a sample; those of the final one have the given ETag."""
+    return {"Cache-Control": "no-store", "ETag": f'{etag[:-1]}-sample"', SAMPLED: "?1"}
 
 
 def caller_name(caller: Principal, request: Request) -> str:

@@ -23,11 +23,14 @@ from cryomamba.volumes.grid import Triple
 from cryomamba.volumes.multiscale import levels_of
 from cryomamba_gateway.volumes.contrast import contrast_limits
 from cryomamba_gateway.volumes.hierarchy import CHUNK, Image
+from cryomamba_gateway.volumes.level_file import LevelSource
 
 # Each holds a descriptor.
 OPEN_MAX: Final = 64
 # Part of every ETag: a new way to make chunks makes other chunks of the same file.
-_FORMAT: Final = f"2-{CHUNK}"
+_FORMAT: Final = f"3-{CHUNK}"
+LARGE_NBYTES: Final = 512 << 20
+"""Of larger volumes, coarser levels are made once and kept, and until then they are samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,9 @@ class OpenImage:
     image : Image
     key : str
         Stands for this state of the file, read in this way.
+    levels_key : str
+        The same without the voxel size, which changes no voxel.
+    large : bool
     """
 
     def __init__(self, source: ImageSource, volume: Volume) -> None:
@@ -83,15 +89,22 @@ class OpenImage:
             labels=source.labels,
         )
         version = FileVersion.of(volume.fileno())
-        self._stamp = version.size_bytes, version.mtime_ns, version.inode
-        state = repr((_FORMAT, version.to_text(), source.labels, volume.voxel_size_A))
-        self.key = hashlib.blake2b(state.encode(), digest_size=12).hexdigest()
+        self._stamp = version.size_bytes, version.mtime_ns or 0, version.inode or 0
+        state = _FORMAT, version.to_text(), source.labels
+        self.key, self.levels_key = _digest((*state, volume.voxel_size_A)), _digest(state)
+        self.large = volume.header.data_nbytes > LARGE_NBYTES
         self.users = 0
 
     @cached_property
     def contrast_limits(self) -> tuple[float, float] | None:
         """Good limits for display, from a sample of the whole volume; None for labels."""
         return None if self.image.labels else contrast_limits(self._volume)
+
+    @property
+    def level_source(self) -> LevelSource:
+        """The state of the file, for its coarser levels."""
+        size, mtime, inode = self._stamp
+        return LevelSource(path=str(self.source.path.absolute()), size_bytes=size, mtime_ns=mtime, inode=inode)
 
     def is_current(self) -> bool:
         """Whether the file at the path is still the one that was opened, unchanged."""
@@ -175,6 +188,10 @@ class OpenImages:
         for one in idle:
             one.close()
         return image
+
+
+def _digest(state: tuple[object, ...]) -> str:
+    return hashlib.blake2b(repr(state).encode(), digest_size=12).hexdigest()
 
 
 def _open(source: ImageSource) -> OpenImage:

@@ -7,6 +7,7 @@ import { access, load, onSignedOut, start } from "./app/store.ts";
 import { acceptDrops, addFiles, fileProblems } from "./new/add-files.ts";
 import { addUploaded, clearDraft, keepDraft } from "./new/draft.ts";
 import { followNewest } from "./jobs/listing.ts";
+import { followModels } from "./models/list.ts";
 import { followServer } from "./server/info.ts";
 import { dropUploads, isUploading, restore } from "./upload/queue.ts";
 import { forgetAllUploads } from "./upload/saved.ts";
@@ -21,6 +22,7 @@ onSignedOut((ending) => {
 });
 start();
 followServer();
+followModels();
 followTitle();
 acceptDrops((files) => {
   if (access.value !== "allowed") return;

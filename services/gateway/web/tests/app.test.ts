@@ -25,7 +25,7 @@ test("printable", () => {
 
 // Numbers are shown as people read them.
 test("numbers", () => {
-  assert.deepEqual(estimateTexts("tilt_range_deg", 60), ["Tilt range", "60°"]);
+  assert.deepEqual(estimateTexts("tilt_range_deg", 60), ["Tilt range", "±60°"]);
   assert.deepEqual(estimateTexts("contrast_margin", 0.12345), ["Contrast margin", "0.123"]);
 });
 

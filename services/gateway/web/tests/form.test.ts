@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Field, type Schema, fieldsOf } from "../src/new/schema.ts";
+import { type Field, type Schema, fieldsOf, withModels } from "../src/new/schema.ts";
 import { changedFields, initialTexts, parse, parseVoxelSize, problemOf, rangeText } from "../src/new/values.ts";
 
 const SCHEMA: Schema = {
@@ -120,4 +120,20 @@ test("a voxel size is one number or three along z, y, x", () => {
   assert.deepEqual(parseVoxelSize(" 13.68 Å"), { value: [13.68, 13.68, 13.68] });
   assert.deepEqual(parseVoxelSize("20 × 10 × 10"), { value: [20, 10, 10] });
   for (const entered of ["1 2", "0", "-3", "abc", "1 2 x3 4"]) assert.ok("problem" in parseVoxelSize(entered), entered);
+});
+
+test("a parameter that names a trained model is a choice of the models that fit", () => {
+  const schema: Schema = {
+    properties: {
+      model: { type: "string", title: "Model", choices_from: "models" },
+      other: { type: "string", enum: ["a"], default: "a" },
+    },
+    required: ["model"],
+  };
+  const fields = withModels(fieldsOf(schema), ["membranes", "spikes"]);
+  const model = fields[0]!;
+  assert.deepEqual(model.kind === "choice" && model.choices, ["membranes", "spikes"]);
+  assert.deepEqual(fields[1]!.kind === "choice" && fields[1]!.choices, ["a"]);
+  assert.equal(problemOf(model, ""), "Choose one.");
+  assert.deepEqual(parse(fields, { ...initialTexts(fields), model: '"spikes"' }).params, { model: "spikes" });
 });

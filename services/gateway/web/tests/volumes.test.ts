@@ -3,7 +3,7 @@ import test from "node:test";
 import type { Volume } from "../src/api/types.ts";
 import { ChunkStore } from "../src/viewer/chunk-store.ts";
 import { circlesIn, countText, linesIn, parsePicks } from "../src/viewer/picks.ts";
-import { isLarge, sliceUrl } from "../src/viewer/slice-source.ts";
+import { type LoadedSlice, SliceLoader, type SliceQuery, isLarge, sectionAhead, sliceDensities, sliceUrl, wholeRequest } from "../src/viewer/slice-source.ts";
 import { surfaceOf } from "../src/viewer/surface-nets.ts";
 import { allChunks, assemble, cropped, labelBoxes } from "../src/viewer/surface-source.ts";
 import { chunkKey, decodeChunk, parseHierarchy } from "../src/viewer/zarr.ts";
@@ -209,4 +209,111 @@ test("images of large volumes", () => {
   const level = parseHierarchy(ROOT).get("")!.levels[0]!;
   assert.equal(isLarge({ path: "", levels: [level] }), false);
   assert.equal(isLarge({ path: "", levels: [{ ...level, shape: [1024, 2048, 2560] }] }), true);
+});
+
+const SLICE: SliceQuery = {
+  volume: { slice_url: "/slice", shape: [100, 20, 30] } as unknown as Volume,
+  axis: 0,
+  index: 50,
+  thickness: 1,
+  factor: 1,
+  limits: { low: -100, high: 155 },
+};
+
+function sliceOf(query: SliceQuery, greys = [0, 255]): LoadedSlice {
+  return { greys: Uint8Array.from(greys), limits: query.limits, request: wholeRequest(query, greys.length, 1), sampled: false };
+}
+
+// The section ahead is as far as the last step, in the same direction; after a jump the next one; none outside.
+test("section ahead", () => {
+  const at = (index: number) => ({ ...SLICE, index });
+  const ahead = (index: number, before: number | null) => sectionAhead(at(index), before === null ? null : at(before))?.index;
+  assert.deepEqual([ahead(50, null), ahead(50, 49), ahead(50, 51), ahead(50, 60), ahead(50, 5)], [51, 51, 49, 40, 51]);
+  assert.deepEqual([ahead(99, 98), ahead(0, 1), ahead(50, 50)], [undefined, undefined, 51]);
+  assert.equal(sectionAhead(SLICE, { ...SLICE, axis: 1, index: 2 })?.index, 51);
+});
+
+// The greys of an image are the densities between its limits.
+test("slice densities", () => {
+  const { values, width, height } = sliceDensities(sliceOf(SLICE, [0, 51, 255]));
+  assert.deepEqual([[...values], width, height], [[-100, -49, 155], 3, 1]);
+});
+
+// The section ahead is loaded after the one that is shown, and is there at once when it is wanted; what is no longer
+// wanted is cancelled, and asked for again if it is wanted again.
+test("slice loader", async () => {
+  const asked: number[] = [];
+  const cancelled: number[] = [];
+  const answers = new Map<number, () => void>();
+  let shown = 0;
+  const loader = new SliceLoader({
+    load: (query, signal) => {
+      asked.push(query.index);
+      return new Promise((resolve, reject) => {
+        answers.set(query.index, () => resolve(sliceOf(query)));
+        signal.addEventListener("abort", () => {
+          cancelled.push(query.index);
+          reject(new Error("aborted"));
+        });
+      });
+    },
+    onLoaded: () => shown++,
+    retryMs: () => null,
+  });
+  const answer = async (index: number) => {
+    answers.get(index)!();
+    await settle();
+  };
+  const want = (index: number) => loader.want({ ...SLICE, index });
+  want(10);
+  want(11);
+  want(10);
+  assert.deepEqual([asked, cancelled], [[10, 11, 10], [10, 11]]);
+  await answer(10);
+  assert.deepEqual([asked.at(-1), shown], [9, 1]);
+  await answer(9);
+  assert.deepEqual([shown, loader.loaded!.slice.request.planes], [1, [10, 10]]);
+  want(9);
+  assert.deepEqual([asked.at(-1), loader.loaded!.slice.request.planes], [8, [9, 9]]);
+  // On the way: not asked for a second time.
+  want(8);
+  assert.deepEqual([asked.filter((index) => index === 8).length, loader.loaded!.slice.request.planes], [1, [9, 9]]);
+  await answer(8);
+  assert.deepEqual([shown, loader.loaded!.slice.request.planes], [2, [8, 8]]);
+  loader.close();
+});
+
+// A sample is shown, and asked for again until it is none; one that nobody wants any more is not.
+test("sampled slice", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const asked: number[] = [];
+  let sampled = true;
+  const settled = async () => {
+    for (let n = 0; n < 5; n++) await Promise.resolve();
+  };
+  const loader = new SliceLoader({
+    load: (query) => {
+      asked.push(query.index);
+      return Promise.resolve({ ...sliceOf(query), sampled });
+    },
+    onLoaded: () => {},
+    retryMs: () => null,
+  });
+  const first = { ...SLICE, index: 99 };
+  loader.want(first);
+  await settled();
+  const { key } = loader.loaded!;
+  assert.deepEqual([asked, loader.loaded!.slice.sampled], [[99], true]);
+  sampled = false;
+  context.mock.timers.tick(2000);
+  await settled();
+  assert.deepEqual([asked, loader.loaded!.slice.sampled], [[99, 99], false]);
+  assert.notEqual(loader.loaded!.key, key);
+  sampled = true;
+  loader.want({ ...SLICE, index: 0 });
+  await settled();
+  loader.want(first);
+  context.mock.timers.tick(5000);
+  await settled();
+  assert.equal(asked.filter((index) => index === 0).length, 1);
 });

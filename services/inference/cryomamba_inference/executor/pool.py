@@ -24,7 +24,7 @@ from cryomamba.errors import ErrorCode, JobFailedError
 from cryomamba_inference.executor.base import Computation, Item, Output, Result
 from cryomamba_inference.executor.shared_memory import SharedBlock
 from cryomamba_inference.executor.worker import work as work_in_process
-from cryomamba_inference.process_lifetime import uninterrupted_start
+from cryomamba_server.process_lifetime import uninterrupted_start
 
 _SLOTS = 2
 # The offset of the labels in a slot is aligned for every dtype.

@@ -16,8 +16,8 @@ from cryomamba_inference.executor.base import Computation, compute
 from cryomamba_inference.executor.shared_memory import SharedBlock
 from cryomamba_inference.failures import as_error
 from cryomamba_inference.free_memory import release_free_memory
-from cryomamba_inference.process_lifetime import die_with_parent, leave_interrupt_to_parent
 from cryomamba_inference.threads import one_thread
+from cryomamba_server.process_lifetime import die_with_parent, leave_interrupt_to_parent
 
 _SLOTS = 2
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from cryomamba.masks.strokes import Strokes
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import Progress
 from cryomamba_inference.failures import cancelled_error
@@ -25,8 +26,21 @@ class EventSink(Protocol):
         """Handle a preview frame; its mask belongs to the receiver."""
 
 
+class StrokesAdded(Exception):  # noqa: N818 (not an error: the work begins again)
+    """There are other strokes than those that the engine was trained on.
+
+    Attributes
+    ----------
+    strokes : Strokes
+    """
+
+    def __init__(self, strokes: Strokes) -> None:
+        super().__init__("other strokes")
+        self.strokes = strokes
+
+
 class Control:
-    """Cancel and focus of a job: set from any thread, read by the runner between tiles.
+    """Cancel, focus and strokes of a job: set from any thread, read by the runner between tiles.
 
     Parameters
     ----------
@@ -39,6 +53,8 @@ class Control:
         self._is_cancelled = is_cancelled
         self._lock = threading.Lock()
         self._focus: Position | None = None
+        self._moved = False
+        self._strokes: Strokes | None = None
 
     def cancel(self) -> None:
         """Stop the job at the next tile."""
@@ -47,7 +63,12 @@ class Control:
     def set_focus(self, position: Position) -> None:
         """Process the tiles around a voxel (z, y, x) first."""
         with self._lock:
-            self._focus = position
+            self._focus, self._moved = position, True
+
+    def set_strokes(self, strokes: Strokes) -> None:
+        """Have the engine train on other strokes and begin again, by the next :meth:`check`."""
+        with self._lock:
+            self._strokes = strokes
 
     @property
     def cancelled(self) -> bool:
@@ -57,21 +78,33 @@ class Control:
         return self._cancel.is_set()
 
     def check(self) -> None:
-        """Raise if the job was cancelled.
+        """Raise if the job was cancelled, or if its engine is to train on other strokes.
 
         Raises
         ------
         JobFailedError
             ``cancelled``.
+        StrokesAdded
+            Once for the latest strokes.
         """
         if self.cancelled:
             raise cancelled_error()
+        with self._lock:
+            strokes, self._strokes = self._strokes, None
+        if strokes is not None:
+            raise StrokesAdded(strokes)
+
+    @property
+    def focus(self) -> Position | None:
+        """The last focus; None if there was none."""
+        with self._lock:
+            return self._focus
 
     def take_focus(self) -> Position | None:
         """Return the focus if it was set since the last call."""
         with self._lock:
-            focus, self._focus = self._focus, None
-        return focus
+            moved, self._moved = self._moved, False
+            return self._focus if moved else None
 
     def wait(self, until: float, meanwhile: Callable[[], None]) -> None:
         """Wait until ``time.monotonic()`` reaches `until`; a cancel ends the wait at once with its error."""

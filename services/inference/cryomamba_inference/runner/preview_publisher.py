@@ -39,13 +39,19 @@ class PreviewPublisher:
         self._thresholds: HysteresisThreshold | None = None
 
     @classmethod
-    def for_task(cls, task: Task, publish: Callable[[PreviewFrame], None]) -> Self:
-        """Return a publisher with an empty canvas of the size that the task's preview options allow."""
+    def for_task(cls, task: Task, publish: Callable[[PreviewFrame], None], below: Labels | None = None) -> Self:
+        """Return a publisher with a canvas of the size that the task's preview options allow.
+
+        It is empty, or has the preview `below` of an engine before; labels that there are no more are left out.
+        """
         engine, shape, highest = task.engine, task.header.shape, max(task.engine.labels)
         scale = preview_factor(shape, max_voxels=task.preview.max_voxels, bits=bits_for(highest))
         dtype = np.uint8 if highest < 256 else np.uint16
         priority = None if engine.output == "scores" else engine.priority
-        return cls(task, PreviewCanvas(shape, scale, dtype=dtype, priority=priority), publish)
+        canvas = PreviewCanvas(shape, scale, dtype=dtype, priority=priority)
+        if below is not None and below.shape == canvas.layer().shape:
+            canvas.new_layer(np.where(below <= highest, below, 0))
+        return cls(task, canvas, publish)
 
     @property
     def scale(self) -> Shape:
@@ -60,7 +66,7 @@ class PreviewPublisher:
 
     def begin_pass(self, thresholds: HysteresisThreshold | None) -> None:
         """Begin a pass at full resolution over what is shown now; give `thresholds` if it yields scores."""
-        self._canvas.new_layer(self._mask())
+        self._canvas.new_layer(self.mask())
         self._thresholds = thresholds
 
     def put(self, start: Shape, labels: Labels) -> None:
@@ -89,7 +95,7 @@ class PreviewPublisher:
         """Publish the preview, or the finished mask."""
         frame = PreviewFrame(
             job_id=self._task.job_id,
-            mask=self._mask(),
+            mask=self.mask(),
             scale=self._canvas.scale,
             volume_shape=self._canvas.shape,
             voxel_size_A=self._voxel_size_A,
@@ -105,7 +111,8 @@ class PreviewPublisher:
         self._due = time.monotonic() + self._task.preview.interval_s
         self._publish(frame)
 
-    def _mask(self) -> Labels:
+    def mask(self) -> Labels:
+        """Return the preview as it stands."""
         layer = self._canvas.layer()
         if self._thresholds is not None:
             # Components are merged on the preview's grid, and small ones stay: growing components must not be missed.

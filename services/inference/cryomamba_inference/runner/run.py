@@ -13,6 +13,7 @@ import numpy as np
 
 from cryomamba.engines.api import Estimate, Labels, Points, ReportProgress, Slices, VolumeContext, Voxels
 from cryomamba.engines.artifacts import MASK, SCORES
+from cryomamba.engines.strokes import StrokesEngine
 from cryomamba.engines.windows import WindowEngine
 from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.masks.hysteresis import Scores
@@ -29,7 +30,7 @@ from cryomamba_inference.runner.progress import MEASURING, MERGING, PREPARING, P
 from cryomamba_inference.runner.reported import run_reported
 from cryomamba_inference.runner.score_run import ScoreRun
 from cryomamba_inference.runner.sink import Sink
-from cryomamba_inference.runner.task import Outcome, RegionSize, Task
+from cryomamba_inference.runner.task import KnownVolume, Outcome, RegionSize, Task
 from cryomamba_inference.runner.tile_run import TileRun
 from cryomamba_inference.runner.tile_selection import TileSelection
 from cryomamba_inference.runner.window_run import WindowRun
@@ -42,7 +43,14 @@ _SELECTING_SHARE = 0.2
 _MERGED_SHARE = 0.7
 
 
-def run_task(task: Task, folder: Path, executor: TileExecutor, control: Control, events: EventSink) -> Outcome:
+def run_task(
+    task: Task,
+    folder: Path,
+    executor: TileExecutor,
+    control: Control,
+    events: EventSink,
+    known: KnownVolume | None = None,
+) -> Outcome:
     """Run a segmentation; blocks until the mask is finished.
 
     Parameters
@@ -53,6 +61,8 @@ def run_task(task: Task, folder: Path, executor: TileExecutor, control: Control,
         Used for large volumes; small ones are computed in this thread.
     events : EventSink
         Receives progress and previews, in this thread.
+    known : KnownVolume, optional
+        What an earlier run on the same volume has found; what this one finds is entered.
 
     Raises
     ------
@@ -65,24 +75,32 @@ def run_task(task: Task, folder: Path, executor: TileExecutor, control: Control,
     """
     # The task uses several threads, none of which may change how many threads numerical libraries use.
     with one_thread():
-        return _Run(task, folder, executor, control, events).run()
+        run = _Run(task, folder, executor, control, events, known or KnownVolume())
+        try:
+            return run.run()
+        finally:
+            run.remember_preview()
 
 
 class _Run:
-    def __init__(self, task: Task, folder: Path, executor: TileExecutor, control: Control, events: EventSink) -> None:
+    def __init__(
+        self, task: Task, folder: Path, executor: TileExecutor, control: Control, events: EventSink, known: KnownVolume
+    ) -> None:
         self._task, self._folder, self._control = task, folder, control
-        self._engine = task.engine
+        self._engine, self._known = task.engine, known
         self._volume = task.volume if task.engine.needs_volume else None
         self._header = task.header
         self._threads = executor.processes
         self._compute_slot = BoundedSemaphore(executor.processes)
-        self._publisher = PreviewPublisher.for_task(task, events.on_preview)
+        self._publisher = PreviewPublisher.for_task(task, events.on_preview, known.preview)
         self._pass = self._result_run()
         parallel = self._volume is not None and len(self._pass) >= self._pass.PARALLEL_FROM
         self._executor = executor if parallel else InlineExecutor()
         self._scores = self._engine.output == "scores"
         self._keep_scores = task.keep_scores and self._scores and self._engine.keeps_scores
         self._points: dict[int, Points] = {}
+        self._tiles: TileSelection | None = None
+        self._sections: set[int] = set()
         self._coarse_passes, self._result_pass = task.passes
         self._background: BackgroundTasks[Labels | None] = BackgroundTasks(())
         self._measures = self._volume is not None or task.within is not None
@@ -108,12 +126,15 @@ class _Run:
             return WindowRun(self._engine, windows, self._folder, self._publisher)
         return TileRun(self._engine, self._task.plan)
 
+    def remember_preview(self) -> None:
+        self._known.preview = self._publisher.mask()
+
     def run(self) -> Outcome:
         with self._coarse_previews():
             if self._measures:
                 self._meter.enter(MEASURING)
-            tiles = self._select_tiles()
-            statistics = self._measure(tiles)
+            tiles = self._known.tiles = self._select_tiles()
+            statistics = self._known.statistics = self._measure(tiles)
             self._meter.enter(PREPARING)
             run_reported(lambda report: self._engine.prepare(self._context(statistics, report)), self._update)
         release_free_memory()
@@ -184,15 +205,17 @@ class _Run:
 
     def _select_tiles(self) -> TileSelection:
         share = 1.0 if self._volume is None else _SELECTING_SHARE
-        tiles = TileSelection.of(self._pass.boxes, self._task.within, lambda done: self._report(share * done))
+        tiles = self._known.tiles
+        if tiles is None or tiles.plan != self._pass.boxes:
+            tiles = TileSelection.of(self._pass.boxes, self._task.within, lambda done: self._report(share * done))
         count = self._pass.count(tiles)
         self._meter.total_tiles = count + len(self._coarse_passes)
         self._meter.scale(self._result_pass.stage, count / len(self._pass))
         return tiles
 
     def _measure(self, tiles: TileSelection) -> Statistics | None:
-        if self._volume is None:
-            return None
+        if self._volume is None or self._known.statistics is not None:
+            return self._known.statistics
         region = tiles.region
         before = 0.0 if region is None else _SELECTING_SHARE
         statistics = stream_statistics(
@@ -243,6 +266,8 @@ class _Run:
             done += 1
             self._meter.update(done / count, tiles=1)
 
+        self._tiles = tiles
+        self._show_section()
         sink = Sink(
             self._volume,
             self._task.focus,
@@ -254,6 +279,24 @@ class _Run:
         )
         self._pass.run(tiles, self._executor, self._control, sink)
         self._control.wait(until, self._poll)
+
+    def _show_section(self) -> None:
+        """Publish the section under the view at once, if the engine can compute it alone, and was not shown before."""
+        tiles, engine, (depth, height, width) = self._tiles, self._engine, self._header.shape
+        if tiles is None or not isinstance(engine, StrokesEngine):
+            return
+        focus = self._control.focus or self._task.focus
+        z = depth // 2 if focus is None else min(max(round(focus[0]), 0), depth - 1)
+        if z in self._sections:
+            return
+        self._sections.add(z)
+        context = self._context(self._known.statistics, lambda *_: None)
+        labels = run_reported(lambda _: engine.section(context, z), lambda *_: self._control.check())
+        if tiles.region is not None:
+            inside = tiles.region.read((slice(z, z + 1), slice(0, height), slice(0, width)))
+            labels = np.where(inside, labels, labels.dtype.type(0))
+        self._publisher.put((z, 0, 0), labels)
+        self._publisher.publish(self._meter.fraction, final=False)
 
     def _finalize_picks(self, tiles: TileSelection) -> tuple[Picks | None, Picks | None]:
         if self._points:
@@ -292,6 +335,7 @@ class _Run:
             self._put_coarse(labels)
             # Not earlier: starting processes would take the core from the coarse preview.
             self._executor.warm_up(self._engine)
+        self._show_section()
         self._publisher.publish_if_due(self._meter.fraction)
 
     def _context(self, statistics: Statistics | None, report: ReportProgress) -> VolumeContext:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cryomamba.engines.api import Engine, Estimate, Pass
+from cryomamba.engines.api import Engine, Estimate, Labels, Pass
 from cryomamba.engines.windows import WindowEngine
 from cryomamba.errors import InternalError, InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
@@ -17,6 +17,7 @@ from cryomamba.picks import Picks
 from cryomamba.volumes import HeaderFields, Statistics, Volume, VolumeWarning, blank_header
 from cryomamba_inference.runner.control import Position
 from cryomamba_inference.runner.progress import ProgressMeter
+from cryomamba_inference.runner.tile_selection import TileSelection
 from cryomamba_inference.tiling import TilePlan, plan_tiles
 from cryomamba_inference.windows.grid import NetworkGrid
 from cryomamba_inference.windows.plan import WindowPlan
@@ -103,6 +104,23 @@ class Task:
         if result.factor != 1 or any(each.factor == 1 for each in coarse):
             raise InternalError("The last pass of an engine, and no other, must be at full resolution.")
         return coarse, result
+
+
+@dataclass
+class KnownVolume:
+    """What is known of a volume when work on it begins again with another engine.
+
+    Attributes
+    ----------
+    statistics : Statistics or None
+    tiles : TileSelection or None
+    preview : Labels or None
+        The last preview, over which the new one is shown.
+    """
+
+    statistics: Statistics | None = None
+    tiles: TileSelection | None = None
+    preview: Labels | None = None
 
 
 @dataclass(frozen=True, slots=True)

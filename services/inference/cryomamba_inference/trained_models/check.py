@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from cryomamba.engines.windows import Scores
+from cryomamba.engines.windows import Scores, probabilities
 from cryomamba.errors import CryoMambaError
 from cryomamba.models.trained_models import Kind
 from cryomamba.trained_models.description import ModelDescription, TestCase
@@ -111,8 +111,8 @@ def _checked_window(described: ModelDescription, networks: tuple[Run, ...]) -> l
         if scores.shape != expected:
             names = ", ".join(described.labels.values())
             raise ValueError(
-                f"'{name}' gives scores of shape {scores.shape} for a window, and {expected} is expected for the labels "
-                f"{names} with {described.scores}"
+                f"'{name}' gives scores of shape {scores.shape} for a window, and {expected} is expected for the "
+                f"labels {names} with {described.scores}"
             )
         if not np.isfinite(scores).all():
             raise ValueError(f"'{name}' gives NaN or infinite scores for a window of noise")
@@ -149,12 +149,7 @@ def _check_test(
 
 
 def _probabilities(scores: Scores, described: ModelDescription) -> Scores:
-    if not described.logits:
-        return scores
-    if described.scores == "sigmoid":
-        return np.asarray(1 / (1 + np.exp(-scores)), np.float32)
-    exponential = np.exp(scores - scores.max(axis=0))
-    return np.asarray(exponential / exponential.sum(axis=0), np.float32)
+    return probabilities(scores, described.scores) if described.logits else scores
 
 
 def _tensor(path: Path) -> Tensor:

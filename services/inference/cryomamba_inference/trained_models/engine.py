@@ -9,6 +9,7 @@ from typing import ClassVar, Final, Generic, Literal, TypeVar
 from pydantic import Field
 
 from cryomamba.engines.api import EngineParameters, Estimate, VolumeContext, Voxels, Work
+from cryomamba.engines.info import CHOICES
 from cryomamba.engines.windows import Axis, WindowEngine
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
@@ -17,21 +18,19 @@ from cryomamba.trained_models.folders import load_model
 from cryomamba_inference.trained_models.normalizer import Normalizer
 from cryomamba_inference.windows.grid import NetworkGrid
 
-MODEL_KIND: Final = "model_kind"
-"""Key of a parameter in an engine's JSON schema: it names a model of this kind, of which clients offer a list."""
 _PREPARE_S: Final = 0.05
 _WINDOW_S: Final = 2.5
 """Seconds per million voxels; of a network's windows, for a small U-Net, as networks differ."""
 
 
 def model_parameter(kind: Kind) -> str:
-    """Return the field of a parameter that names a model."""
+    """Return the field of a parameter that names a model; clients offer the models that the engine runs."""
     field: str = Field(
         "",
         max_length=4096,
         title="Model",
         description="Name of the trained model; on this machine also its folder or file.",
-        json_schema_extra={MODEL_KIND: kind},
+        json_schema_extra={"choices_from": CHOICES, "model_kind": kind},
     )
     return field
 

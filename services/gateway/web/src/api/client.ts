@@ -1,7 +1,19 @@
 // Requests to the gateway that served this page. The browser sends the sign-in cookie by itself.
 
 import { ApiError, responseError, unavailable } from "./errors.ts";
-import type { FileRecord, Health, InputPage, Job, JobPage, JobState, JobVolumes, ServerInfo, Triple } from "./types.ts";
+import type {
+  FileRecord,
+  Health,
+  InputPage,
+  Job,
+  JobPage,
+  JobState,
+  JobVolumes,
+  ModelPage,
+  ServerInfo,
+  TrainedModel,
+  Triple,
+} from "./types.ts";
 
 export interface RequestOptions {
   method?: string;
@@ -116,6 +128,24 @@ export async function deleteJob(id: string): Promise<void> {
 }
 
 export const serverInfo = (signal?: AbortSignal) => getJson<ServerInfo>("/v1/server/info", signal);
+
+/** All trained models, by name. */
+export async function listModels(): Promise<TrainedModel[]> {
+  const found: TrainedModel[] = [];
+  let cursor: string | null = null;
+  do {
+    const query: string = cursor === null ? "" : `?cursor=${encodeURIComponent(cursor)}`;
+    const page: ModelPage = await getJson<ModelPage>(`/v1/models${query}`);
+    found.push(...page.models);
+    cursor = page.cursor;
+  } while (cursor !== null);
+  return found;
+}
+
+/** Accept the licence of a model, as it states it, once for the whole server. */
+export async function acceptLicence(name: string, licence: string): Promise<void> {
+  await request(`/v1/models/${encodeURIComponent(name)}/accept-licence`, { method: "POST", json: { licence } });
+}
 
 /** The uploaded files, newest first. */
 export async function listFiles(signal?: AbortSignal): Promise<FileRecord[]> {

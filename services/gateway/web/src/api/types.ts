@@ -175,6 +175,29 @@ export interface EngineInfo {
   hint: string;
 }
 
+/** A trained model that an engine runs. */
+export interface TrainedModel {
+  name: string;
+  /** Name of the engine that runs it. */
+  kind: string;
+  title: string;
+  summary: string;
+  labels: Record<string, string>;
+  voxel_size_A: Triple | null;
+  size_bytes: number;
+  sha256: string;
+  licence: string;
+  licence_accepted: boolean;
+  citation: string;
+  /** Connected workers that have it. */
+  workers: string[];
+}
+
+export interface ModelPage {
+  models: TrainedModel[];
+  cursor: string | null;
+}
+
 export interface WorkerInfo {
   worker: string;
   host: string;

@@ -1,6 +1,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import { JobPage } from "../job/page.tsx";
 import { JobList } from "../jobs/list.tsx";
+import { ModelsPage } from "../models/page.tsx";
 import { NewJob } from "../new/page.tsx";
 import { ServerPage } from "../server/page.tsx";
 import { UploadTray } from "../upload/tray.tsx";
@@ -39,6 +40,7 @@ function Content() {
     <div id="content" ref={content} tabIndex={-1}>
       {shown.page !== "new" && <UploadTray />}
       {shown.page === "new" && <NewJob />}
+      {shown.page === "models" && <ModelsPage />}
       {shown.page === "server" && <ServerPage />}
       {shown.page === "jobs" && <JobList query={shown.query} />}
       {shown.page === "job" && <JobPage key={shown.jobId} jobId={shown.jobId} />}

@@ -15,6 +15,9 @@ export function Header() {
           <Link href={listHref()} current={page === "jobs" || page === "job"}>
             Jobs
           </Link>
+          <Link href="#/models" current={page === "models"}>
+            Models
+          </Link>
           <Link href="#/server" current={page === "server"}>
             Server
           </Link>

@@ -1,9 +1,14 @@
-// What the address shows: #/jobs/ID a job, #/new the form for a new one, #/server the server, anything else the list,
-// with its filter as a query.
+// What the address shows: #/jobs/ID a job, #/new the form for a new one, #/models the trained models, #/server the
+// server, anything else the list, with its filter as a query.
 
 import { signal } from "@preact/signals";
 
-export type Route = { page: "jobs"; query: string } | { page: "job"; jobId: string } | { page: "new" } | { page: "server" };
+export type Route =
+  | { page: "jobs"; query: string }
+  | { page: "job"; jobId: string }
+  | { page: "new" }
+  | { page: "models" }
+  | { page: "server" };
 
 const OLD_JOB = /^#([0-9A-Za-z-]{8,64})$/;
 
@@ -12,6 +17,7 @@ export function parseRoute(hash: string): Route {
   const [path = "", query = ""] = hash.split("?", 2);
   const [, page, id] = path.split("/");
   if (page === "new") return { page: "new" };
+  if (page === "models") return { page: "models" };
   if (page === "server") return { page: "server" };
   if (page === "jobs" && id) return { page: "job", jobId: decode(id) };
   const old = OLD_JOB.exec(hash);

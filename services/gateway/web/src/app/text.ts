@@ -16,6 +16,7 @@ export function estimateTexts(name: string, value: number | string): [string, st
   const words = name.split("_");
   const unit = words.length > 1 ? UNITS[words.at(-1)!] : undefined;
   const title = (unit ? words.slice(0, -1) : words).join(" ");
-  const text = typeof value === "number" ? `${Number(value.toPrecision(3))}` : value;
+  const sign = name === "tilt_range_deg" ? "±" : "";
+  const text = typeof value === "number" ? `${sign}${Number(value.toPrecision(3))}` : value;
   return [`${title.charAt(0).toUpperCase()}${title.slice(1)}`, unit ? `${text}${unit === "°" ? "" : " "}${unit}` : text];
 }

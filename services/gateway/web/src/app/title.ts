@@ -18,6 +18,7 @@ export function followTitle(): void {
 function pageTitle(): string[] {
   const shown = route.value;
   if (shown.page === "new") return ["New job"];
+  if (shown.page === "models") return ["Models"];
   if (shown.page === "server") return ["Server"];
   const job = shown.page === "job" ? jobs.value.get(shown.jobId) : undefined;
   if (!job) return [];

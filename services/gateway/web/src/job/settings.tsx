@@ -29,7 +29,8 @@ function Parameters({ job }: { job: Job }) {
       changed: Object.hasOwn(job.params, name) && JSON.stringify(job.params[name]) !== JSON.stringify(preset),
     })),
     ...Object.entries(job.params)
-      .filter(([name]) => !known.has(name))
+      // Such as strokes, which are not read but seen.
+      .filter(([name, value]) => !known.has(name) && (value === null || typeof value !== "object"))
       .map(([name, value]) => ({ name, title: name, unit: "", unset: "automatic", value, changed: true })),
   ];
   if (rows.length === 0) return null;

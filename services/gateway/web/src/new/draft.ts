@@ -3,9 +3,10 @@
 
 import { computed, effect, signal } from "@preact/signals";
 import type { EngineInfo, Json } from "../api/types.ts";
+import { models, modelsFor } from "../models/list.ts";
 import { server } from "../server/info.ts";
 import { type QueuedUpload, remove as removeUpload, uploads } from "../upload/queue.ts";
-import { type Field, fieldsOf } from "./schema.ts";
+import { type Field, fieldsOf, withModels } from "./schema.ts";
 import type { Refusal, Source, Template } from "./request.ts";
 import { type Texts, initialTexts, parse, parseVoxelSize } from "./values.ts";
 
@@ -56,7 +57,12 @@ export const engine = computed<EngineInfo | null>(() => {
   const chosen = engines.value.find(({ name }) => name === engineName.value);
   return chosen ?? engines.value.find((one) => one.default && one.available) ?? null;
 });
-export const fields = computed<readonly Field[]>(() => (engine.value ? fieldsOf(engine.value.parameters) : []));
+export const fields = computed<readonly Field[]>(() => {
+  const chosen = engine.value;
+  if (!chosen) return [];
+  const names = modelsFor(chosen.name, models.value).map(({ name }) => name);
+  return withModels(fieldsOf(chosen.parameters), names);
+});
 export const texts = computed<Texts>(() => {
   const name = engine.value?.name ?? "";
   const params = given.value?.engine === name ? given.value.params : {};

@@ -82,6 +82,7 @@ function Choices({ id, text, onText, described, invalid, field }: Entry & { fiel
       onChange={({ currentTarget }) => onText(currentTarget.value)}
     >
       {field.optional && <option value="">Not set</option>}
+      {!field.optional && text === "" && <option value="">{choices.length === 0 ? "None available" : "Choose one"}</option>}
       {choices.map((choice) => (
         <option key={JSON.stringify(choice)} value={JSON.stringify(choice)}>
           {printable(typeof choice === "string" ? choice : JSON.stringify(choice))}

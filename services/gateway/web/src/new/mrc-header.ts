@@ -23,7 +23,7 @@ export function glance(start: ArrayBuffer, size: number): Glance {
   if (!view || little === undefined || little === null) {
     return {
       kind: "refused",
-      problem: "This is not an MRC file. Tomograms have the extension .mrc, .rec, .map, .st or .ali.",
+      problem: "This is not an MRC file: it does not begin with the header of one. Choose a tomogram (.mrc, .rec, .map, .st or .ali).",
     };
   }
   return header(view, little, size);

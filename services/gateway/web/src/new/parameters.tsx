@@ -1,7 +1,29 @@
+import { Fragment } from "preact";
 import { printable } from "../app/text.ts";
+import { Licence } from "../models/licence.tsx";
+import { models, modelsFor } from "../models/list.ts";
 import { engine, fields, refused, resetTexts, setText, texts } from "./draft.ts";
 import { Control } from "./field.tsx";
 import { changedFields, problemOf } from "./values.ts";
+
+/** What must be known of a model before its first use: its licence, and how to get one where there is none. */
+function ChosenModel({ text }: { text: string }) {
+  const fitting = modelsFor(engine.value?.name ?? "", models.value);
+  const model = fitting.find(({ name }) => JSON.stringify(name) === text);
+  if (models.value !== null && fitting.length === 0)
+    return (
+      <p class="message warn">
+        This server has no model for this engine yet. <a href="#/models">All models</a>
+      </p>
+    );
+  if (!model || model.licence_accepted) return null;
+  return (
+    <div class="message warn" id="licence">
+      <p>This model may be used once its licence is accepted:</p>
+      <Licence model={model} />
+    </div>
+  );
+}
 
 /** The form of the chosen engine, made from the schema of its parameters. */
 export function Parameters() {
@@ -24,13 +46,15 @@ export function Parameters() {
         {fields.value.map((field) => {
           const text = texts.value[field.name] ?? "";
           return (
-            <Control
-              key={`${chosen.name} ${field.name}`}
-              field={field}
-              text={text}
-              problem={problemOf(field, text) || printable(refused.value?.params[field.name] ?? "")}
-              onText={(entered) => setText(field.name, entered)}
-            />
+            <Fragment key={`${chosen.name} ${field.name}`}>
+              <Control
+                field={field}
+                text={text}
+                problem={problemOf(field, text) || printable(refused.value?.params[field.name] ?? "")}
+                onText={(entered) => setText(field.name, entered)}
+              />
+              {field.fromModels && <ChosenModel text={text} />}
+            </Fragment>
           );
         })}
       </div>

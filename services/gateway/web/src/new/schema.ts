@@ -20,6 +20,8 @@ interface Described {
   /** What is used where nothing is entered. */
   unset: string;
   default: Json;
+  /** Whether the choices are the trained models that fit the engine. */
+  fromModels: boolean;
   optional: boolean;
   required: boolean;
 }
@@ -39,13 +41,18 @@ export interface OtherField extends Described {
 
 export type Field = NumberField | ChoiceField | OtherField;
 
-/** The fields in the schema's order; what no control exists for is edited as JSON. */
+/** The fields with the names of trained models as choices, where a field takes one. */
+export function withModels(fields: readonly Field[], names: readonly string[]): Field[] {
+  return fields.map((field) => (field.kind === "choice" && field.fromModels ? { ...field, choices: [...names] } : field));
+}
+
+/** The fields in the schema's order; what no control exists for is edited as JSON, and what is hidden is left out. */
 export function fieldsOf(schema: Schema): Field[] {
   const properties = isObject(schema.properties) ? schema.properties : {};
   const required = Array.isArray(schema.required) ? schema.required : [];
-  return Object.entries(properties).map(([name, property]) =>
-    field(name, isObject(property) ? property : {}, schema, required.includes(name)),
-  );
+  return Object.entries(properties)
+    .filter(([, property]) => !isObject(property) || property.hidden !== true)
+    .map(([name, property]) => field(name, isObject(property) ? property : {}, schema, required.includes(name)));
 }
 
 /** Schemas refer only to themselves, and only a few levels deep; a circle ends as a field edited as JSON. */
@@ -60,9 +67,11 @@ function field(name: string, property: Schema, root: Schema, required: boolean):
     unit: text(property.unit) || text(schema.unit),
     unset: text(property.unset) || text(schema.unset) || "automatic",
     default: property.default ?? schema.default ?? null,
+    fromModels: property.choices_from === "models",
     optional,
     required,
   };
+  if (described.fromModels) return { ...described, kind: "choice", choices: [] };
   if (Array.isArray(schema.enum))
     return { ...described, kind: "choice", choices: schema.enum.filter((one) => one !== null) };
   switch (schema.type) {

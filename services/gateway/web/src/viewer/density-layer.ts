@@ -6,7 +6,7 @@ import { type ViewerModel, affordable } from "./model.ts";
 import { CachedSection, Raster } from "./raster.ts";
 import { type Section, type SectionRequest, chunksOf, densitySection, keysOf, neighbourKeys, sectionRequest } from "./section.ts";
 import { toGrey } from "./tone.ts";
-import { type LoadedSlice, SliceLoader, isLarge } from "./slice-source.ts";
+import { type LoadedSlice, SliceLoader, isLarge, loadSlice, sliceDensities } from "./slice-source.ts";
 import type { ZarrImage } from "./zarr.ts";
 
 /** An image, and the part of the level that it shows. */
@@ -44,12 +44,15 @@ export class DensityLayer {
   private readonly slices: SliceLoader;
   /** The densities that were drawn last, if all of the section was there. */
   values: Float32Array | null = null;
+  /** Whether what was drawn last is made of a sample. */
+  sampled = false;
 
   constructor(private readonly model: ViewerModel) {
-    this.slices = new SliceLoader(
-      () => void model.arrivals.value++,
-      (error) => model.onLoadError(error),
-    );
+    this.slices = new SliceLoader({
+      load: loadSlice,
+      onLoaded: () => void model.arrivals.value++,
+      retryMs: (error) => model.onLoadError(error),
+    });
   }
 
   close(): void {
@@ -93,6 +96,7 @@ export class DensityLayer {
     const slice = loaded && this.coarse.drawSlice(model, loaded.slice, loaded.key);
     const base = slice ? [slice.placed] : [];
     this.values = slice?.values ?? null;
+    this.sampled = loaded?.slice.sampled ?? false;
     if (request.level !== image.levels[0]) return base;
     keys.push(...keysOf(request), ...neighbourKeys(request));
     const fine = this.fine.draw(model, request);
@@ -131,9 +135,8 @@ class Slot {
     return this.paint(model, request, requestKey(request), compute);
   }
 
-  drawSlice(model: ViewerModel, { section, request }: LoadedSlice, key: string): Drawn {
-    const compute = () => ({ ...section, values: section.values.slice() });
-    return this.paint(model, request, key, compute);
+  drawSlice(model: ViewerModel, slice: LoadedSlice, key: string): Drawn {
+    return this.paint(model, slice.request, key, () => sliceDensities(slice));
   }
 
   private paint(model: ViewerModel, request: SectionRequest, key: string, compute: () => Section<Float32Array>): Drawn {

@@ -46,6 +46,8 @@ export class ViewerModel {
   /** One for each axis; null shows the whole section. */
   readonly cameras: readonly Signal<Camera | null>[] = [signal(null), signal(null), signal(null)];
   readonly large = signal<LargeView>(0);
+  /** For each axis, whether its section is made of a sample of the voxels. */
+  readonly sampled: readonly Signal<boolean>[] = [signal(false), signal(false), signal(false)];
   readonly chosenLimits = signal<Limits | null>(null);
   readonly invert = signal(false);
   readonly slab = signal(1);

@@ -105,6 +105,7 @@ export class PaneRenderer {
     if (model.showCrosshair.value) this.drawCrosshair(view);
     this.drawScaleBar(view);
     this.noteValues();
+    model.sampled[this.axis]!.value = this.densityLayer.sampled;
   }
 
   private noteValues(): void {

@@ -8,6 +8,8 @@ import { PLANE_COLOURS, PaneRenderer } from "./pane-renderer.ts";
 import { draggedLimits } from "./tone.ts";
 import type { Triple } from "../api/types.ts";
 
+const SAMPLED = "Made of a sample of the voxels until the server has made coarser levels of this large volume.";
+
 export function Pane({ model, axis, large }: { model: ViewerModel; axis: Axis; large: boolean }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const renderer = useRef<PaneRenderer | null>(null);
@@ -38,6 +40,7 @@ export function Pane({ model, axis, large }: { model: ViewerModel; axis: Axis; l
           <button type="button" onClick={() => (model.large.value = axis)} aria-label={`Make ${name} the large view`}>{name}</button>
         )}
         <span>{`${AXIS_NAMES[axis]} ${index + 1} / ${sections}`}</span>
+        {model.sampled[axis]!.value && <span title={SAMPLED}>coarse sample</span>}
       </p>
       <input
         class="pane-slider"

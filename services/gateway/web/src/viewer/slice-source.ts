@@ -11,6 +11,12 @@ import type { ZarrImage } from "./zarr.ts";
 const VOXELS_MAX = 2 ** 27;
 const SIDE_MIN = 16;
 const SIDE_MAX = 4096;
+// After which a sample is asked for again.
+const SAMPLE_MS = 2000;
+// A longer step is a jump.
+const SCROLL_MAX = 16;
+// A byte each; a section for a screen has one or two million.
+const KEPT_PIXELS = 16 * 2 ** 20;
 
 export function isLarge({ levels }: ZarrImage): boolean {
   const [depth, height, width] = levels[0]!.shape;
@@ -37,27 +43,43 @@ export function sliceUrl({ volume, axis, index, thickness, factor, limits }: Sli
   return `${volume.slice_url}?${new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]))}`;
 }
 
+/** An image of a section. */
 export interface LoadedSlice {
-  section: Section<Float32Array>;
+  /** Black is `limits.low`, white is `limits.high`. */
+  greys: Uint8Array;
+  limits: Limits;
   request: SectionRequest;
+  /** Whether it is made of a sample, because the coarser levels of the volume are not there yet. */
+  sampled: boolean;
 }
 
-/** Load an image and return its densities. */
+/** Load an image. */
 export async function loadSlice(query: SliceQuery, signal: AbortSignal): Promise<LoadedSlice> {
   const response = await request(sliceUrl(query), { signal });
   const image = await createImageBitmap(await response.blob());
-  const canvas = new OffscreenCanvas(image.width, image.height);
+  const { width, height } = image;
+  const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true })!;
   context.drawImage(image, 0, 0);
-  const { data } = context.getImageData(0, 0, image.width, image.height);
-  const { low, high } = query.limits;
-  const values = Float32Array.from({ length: image.width * image.height }, (_, n) => low + (data[4 * n]! / 255) * (high - low));
-  const section = { values, width: image.width, height: image.height, complete: true };
-  return { section, request: wholeRequest(query, image.width, image.height) };
+  image.close();
+  const pixels = new Uint32Array(context.getImageData(0, 0, width, height).data.buffer);
+  const greys = new Uint8Array(width * height);
+  for (let n = 0; n < greys.length; n++) greys[n] = pixels[n]!;
+  const sampled = response.headers.get("CryoMamba-Sampled") === "?1";
+  return { greys, limits: query.limits, request: wholeRequest(query, width, height), sampled };
+}
+
+/** Return the densities of an image. */
+export function sliceDensities({ greys, limits, request }: LoadedSlice): Section<Float32Array> {
+  const { low, high } = limits;
+  const densities = Float32Array.from({ length: 256 }, (_, grey) => low + (grey / 255) * (high - low));
+  const values = new Float32Array(greys.length);
+  for (let n = 0; n < values.length; n++) values[n] = densities[greys[n]!]!;
+  return { values, width: request.window.right[1], height: request.window.down[1], complete: true };
 }
 
 /** An image of a whole section as a level of its own. */
-function wholeRequest({ volume, axis, index }: SliceQuery, width: number, height: number): SectionRequest {
+export function wholeRequest({ volume, axis, index }: SliceQuery, width: number, height: number): SectionRequest {
   const { down, right } = planeAxes(axis);
   const shape: [number, number, number] = [1, 1, 1];
   const factors: [number, number, number] = [1, 1, 1];
@@ -67,41 +89,99 @@ function wholeRequest({ volume, axis, index }: SliceQuery, width: number, height
   return { level, axis, planes: [index, index], window: { down: [0, height], right: [0, width] } };
 }
 
-/** Loads the image that is wanted last; earlier ones are cancelled. */
-export class SliceLoader {
-  /** The image that was loaded last, and what it is of. */
-  loaded: { key: string; slice: LoadedSlice } | null = null;
-  private wanted = "";
-  private abort = new AbortController();
+/** The section that scrolling on in the same way leads to; after a jump the next one; null at the end of the volume. */
+export function sectionAhead(query: SliceQuery, before: SliceQuery | null): SliceQuery | null {
+  const step = before?.axis === query.axis ? query.index - before.index : 1;
+  const index = query.index + (step !== 0 && Math.abs(step) <= SCROLL_MAX ? step : 1);
+  return index < 0 || index >= query.volume.shape[query.axis] ? null : { ...query, index };
+}
 
-  constructor(
-    private readonly onLoaded: () => void,
-    private readonly retryMs: (error: unknown) => number | null,
-  ) {}
+export interface SliceLoading {
+  load(query: SliceQuery, signal: AbortSignal): Promise<LoadedSlice>;
+  onLoaded(): void;
+  /** How long to wait before asking again for an image that was not loaded; null if that is of no use. */
+  retryMs(error: unknown): number | null;
+}
+
+/**
+ * Loads the image that is wanted last, and then the one ahead of it, so that scrolling does not wait; others are
+ * cancelled. The images used longest ago make room.
+ */
+export class SliceLoader {
+  /** The image that was wanted last of those that are loaded, and what it is of. */
+  loaded: { key: string; slice: LoadedSlice } | null = null;
+  private readonly kept = new Map<string, LoadedSlice>();
+  private readonly loading = new Map<string, AbortController>();
+  private query: SliceQuery | null = null;
+  private wanted = "";
+  private ahead: SliceQuery | null = null;
+
+  constructor(private readonly loader: SliceLoading) {}
 
   want(query: SliceQuery): void {
     const key = sliceUrl(query);
     if (key === this.wanted) return;
+    this.ahead = sectionAhead(query, this.query);
+    this.query = query;
     this.wanted = key;
-    this.abort.abort();
-    this.abort = new AbortController();
-    void this.load(key, query, this.abort.signal);
+    for (const other of this.loading.keys()) if (other !== key) this.cancel(other);
+    if (!this.show(key) && !this.loading.has(key)) void this.load(key, query);
   }
 
   close(): void {
-    this.abort.abort();
+    this.wanted = "";
+    for (const key of this.loading.keys()) this.cancel(key);
   }
 
-  private async load(key: string, query: SliceQuery, signal: AbortSignal): Promise<void> {
+  private cancel(key: string): void {
+    this.loading.get(key)?.abort();
+    this.loading.delete(key);
+  }
+
+  /** Show an image if it is there and wanted, and load the one ahead. */
+  private show(key: string): boolean {
+    const slice = this.kept.get(key);
+    if (!slice || key !== this.wanted) return false;
+    this.kept.delete(key);
+    this.kept.set(key, slice);
+    this.loaded = { key: slice.sampled ? `${key} sample` : key, slice };
+    if (slice.sampled) setTimeout(() => this.loadAgain(key), SAMPLE_MS);
+    const next = this.ahead && sliceUrl(this.ahead);
+    if (this.ahead && next && !this.kept.has(next) && !this.loading.has(next)) void this.load(next, this.ahead);
+    return true;
+  }
+
+  private loadAgain(key: string): void {
+    if (key === this.wanted && this.query && !this.loading.has(key)) void this.load(key, this.query);
+  }
+
+  private async load(key: string, query: SliceQuery): Promise<void> {
+    const controller = new AbortController();
+    this.loading.set(key, controller);
     try {
-      const slice = await loadSlice(query, signal);
-      if (signal.aborted) return;
-      this.loaded = { key, slice };
-      this.onLoaded();
+      const slice = await this.loader.load(query, controller.signal);
+      if (controller.signal.aborted) return;
+      this.loading.delete(key);
+      this.keep(key, slice);
+      if (this.show(key)) this.loader.onLoaded();
     } catch (error) {
-      if (signal.aborted) return;
-      const wait = this.retryMs(error);
-      if (wait !== null) setTimeout(() => signal.aborted || void this.load(key, query, signal), wait);
+      if (controller.signal.aborted) return;
+      this.loading.delete(key);
+      // The one ahead is asked for again once it is wanted.
+      if (key !== this.wanted) return;
+      const wait = this.loader.retryMs(error);
+      if (wait !== null) setTimeout(() => key === this.wanted && void this.load(key, query), wait);
+    }
+  }
+
+  private keep(key: string, slice: LoadedSlice): void {
+    this.kept.set(key, slice);
+    let pixels = 0;
+    for (const { greys } of this.kept.values()) pixels += greys.length;
+    for (const [oldest, { greys }] of this.kept) {
+      if (pixels <= KEPT_PIXELS || oldest === key) break;
+      this.kept.delete(oldest);
+      pixels -= greys.length;
     }
   }
 }

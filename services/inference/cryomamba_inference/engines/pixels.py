@@ -1,0 +1,198 @@
+"""Structures that a person has painted, by a classifier of voxels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from pydantic import Field
+
+from cryomamba.engines.api import EngineParameters, Labels, Pass, Slices, Tile, VolumeContext, Voxels, Work
+from cryomamba.engines.strokes import StrokesEngine
+from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.geometry import Shape, Spacing
+from cryomamba.masks.strokes import LABELS_MAX, Strokes
+from cryomamba_inference.pixels.classifier import PixelClassifier, load_classifier
+from cryomamba_inference.pixels.scales import Scale, halo_of, scales_of
+from cryomamba_inference.pixels.smoothing import MARGIN
+from cryomamba_inference.pixels.training import SectionFeatures, classify_section, train_classifier
+from cryomamba_inference.threads import ThreadTeam, one_thread
+
+_CORE = (104, 64)
+"""Side of a tile's core in voxels, where the finest scale is not binned and where it is."""
+_BOX_VOXELS, _LEAST_PLANES = 1_200_000, 8
+"""Voxels whose features are in memory at a time, and the fewest planes of them."""
+_PREPARE_S = 3.0
+_TILES_S = 0.9
+"""Seconds per million voxels."""
+
+
+class PixelsParameters(EngineParameters):
+    """What was painted, or the model that was made of it; and the scales of the features."""
+
+    strokes: Strokes | None = Field(
+        None,
+        title="Strokes",
+        description="What was painted: 'cryomamba segment --strokes FILE' reads it from a file, and napari's panel "
+        "'Paint' sends it.",
+        json_schema_extra={"unset": "none", "hidden": True},
+    )
+    model: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1024,
+        title="Model",
+        description="A model that was trained on strokes before, in place of strokes; a server takes its name alone.",
+        json_schema_extra={"unset": "none", "choices_from": "models"},
+    )
+    finest_A: float = Field(
+        12.0,
+        ge=2,
+        le=500,
+        title="Finest scale",
+        description="Standard deviation of the narrowest filter; each further scale is twice as wide. A model brings "
+        "its own.",
+        json_schema_extra={"unit": "Å"},
+    )
+    scales: int = Field(
+        4,
+        ge=1,
+        le=5,
+        title="Scales",
+        description="How many scales the features have: more take in more of a voxel's surroundings. A model brings "
+        "its own.",
+    )
+
+
+class PixelsEngine(StrokesEngine[PixelsParameters]):
+    """A random forest on smoothed densities, gradients, and eigenvalues of Hessian and structure tensor."""
+
+    name: ClassVar[str] = "pixels"
+    summary: ClassVar[str] = "Segments what you have painted: a few strokes per label train a classifier in seconds."
+    Parameters: ClassVar[type[EngineParameters]] = PixelsParameters
+    labels: Mapping[int, str] = {number: f"label {number}" for number in range(1, LABELS_MAX)}
+
+    def __init__(self, parameters: PixelsParameters, features: SectionFeatures | None = None) -> None:
+        super().__init__(parameters)
+        if (parameters.strokes is None) == (parameters.model is None):
+            problem = "needs strokes or a model" if parameters.model is None else "takes strokes or a model, not both"
+            raise InvalidRequestError(
+                f"The engine 'pixels' {problem}.",
+                code=ErrorCode.INVALID_PARAMETERS,
+                hint="Paint in the desktop, or give --strokes FILE; a trained model is given with -p model=NAME.",
+            )
+        self._classifier: PixelClassifier | None = None
+        self._features = features
+        self._shape: Shape = (1, 1, 1)
+        self._voxel_size_A: Spacing = (1.0, 1.0, 1.0)
+        self._centre, self._spread = 0.0, 1.0
+        if parameters.model is not None:
+            self._classifier = load_classifier(parameters.model)
+            self.labels = self._classifier.names
+        elif parameters.strokes is not None:
+            self.labels = parameters.strokes.names
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The features of sections stay in the process that prepared, which alone trains.
+        return {**self.__dict__, "_features": None}
+
+    def passes(self) -> Sequence[Pass]:
+        """Return the result alone: the section under the view is the first preview."""
+        return (Pass("classifying"),)
+
+    def halo(self, voxel_size_A: Spacing) -> Shape:
+        """Return how many voxels away the density influences a label."""
+        return halo_of(self._scales(voxel_size_A), MARGIN)
+
+    def align(self, voxel_size_A: Spacing) -> Shape:
+        """Return the grid of the coarsest scale."""
+        factor = self._scales(voxel_size_A)[-1].factor
+        return factor, factor, factor
+
+    def max_tile_bytes(self, voxel_size_A: Spacing) -> int:
+        """Return the size of a tile whose core is not small beside its halo."""
+        scales = self._scales(voxel_size_A)
+        grid, core = scales[-1].factor, _CORE[scales[0].factor > 1]
+        halo = (-(-margin // grid) * grid for margin in halo_of(scales, MARGIN))
+        return 4 * math.prod(2 * margin + -(-core // grid) * grid for margin in halo)
+
+    def work(self, shape: Shape, voxel_size_A: Spacing) -> Work:  # noqa: ARG002 (part of the interface)
+        """Return how long training and classifying are expected to take."""
+        return Work(_PREPARE_S, _TILES_S * math.prod(shape) / 1e6)
+
+    def with_strokes(self, strokes: Strokes) -> Self:
+        """Return an engine that is trained on other strokes, and that has the features computed so far."""
+        parameters = self.parameters.model_copy(update={"strokes": strokes, "model": None})
+        return type(self)(parameters, self._features)
+
+    def prepare(self, context: VolumeContext) -> None:
+        """Train on the strokes, unless there is a model."""
+        self._shape, self._voxel_size_A = context.shape, context.voxel_size_A
+        if context.statistics is not None:
+            percentiles = context.statistics.percentiles
+            self._centre = percentiles[50.0]
+            # Of normally distributed densities it is their standard deviation.
+            self._spread = (percentiles[95.0] - percentiles[5.0]) / 3.29 or context.statistics.std or 1.0
+        if self._features is None:
+
+            def read(where: Slices) -> Voxels:
+                return self._normalized(context.read(where))
+
+            self._features = SectionFeatures(read, context.shape, self._scales(context.voxel_size_A))
+        if self.parameters.strokes is not None:
+            team = ThreadTeam(context.threads, context.compute_slot)
+            context.report_progress(0.0, "training")
+            with one_thread():
+                self._classifier = train_classifier(
+                    self.parameters.strokes, self._features, self.parameters.finest_A, team
+                )
+
+    def section(self, context: VolumeContext, z: int) -> Labels:
+        """Return the labels of a section, as :meth:`predict` finds them."""
+        if self._features is None:
+            raise RuntimeError("call prepare() first")
+        team = ThreadTeam(context.threads, context.compute_slot)
+        return classify_section(self._trained, self._features, z, team)
+
+    def predict(self, tile: Tile) -> Labels:
+        """Return the labels of a tile."""
+        origin = [at - within.start for at, within in zip(tile.start, tile.core, strict=True)]
+
+        def read(where: Slices) -> Voxels:
+            z, y, x = (slice(w.start - at, w.stop - at) for w, at in zip(where, origin, strict=True))
+            return self._normalized(tile.data[z, y, x])
+
+        # In slabs, so that the memory does not grow with the tile.
+        z, y, x = tile.start
+        depth, height, width = tile.shape
+        planes = max(_LEAST_PLANES, _BOX_VOXELS // (height * width))
+        slabs = []
+        for first in range(0, depth, planes):
+            shape = (min(planes, depth - first), height, width)
+            slabs.append(self._trained.classify(read, self._shape, self._voxel_size_A, (z + first, y, x), shape))
+        return np.concatenate(slabs, dtype=np.uint8)
+
+    def save_files(self, folder: Path) -> Sequence[str]:
+        """Write the model that was trained."""
+        if self.parameters.strokes is None:
+            return ()
+        return self._trained.save(folder)
+
+    @property
+    def _trained(self) -> PixelClassifier:
+        if self._classifier is None:
+            raise RuntimeError("call prepare() first")
+        return self._classifier
+
+    def _scales(self, voxel_size_A: Spacing) -> tuple[Scale, ...]:
+        known = self._classifier
+        finest_A, count = (
+            (known.finest_A, known.scales) if known else (self.parameters.finest_A, self.parameters.scales)
+        )
+        return scales_of(voxel_size_A, finest_A, count)
+
+    def _normalized(self, data: Voxels) -> Voxels:
+        return np.asarray((data - np.float32(self._centre)) * np.float32(1 / self._spread), np.float32)

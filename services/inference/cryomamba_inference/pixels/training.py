@@ -1,0 +1,148 @@
+"""Trains a classifier on strokes, and keeps the features of what was painted and of the section that is looked at."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from cryomamba.engines.api import Labels
+from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.geometry import Shape
+from cryomamba.masks.strokes import Strokes
+from cryomamba_inference.pixels.classifier import PixelClassifier, with_margin
+from cryomamba_inference.pixels.features import FeatureBox, feature_box
+from cryomamba_inference.pixels.filters import Field
+from cryomamba_inference.pixels.forest import train
+from cryomamba_inference.pixels.scales import Read, Scale
+from cryomamba_inference.threads import ThreadTeam
+
+_SIDE = 256
+"""Of a block of a section."""
+_CACHE_NBYTES = 192 * 1024**2
+_SAMPLES_MAX = 8000
+"""Of a label; they are taken evenly from all that was painted."""
+
+Key = tuple[int, int, int]
+Voxels = npt.NDArray[np.int64]
+
+
+@dataclass
+class SectionFeatures:
+    """Features of blocks of sections, the least recently used of which are forgotten; for several threads.
+
+    Parameters
+    ----------
+    read : callable
+        Normalized densities.
+    volume : tuple of int
+        Shape of the volume.
+    """
+
+    read: Read
+    volume: Shape
+    scales: tuple[Scale, ...]
+    _boxes: OrderedDict[Key, FeatureBox] = field(default_factory=OrderedDict)
+    _samples: dict[Key, tuple[Voxels, Field]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def blocks(self, z: int) -> list[tuple[Key, Shape]]:
+        """Return start and shape of the blocks of a section."""
+        _, height, width = self.volume
+        return [
+            ((z, y, x), (1, min(_SIDE, height - y), min(_SIDE, width - x)))
+            for y in range(0, height, _SIDE)
+            for x in range(0, width, _SIDE)
+        ]
+
+    def box(self, start: Key) -> FeatureBox:
+        """Return the features of a block and of the margin whose votes count."""
+        with self._lock:
+            if start in self._boxes:
+                self._boxes.move_to_end(start)
+                return self._boxes[start]
+        shape = next(shape for key, shape in self.blocks(start[0]) if key == start)
+        first, size = with_margin(start, shape, self.volume)
+        box = feature_box(self.read, self.volume, self.scales, first, size)
+        with self._lock:
+            self._boxes[start] = box
+            while len(self._boxes) > 1 and sum(each.nbytes for each in self._boxes.values()) > _CACHE_NBYTES:
+                self._boxes.popitem(last=False)
+        return box
+
+    def samples(self, start: Key, voxels: Voxels) -> Field:
+        """Return the features (voxel, feature) of voxels (n, 3) in a block."""
+        known = self._samples.get(start)
+        if known is None or not np.array_equal(known[0], voxels):
+            known = voxels, self.box(start).at(voxels)
+            self._samples[start] = known
+        return known[1]
+
+
+def train_classifier(strokes: Strokes, features: SectionFeatures, finest_A: float, team: ThreadTeam) -> PixelClassifier:
+    """Train a classifier on strokes.
+
+    Raises
+    ------
+    InvalidRequestError
+        The strokes are those of a volume of another shape, or fewer than two labels have been painted.
+    """
+    if strokes.shape != features.volume:
+        raise InvalidRequestError(
+            f"The strokes were painted on a tomogram of {_times(strokes.shape)} voxels; this one has "
+            f"{_times(features.volume)}.",
+            code=ErrorCode.INVALID_PARAMETERS,
+            hint="To use them on another tomogram, save the trained model and give it with 'model'.",
+        )
+    voxels, labels = strokes.painted()
+    classes = np.unique(labels)
+    if len(classes) < 2:
+        painted = f"only '{strokes.labels[classes[0]].name}' was painted" if len(classes) else "nothing was painted"
+        raise InvalidRequestError(
+            f"A classifier needs strokes of two labels; {painted}.",
+            code=ErrorCode.INVALID_PARAMETERS,
+            hint="Paint some of the background, label 0, and some of each structure.",
+        )
+    chosen = np.sort(np.concatenate([_evenly(np.flatnonzero(labels == each)) for each in classes]))
+    voxels, labels = voxels[chosen], labels[chosen]
+    parts = list(_by_block(voxels))
+    found = team.map(lambda part: features.samples(part[0], voxels[part[1]]), parts)
+    order = np.concatenate([index for _, index in parts])
+    forest = train(np.concatenate(found), np.searchsorted(classes, labels[order]), len(classes))
+    count = len(features.scales)
+    return PixelClassifier(strokes.names, tuple(classes.tolist()), finest_A, count, forest)
+
+
+def classify_section(classifier: PixelClassifier, features: SectionFeatures, z: int, team: ThreadTeam) -> Labels:
+    """Return the labels of a section, shape (1, y, x)."""
+    out = np.empty((1, *features.volume[1:]), np.uint8)
+
+    def classify(block: tuple[Key, Shape]) -> None:
+        start, shape = block
+        rows, columns = (slice(start[axis], start[axis] + shape[axis]) for axis in (1, 2))
+        out[:, rows, columns] = classifier.labels_of(features.box(start), start, shape)
+
+    team.map(classify, features.blocks(z))
+    return out
+
+
+def _by_block(voxels: Voxels) -> Iterator[tuple[Key, npt.NDArray[np.int64]]]:
+    """Yield the blocks that hold voxels, in order, and which voxels these are."""
+    blocks = np.stack([voxels[:, 0], voxels[:, 1] // _SIDE * _SIDE, voxels[:, 2] // _SIDE * _SIDE], axis=1)
+    keys, inverse = np.unique(blocks, axis=0, return_inverse=True)
+    for number, (z, y, x) in enumerate(keys.tolist()):
+        yield (z, y, x), np.flatnonzero(inverse.reshape(-1) == number)
+
+
+def _evenly(indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    if len(indices) <= _SAMPLES_MAX:
+        return indices
+    return indices[np.linspace(0, len(indices) - 1, _SAMPLES_MAX).round().astype(np.int64)]
+
+
+def _times(shape: Shape) -> str:
+    return " × ".join(map(str, shape))
