@@ -6,11 +6,15 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from cryomamba.trained_models.model import Model
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
+Array = npt.NDArray[Any]
 _MODELS_MAX: Final = 2
 _loaded: OrderedDict[tuple[Any, ...], tuple[Module, ...]] = OrderedDict()
 
@@ -31,6 +35,16 @@ def networks_of(model: Model, load: Callable[[Model], tuple[Module, ...]], devic
             _loaded.popitem(last=False)
     _loaded.move_to_end(key)
     return _loaded[key]
+
+
+def run_network(network: Module, tensor: Array, device: str = "cpu") -> Array:
+    """Return the output of a network for an input; of several outputs, the first."""
+    import torch
+
+    with torch.inference_mode():
+        output = network(torch.from_numpy(tensor).to(device))
+        output = output[0] if isinstance(output, list | tuple) else output
+        return np.asarray(output.float().cpu())
 
 
 def _stamp(model: Model, name: str) -> tuple[int, int]:

@@ -7,7 +7,6 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Final, Generic, Literal, TypeVar
 
-import numpy as np
 from pydantic import Field
 
 from cryomamba.engines.api import Availability, Voxels
@@ -15,7 +14,7 @@ from cryomamba.engines.windows import Scores
 from cryomamba.errors import ErrorCode, InvalidRequestError, JobFailedError
 from cryomamba.optional_imports import requires_extra
 from cryomamba.trained_models.model import EXTRAS, Model
-from cryomamba_inference.torch_networks.loaded import networks_of
+from cryomamba_inference.torch_networks.loaded import networks_of, run_network
 from cryomamba_inference.trained_models.engine import DescribedEngine, ModelParameters
 from cryomamba_inference.trained_models.tensors import to_scores, to_tensor
 
@@ -79,16 +78,11 @@ class TorchEngine(DescribedEngine[P], Generic[P]):
 
     def predict_window(self, data: Voxels, member: int) -> Scores:
         """Return the scores of a window by one of the networks."""
-        import torch
-
         described = self.model.description
         device = "cuda" if self.parameters.device == "gpu" else "cpu"
         network = networks_of(self.model, self.load, device)[member]
         try:
-            with torch.inference_mode():
-                output = network(torch.from_numpy(to_tensor(data, described.axes)).to(device))
-                output = output[0] if isinstance(output, list | tuple) else output
-                return to_scores(np.asarray(output.float().cpu()), described.output_axes)
+            return to_scores(run_network(network, to_tensor(data, described.axes), device), described.output_axes)
         except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
             raise _failed(described.weights[member], error) from None
 
