@@ -94,7 +94,6 @@ DATASET: dict[str, Any] = {
     "numTraining": 2,
     "file_ending": ".nii.gz",
     "name": "Membranes",
-    "licence": "CC-BY-4.0",
 }
 
 
@@ -112,13 +111,14 @@ def nnunet_folder(
     contents: dict[str, Any] | None = None,
     folds: Sequence[int] = (0,),
     make: Callable[..., Any] = build,
+    licence: str = "",
     **checkpoint: Any,
 ) -> Path:
     """Write a results folder as a training of nnU-Net leaves it; `make` makes the network of a fold."""
     contents = contents or plans()
     folder.mkdir(parents=True)
     (folder / "plans.json").write_text(json.dumps(contents))
-    (folder / "dataset.json").write_text(json.dumps(DATASET))
+    (folder / "dataset.json").write_text(json.dumps(DATASET | ({"licence": licence} if licence else {})))
     for fold in folds:
         network = make(contents["configurations"][CONFIGURATION]["architecture"], seed=fold)
         (folder / f"fold_{fold}").mkdir()

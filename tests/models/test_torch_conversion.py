@@ -33,7 +33,7 @@ def test_a_fold_of_nnunet_becomes_a_model(tmp_path: Path) -> None:
         normalization_schemes=["CTNormalization"],
         architecture=architecture("ResidualEncoderUNet"),
     )
-    conversion = convert_model(nnunet_folder(tmp_path / "source", contents), tmp_path / "net")
+    conversion = convert_model(nnunet_folder(tmp_path / "source", contents, licence="CC-BY-4.0"), tmp_path / "net")
     assert conversion.deviation is not None
     assert conversion.deviation < ROUNDING
     model = read_model(tmp_path / "net")
