@@ -1,8 +1,8 @@
 """The desktop's live threshold: one section, the components, and the whole volume.
 
-Scores of 512³ voxels with shells in noise. While a slider moves, a section is cut at once with the pieces known last,
-and the pieces are decided anew on a coarse copy; applying cuts the whole volume exactly. The peer is a plain comparison
-of one section.
+Scores of 512³ voxels with shells in noise. While a slider moves, a section is thresholded at once with the components
+known last, and the components are found anew on a coarse copy; applying thresholds the whole volume exactly. The peer
+is a plain comparison of one section.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cryomamba.volumes import MaskWriter, blank_header
 from napari_cryomamba.models.thresholds import LiveThreshold, ScoreMap, kept_blocks, load_scores, write_thresholded
 
 SIDE = 512
-CUT = HysteresisThreshold(150, 100, 500)
+THRESHOLD = HysteresisThreshold(150, 100, 500)
 
 
 def main() -> None:
@@ -29,13 +29,13 @@ def main() -> None:
         path = Path(folder) / "scores.mrc"
         write_scores(path)
         started = time.perf_counter()
-        found = load_scores(path, CUT)
+        found = load_scores(path, THRESHOLD)
         print(f"open the scores of {SIDE}³ and make the coarse copy: {time.perf_counter() - started:.2f} s")
         sections(found)
-        pieces(found)
+        components(found)
         started = time.perf_counter()
-        write_thresholded(found, CUT, Path(folder) / "cut.mrc", progress=lambda _fraction: None)
-        print(f"cut the whole volume exactly: {time.perf_counter() - started:.2f} s")
+        write_thresholded(found, THRESHOLD, Path(folder) / "mask.mrc", progress=lambda _fraction: None)
+        print(f"threshold the whole volume exactly: {time.perf_counter() - started:.2f} s")
 
 
 def write_scores(path: Path) -> None:
@@ -51,32 +51,32 @@ def write_scores(path: Path) -> None:
 
 
 def sections(found: ScoreMap) -> None:
-    live = LiveThreshold(found, CUT)
-    live.set(CUT, kept_blocks(found, CUT))
-    plain = timed(lambda z: (found.scores[z] >= CUT.low).astype(np.uint8))
-    print("cut one section, median")
+    live = LiveThreshold(found, THRESHOLD)
+    live.set(THRESHOLD, kept_blocks(found, THRESHOLD))
+    plain = timed(lambda z: (found.scores[z] >= THRESHOLD.low).astype(np.uint8))
+    print("threshold one section, median")
     print(f"  a comparison                    {plain * 1e3:7.2f} ms")
     for name, part in (("z", lambda z: live[z]), ("y", lambda z: live[:, z]), ("x", lambda z: live[:, :, z])):
         took = timed(part)
         print(f"  with components, axis  {name}       {took * 1e3:7.2f} ms  ×{took / plain:.1f}")
 
 
-def pieces(found: ScoreMap) -> None:
+def components(found: ScoreMap) -> None:
     print("decide which components stay, median of 5")
-    for name, cut in (("thresholds alone", HysteresisThreshold(150, 100)), ("with a least volume", CUT)):
+    for name, chosen in (("thresholds alone", HysteresisThreshold(150, 100)), ("with a minimum volume", THRESHOLD)):
         times = []
         for _ in range(5):
             started = time.perf_counter()
-            kept_blocks(found, cut)
+            kept_blocks(found, chosen)
             times.append(time.perf_counter() - started)
         print(f"  {name:<32}{statistics.median(times) * 1e3:7.0f} ms")
 
 
-def timed(cut: Callable[[int], Any]) -> float:
+def timed(part: Callable[[int], Any]) -> float:
     times = []
     for z in range(100, 400, 10):
         started = time.perf_counter()
-        cut(z)
+        part(z)
         times.append(time.perf_counter() - started)
     return statistics.median(times)
 

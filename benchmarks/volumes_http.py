@@ -8,8 +8,8 @@ file. "Sample" is before the coarser levels were made; a process that leaves the
 meanwhile, and what it computes is not counted with the requests.
 
 While ten clients scroll through sections and chunks, another process asks for the gateway's health all the time: it
-waits at least as long as the event loop is late. Then the same beside processes that compute all the time, of which
-there are four for each core; and before it all, while nobody scrolls.
+waits at least as long as the event loop is late. What the machine adds is seen on a second gateway, which is idle, and
+on a run in which nobody scrolls. Then the same beside processes that compute all the time, four for each core.
 """
 
 from __future__ import annotations
@@ -75,10 +75,15 @@ def large_upload(home: Path, *, noise: bool = True) -> str:
     return file_id
 
 
-def computed_s(pid: int) -> float:
+def computed_s(pid: int) -> dict[int, float]:
     """Return how long a gateway and its helper processes have computed, but for the one that makes levels."""
     processes = [pid, *(child.pid for child in psutil.Process(pid).children() if child.nice() == 0)]
-    return sum(_threads_s(process) for process in processes)
+    return {process: _threads_s(process) for process in processes}
+
+
+def more_s(now: dict[int, float], before: dict[int, float]) -> float:
+    """Return how long processes have computed since."""
+    return sum(seconds - before.get(process, 0.0) for process, seconds in now.items())
 
 
 def _threads_s(pid: int) -> float:
@@ -94,7 +99,7 @@ async def timed(http: httpx.AsyncClient, what: str, paths: Sequence[str], pid: i
         reply = await http.get(path)
         waited = time.perf_counter() - started
         reply.raise_for_status()
-        cells += f"{waited * 1000:6.0f} ({(computed_s(pid) - computed) * 1000:3.0f})"
+        cells += f"{waited * 1000:6.0f} ({more_s(computed_s(pid), computed) * 1000:3.0f})"
     print(f"{what:34s}{cells}" + ("" if raw_s is None else f"{raw_s * 1000:8.1f}"))
 
 
@@ -156,20 +161,27 @@ def lags(metrics: str) -> tuple[int, int]:
     return int(float(counts["+Inf"]) - float(counts["0.05"])), int(float(counts["+Inf"]))
 
 
-async def live(http: httpx.AsyncClient, url: str, label: str, scrollers: Sequence[Awaitable[int]]) -> None:
-    """Print how soon the gateway answers while clients scroll, and how late its event loop is."""
-    late, samples = lags((await http.get("/metrics")).text)
-    command = [sys.executable, "-m", "benchmarks.volumes_http", "beat", url, str(SECONDS)]
-    beating = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    answers = sum(await asyncio.gather(*scrollers))
-    times = sorted(json.loads((await beating.communicate())[0]))
-    later, more = lags((await http.get("/metrics")).text)
-    above = sum(one > 0.05 for one in times)
-    print(
-        f"{label}: {answers / SECONDS:.0f} answers/s; health: median {times[len(times) // 2] * 1000:.0f} ms, slowest "
-        f"{times[-1] * 1000:.0f} ms, above 50 ms {above} of {len(times)}; "
-        f"event loop more than 50 ms late: {later - late} of {more - samples} samples"
-    )
+async def live(urls: tuple[str, str], label: str, scrollers: Sequence[Awaitable[int]]) -> None:
+    """Print how soon the gateway answers while clients scroll, beside an idle gateway, and how late its loop is."""
+    async with httpx.AsyncClient(base_url=urls[0], timeout=120, trust_env=False) as http:
+        late, samples = lags((await http.get("/metrics")).text)
+        command = [sys.executable, "-m", "benchmarks.volumes_http", "beat"]
+        beating = [
+            await asyncio.create_subprocess_exec(*command, url, str(SECONDS), stdout=asyncio.subprocess.PIPE)
+            for url in urls
+        ]
+        answers = sum(await asyncio.gather(*scrollers))
+        here, idle = [_health(json.loads((await one.communicate())[0])) for one in beating]
+        later, more = lags((await http.get("/metrics")).text)
+    print(f"{label}: {answers / SECONDS:.0f} answers/s")
+    print(f"  health: {here}; of an idle gateway: {idle}")
+    print(f"  event loop more than 50 ms late: {later - late} of {more - samples} samples", flush=True)
+
+
+def _health(times: list[float]) -> str:
+    above = sum(one > 0.05 for one in times) / len(times)
+    median, slowest = sorted(times)[len(times) // 2], max(times)
+    return f"median {median * 1000:.0f}, slowest {slowest * 1000:.0f} ms, {above:.0%} above 50 ms"
 
 
 @contextmanager
@@ -214,7 +226,7 @@ async def section(http: httpx.AsyncClient, file_id: str, path: Path, axis: str, 
 
 
 async def measure(url: str, file_id: str, path: Path, pid: int) -> None:
-    """Print all measurements."""
+    """Print what single requests cost."""
     zarr = f"/v1/zarr/0.5/files/{file_id}.ome.zarr"
     async with httpx.AsyncClient(base_url=url, timeout=120, trust_env=False) as http:
         print(f"{'ms (computed by the gateway)':34s}{'first':>12s}{'next':>12s}{'again':>12s}{'plain read':>12s}")
@@ -229,46 +241,52 @@ async def measure(url: str, file_id: str, path: Path, pid: int) -> None:
         await section(http, file_id, path, "x", 1200, pid)
         await chunks(http, zarr, pid)
         print()
-        await live(http, url, f"nobody scrolls, {SECONDS:.0f} s", [asyncio.sleep(SECONDS, 0)])
+
+
+async def scroll_all(urls: tuple[str, str], file_id: str, pid: int) -> None:
+    """Print what people who scroll cost."""
+    await live(urls, "nobody scrolls", [asyncio.sleep(SECONDS, 0)])
+    for run in range(RUNS):
+        await scrolling(urls, file_id, run, pid, f"{CLIENTS} clients scroll")
+    with busy(4 * (os.cpu_count() or 1)):
+        await live(urls, "nobody scrolls, busy machine", [asyncio.sleep(SECONDS, 0)])
         for run in range(RUNS):
-            await scrolling(http, url, file_id, run, pid, f"{CLIENTS} clients scroll")
-        with busy(4 * (os.cpu_count() or 1)):
-            await live(http, url, "nobody scrolls, busy machine", [asyncio.sleep(SECONDS, 0)])
-            for run in range(RUNS):
-                await scrolling(http, url, file_id, RUNS + run, pid, f"{CLIENTS} clients scroll, busy machine")
+            await scrolling(urls, file_id, RUNS + run, pid, f"{CLIENTS} clients scroll, busy machine")
 
 
-async def scrolling(http: httpx.AsyncClient, url: str, file_id: str, run: int, pid: int, label: str) -> None:
+async def scrolling(urls: tuple[str, str], file_id: str, run: int, pid: int, label: str) -> None:
     helpers = [child.pid for child in psutil.Process(pid).children() if child.nice() == 0]
     with Peak(pid) as peak, ExitStack() as stack:
         peaks = [stack.enter_context(Peak(helper)) for helper in helpers]
         until = time.perf_counter() + SECONDS
-        await live(http, url, label, [scroll(url, file_id, run * CLIENTS + n, until) for n in range(CLIENTS)])
+        await live(urls, label, [scroll(urls[0], file_id, run * CLIENTS + n, until) for n in range(CLIENTS)])
     highest = ", ".join(f"{one.highest:.0f}" for one in peaks)
-    print(f"memory: {peak.before:.0f} MB before, {peak.highest:.0f} MB at most, {peak.now():.0f} MB after")
-    print(f"memory of its helper processes: {highest} MB at most")
+    print(f"  memory: {peak.before:.0f} MB before, {peak.highest:.0f} MB at most, {peak.now():.0f} MB after")
+    print(f"  memory of its helper processes: {highest} MB at most")
+
+
+@contextmanager
+def gateway(home: Path) -> Iterator[tuple[str, int]]:
+    """Run a gateway and yield its address and process id."""
+    own = {"CRYOMAMBA_HOME": str(home), "CRYOMAMBA_GATEWAY_PORT": "0", "CRYOMAMBA_LOG": "error"}
+    with subprocess.Popen([sys.executable, "-m", "cryomamba_gateway"], env={**os.environ, **own}) as process:
+        try:
+            announced = home / "gateway.json"
+            wait_until(announced.exists, what="the gateway")
+            yield re.findall(r'"url": "([^"]+)"', announced.read_text(encoding="utf-8"))[0], process.pid
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         file_id = large_upload(home)
-        environment = {
-            **os.environ,
-            "CRYOMAMBA_HOME": str(home),
-            "CRYOMAMBA_GATEWAY_PORT": "0",
-            "CRYOMAMBA_LOG": "error",
-        }
-        with subprocess.Popen([sys.executable, "-m", "cryomamba_gateway"], env=environment) as gateway:
-            try:
-                announced = home / "gateway.json"
-                wait_until(announced.exists, what="the gateway")
-                url = re.findall(r'"url": "([^"]+)"', announced.read_text(encoding="utf-8"))[0]
-                path = home / "uploads" / "files" / file_id / "volume.mrc"
-                asyncio.run(measure(url, file_id, path, gateway.pid))
-            finally:
-                gateway.terminate()
-                gateway.wait()
+        path = home / "uploads" / "files" / file_id / "volume.mrc"
+        with gateway(home) as (url, pid), gateway(Path(folder) / "idle") as (idle, _):
+            asyncio.run(measure(url, file_id, path, pid))
+            asyncio.run(scroll_all((url, idle), file_id, pid))
 
 
 if __name__ == "__main__":

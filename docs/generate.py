@@ -93,22 +93,29 @@ def exit_codes() -> str:
 
 def settings() -> str:
     """Return every environment variable of the settings."""
-    from pydantic_core import PydanticUndefined
-
     from cryomamba.settings import Settings
 
-    defaults = {
-        "home": "the user's data folder",
-        "roots": "the home directory",
-        "gateway_origins": "none",
-        "gateway_hosts": "none",
-        "webhook_networks": "none",
-    }
+    defaults = {"home": "the user's data folder", "roots": "the home directory"}
     rows = []
     for name, field in Settings.model_fields.items():
-        default = defaults.get(name) or (f"`{field.default}`" if field.default is not PydanticUndefined else "")
+        sized = isinstance(field.default, int) and "bytes" in (field.description or "")
+        default = defaults.get(name) or (_size(field.default) if sized else _default(field.default))
         rows.append((f"`CRYOMAMBA_{name.upper()}`", default, field.description))
     return table(("Variable", "Default", "Meaning"), rows)
+
+
+def _default(value: object) -> str:
+    from pydantic_core import PydanticUndefined
+
+    return "none" if value in (None, "", ()) or value is PydanticUndefined else f"`{value}`"
+
+
+def _size(count: int) -> str:
+    """Return bytes as one would set them."""
+    for unit, factor in (("GiB", 1024**3), ("MiB", 1024**2)):
+        if count and count % factor == 0:
+            return f"`{count // factor}{unit}`"
+    return f"`{count}`"
 
 
 def constants() -> str:
@@ -167,7 +174,14 @@ def engines() -> str:
     for info in (info for info in registry.infos() if info.name in ours):
         heads = ("Parameter", "Default", "Unit", "Type", "Bounds", "Meaning")
         rows = [
-            (f"`{one.name}`", f"`{one.default}`", one.unit, one.kind, one.bounds, one.description)
+            (
+                f"`{one.name}`",
+                f"`{one.default}`" if one.default else "required",
+                one.unit,
+                one.kind,
+                one.bounds,
+                one.description,
+            )
             for one in describe(info.parameters)
         ]
         parts.append(f"## {info.name}\n\n{info.summary}\n\n{table(heads, rows)}")

@@ -30,7 +30,7 @@ class Task:
     within : Path or None
         A mask on the tomogram's grid: where to segment.
     name : str
-        A label for the job.
+        A name for the job.
     exports : mapping of str to Path
         Further files that the engine writes, by format.
     conversions : tuple of Path

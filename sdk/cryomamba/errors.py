@@ -74,7 +74,7 @@ class ErrorCode(StrEnum):
     STORE_DAMAGED = "store_damaged", "The server's job store is damaged; whoever runs it must restore a backup."
     PROTOCOL = "protocol", "The other side uses another protocol or version."
     ENGINE_FAILED = "engine_failed", "The engine failed."
-    OUT_OF_MEMORY = "out_of_memory", "The engine needed more memory than available."
+    OUT_OF_MEMORY = "out_of_memory", "The engine, or the command, needed more memory than available."
     WORKER_LOST = "worker_lost", "The worker crashed or stopped responding in each of the allowed attempts."
     CANCELLED = "cancelled", "The job was cancelled."
     INTERNAL = "internal", "CryoMamba has a defect."

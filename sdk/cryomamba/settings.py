@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         default_factory=lambda: (Path.home(),),
         description=f"Allowed input directories: where volumes may be read by path, separated by '{os.pathsep}'. "
-        "Anyone who may submit jobs can list their folders and tomograms. By default the user's home directory.",
+        "Anyone who may submit jobs can list their folders and tomograms.",
     )
     models: Annotated[tuple[Path, ...], NoDecode] = Field(
         (),

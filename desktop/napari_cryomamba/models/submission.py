@@ -21,7 +21,7 @@ class JobSubmission:
     engine : str or None
         The server's default if None.
     name : str
-        A label for people; the file name if empty.
+        Shown to people; the file name if empty.
     preview_interval_s : float
         Least seconds between two previews.
     within : Path or None

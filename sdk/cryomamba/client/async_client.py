@@ -127,7 +127,7 @@ class AsyncClient(JobRequests, ModelMethods, WebhookMethods):
         preview : PreviewOptions, optional
             How often and how finely previews are made.
         name : str
-            A label for people.
+            Shown to people; several may have the same.
         priority : int
             −100 to 100, higher first.
         client_key : str, optional

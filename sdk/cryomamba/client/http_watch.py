@@ -97,7 +97,9 @@ class JobReader:
 async def watch_all(url: str, *, proxy: bool, headers: Mapping[str, str]) -> AsyncGenerator[Event, None]:
     """Follow the states and progress of all jobs without end.
 
-    From the first ``connected`` on every change of state is reported, also those during a lost connection.
+    From the first ``connected`` on every change of state is reported, also those during a lost connection. If the
+    broker was started anew meanwhile, ``restarted`` comes before them: after a restore from a backup, some may be
+    missing.
     """
     socket = ReconnectingWebSocket(url, proxy=proxy, headers=headers, hello={"type": "subscribe", "job_id": "*"})
     reader = AllReader()
@@ -107,7 +109,7 @@ async def watch_all(url: str, *, proxy: bool, headers: Mapping[str, str]) -> Asy
                 for event in reader.read(message):
                     yield event
             if reader.last is not None:
-                socket.hello = {"type": "subscribe", "job_id": "*", "since": reader.last}
+                socket.hello = {"type": "subscribe", "job_id": "*", "since": reader.last, "epoch": reader.epoch}
 
 
 class AllReader:
@@ -117,10 +119,13 @@ class AllReader:
     ----------
     last : int or None
         Number of the newest event that has been returned; None until the gateway has sent its first number.
+    epoch : int or None
+        That of the broker's start in which the gateway has sent its first number, or the one after an interruption.
     """
 
     def __init__(self) -> None:
         self.last: int | None = None
+        self.epoch: int | None = None
 
     def read(self, message: Message) -> list[Event]:
         """Return the events in a message.
@@ -138,7 +143,11 @@ class AllReader:
                 # The gateway begins at a lower number than asked for where the server has no such event.
                 if self.last is None or self.last > number:
                     self.last = number
+                self.epoch = _epoch(message)
                 return [CONNECTED]
+            case "error" if message.get("job_id") == "*":
+                # Events that are known may be others since the broker's new start; "subscribed" follows.
+                return [ConnectionEvent("restarted", _error_text(message))]
             case type_ if type_ == LINK:
                 event = _connection(message)
                 return [event] if event.status == "lost" or self.last is not None else []
@@ -160,6 +169,18 @@ def _number(message: Mapping[str, Any]) -> int:
     if not isinstance(seq, int):
         raise ProtocolError("The gateway sent a message without its number.")
     return seq
+
+
+def _epoch(message: Mapping[str, Any]) -> int | None:
+    data = message.get("data")
+    epoch = data.get("epoch") if isinstance(data, dict) else None
+    return epoch if isinstance(epoch, int) else None
+
+
+def _error_text(message: Mapping[str, Any]) -> str:
+    data = message.get("data")
+    found = [str(data.get(name, "")) for name in ("message", "hint")] if isinstance(data, dict) else []
+    return " ".join(part for part in found if part)
 
 
 def _event_of(record: JobRecord, message: Mapping[str, Any]) -> JobEvent:

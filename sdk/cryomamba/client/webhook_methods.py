@@ -30,7 +30,7 @@ class WebhookMethods:
         events : collection of str
             ``job.completed``, ``job.failed``, ``job.cancelled``; all of them by default.
         name : str
-            A label for people.
+            Shown to people; several may have the same.
 
         Returns
         -------

@@ -43,30 +43,6 @@ def keep_components(source: LabelSource, numbers: Collection[int], *, progress: 
     return _keep(instances, keep)
 
 
-def component_at(
-    source: LabelSource, position: tuple[int, int, int], *, progress: Progress | None = None
-) -> LabelSource:
-    """Return the mask with only the component at a voxel (z, y, x).
-
-    Raises
-    ------
-    NotFoundError
-        The mask is empty there.
-    """
-    instances = find_instances(source, progress=progress)
-    z, first, number = position[0], 0, 0
-    for _, ids in instances.slabs():
-        if first <= z < first + len(ids):
-            number = int(ids[z - first, position[1], position[2]])
-            break
-        first += len(ids)
-    if not number:
-        raise NotFoundError(f"There is no mask at voxel {position} (z, y, x).", hint="Choose a voxel inside the mask.")
-    keep = np.zeros(len(instances), np.bool_)
-    keep[number - 1] = True
-    return _keep(instances, keep)
-
-
 def fill_holes(source: LabelSource, *, progress: Progress | None = None) -> LabelSource:
     """Return the mask with its holes filled: background components (6 neighbours) that do not reach the border.
 

@@ -35,7 +35,7 @@ class UploadRequest(Request):
     Attributes
     ----------
     filename : str
-        A label; folders in it are dropped.
+        Shown to people; folders in it are dropped.
     total_size_bytes : int
         May be written as ``total_size``.
     chunk_size_bytes : int, optional

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from cryomamba.engines.api import Estimate
 from cryomamba.engines.artifacts import MASK, revision_number
@@ -18,13 +18,22 @@ from cryomamba.models.base import JobId as JobId
 from cryomamba.models.masks import MaskSource, MaskSummary
 from cryomamba.models.params import PARAMS_MAX_BYTES as PARAMS_MAX_BYTES
 from cryomamba.models.params import Params as Params
+from cryomamba.printable import printable
 from cryomamba.volumes.metadata import VolumeWarning
 
 DEMO_SIDE_MAX = 1024
 NAME_MAX = 200
 RETHRESHOLD = "rethreshold"
 
-Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=NAME_MAX)]
+
+def _require_shown(text: str) -> str:
+    shown = printable(text)
+    if shown != text:
+        raise ValueError(f"it has characters that cannot be shown, here escaped: {shown}")
+    return text
+
+
+Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=NAME_MAX), AfterValidator(_require_shown)]
 Owner = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_.@-]{0,64}$")]
 Voxel = Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False), JSON_NUMBER]
 Side = Annotated[int, Field(ge=1, le=DEMO_SIDE_MAX), JSON_NUMBER]
@@ -119,7 +128,7 @@ class SubmitRequest(Request):
         A mask; only the region where it is not 0 is segmented and measured.
     preview : PreviewOptions
     name : str
-        A label for people.
+        Shown to people; several may have the same.
     priority : int
         Higher goes first; −100 to 100.
     client_key : str, optional

@@ -34,7 +34,7 @@ class WebhookRequest(Request):
     events : tuple of str
         The ends of jobs that are sent; all of them by default.
     name : str
-        A label for people.
+        Shown to people; several may have the same.
     owner : str
         Set by the gateway from the token, or by the broker from the key, and not by the client.
     registered_by : str
@@ -59,7 +59,7 @@ class WebhookRecord(Record):
     events : tuple of str
         The ends of jobs that are sent.
     name : str
-        A label for people.
+        Shown to people; several may have the same.
     owner : str
         Who registered it.
     everything : bool

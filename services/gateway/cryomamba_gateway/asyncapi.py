@@ -93,7 +93,8 @@ def document() -> Schema:
         "info": {
             "title": "CryoMamba gateway: WebSockets",
             "version": __version__,
-            "description": "What happens to jobs, with previews of the mask. HTTP is described by /openapi.json.",
+            "description": "What happens to jobs, with previews of the mask. HTTP is described by /openapi.json, the "
+            "messages to webhooks too, as its `webhooks`.",
         },
         "defaultContentType": "application/json",
         "servers": {

@@ -162,7 +162,7 @@ class JobRequest(FirstJobFields):
         None, description="A mask on the volume's grid; only where it is not 0 is the volume segmented and measured."
     )
     preview: PreviewOptions = Field(default_factory=PreviewOptions)
-    name: Label = Field("", description="A label for people.")
+    name: Label = Field("", description="Shown to people; several may have the same.")
     priority: Annotated[int, Field(ge=-100, le=100), JSON_NUMBER] = Field(
         0, description="Jobs with a higher priority run first."
     )
@@ -190,7 +190,7 @@ class ThresholdBody(Request):
         0.0, description="Smaller components are removed."
     )
     preview: PreviewOptions = Field(default_factory=PreviewOptions)
-    name: Label = Field("", description="A label for people.")
+    name: Label = Field("", description="Shown to people; several may have the same.")
 
     def submit(self, job_id: str, client_key: str | None) -> SubmitRequest:
         """Return the request that goes to the broker."""
@@ -244,7 +244,7 @@ class WebhookBody(Request):
     events: Annotated[tuple[WebhookEvent, ...], Field(min_length=1, max_length=len(ALL_EVENTS))] = Field(
         ALL_EVENTS, description="The ends of jobs that are sent."
     )
-    name: Label = Field("", description="A label for people.")
+    name: Label = Field("", description="Shown to people; several may have the same.")
 
 
 class WebhookQuery(Request):

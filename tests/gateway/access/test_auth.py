@@ -375,7 +375,7 @@ async def test_slow_headers_are_cut_off(secured: SecuredServices, monkeypatch: p
 
 async def test_a_websocket_ends_with_its_token(secured: SecuredServices, monkeypatch: pytest.MonkeyPatch) -> None:
     """A WebSocket is closed when its token is revoked."""
-    monkeypatch.setattr("cryomamba_gateway.routers.websocket.RECHECK_S", 0.02)
+    monkeypatch.setattr("cryomamba_gateway.access.auth.RECHECK_S", 0.02)
     token, info = secured.tokens.create("eve", [Scope.READ], days=1)
     async with secured.services.socket("/v1/ws", additional_headers={"Authorization": f"Bearer {token}"}) as socket:
         await socket.send({"type": "ping"})

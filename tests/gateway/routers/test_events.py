@@ -14,7 +14,6 @@ import pytest
 from cryomamba.testing import DEADLINE_S, wait_until_async
 from cryomamba_gateway.live import event_stream
 from cryomamba_gateway.live.event_stream import EventId, EventQueue, encode_event
-from cryomamba_gateway.routers import events as events_router
 from cryomamba_server.tokens import Scope, TokenStore
 
 if TYPE_CHECKING:
@@ -225,7 +224,7 @@ async def test_an_owner_sees_only_its_own_and_the_limit_counts(
     tokens = TokenStore(services.settings.keys)
     ada, info = tokens.create("ada", [Scope.WRITE], days=1)
     bob, _ = tokens.create("bob", [Scope.WRITE], days=1)
-    monkeypatch.setattr(events_router, "RECHECK_S", 0.1)
+    monkeypatch.setattr("cryomamba_gateway.access.auth.RECHECK_S", 0.1)
     await services.start_broker()
     worker = await services.start_worker()
     await services.start_gateway(sockets_per_token=1)

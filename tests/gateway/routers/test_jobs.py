@@ -185,6 +185,20 @@ async def test_names_of_the_first_documentation_are_accepted(services: Services,
     assert "status" not in (await services.http.get(path)).json()
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"), [("a\x1b[2Jb", r"a\x1b[2Jb"), ("t\u202es1", r"t\u202es1"), ("1\n2", r"1\n2")]
+)
+async def test_a_name_that_cannot_be_shown_is_refused(
+    services: Services, worker: Worker, name: str, shown: str
+) -> None:
+    """In words, with the characters escaped; spaces and line breaks around a name are dropped."""
+    reply = await services.http.post("/v1/jobs", json={"name": name})
+    (field,) = reply.json()["details"]["fields"]
+    assert (reply.status_code, field["field"]) == (400, "name")
+    assert field["problem"].endswith(f"it has characters that cannot be shown, here escaped: {shown}")
+    assert (await services.submit(name=" Zellen 1 Å\n")).name == "Zellen 1 Å"
+
+
 async def test_the_answer_to_a_cancel_of_a_running_job_says_so(services: Services, worker: Worker) -> None:
     """It is still running until its worker has stopped."""
     job = await services.submit()

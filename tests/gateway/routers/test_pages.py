@@ -108,7 +108,7 @@ async def test_a_user_signs_in_and_sees_a_live_preview(
 ) -> None:
     """Sign in, list, live slices equal to the server's images, hostile text as text, a revoked token, sign out."""
     services = idle_services
-    monkeypatch.setattr("cryomamba_gateway.routers.websocket.RECHECK_S", 0.05)
+    monkeypatch.setattr("cryomamba_gateway.access.auth.RECHECK_S", 0.05)
     tokens = TokenStore(services.settings.keys)
     token, info = tokens.create("ada", [Scope.WRITE], days=1)
     await services.start_broker()

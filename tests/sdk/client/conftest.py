@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
-from tests.gateway.conftest import _shared_services, ball, services, worker
+from tests.gateway.conftest import _shared_services, ball, idle_services, services, worker
 
 from cryomamba.client import AsyncClient, aconnect
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import Services
 
-__all__ = ["_shared_services", "ball", "client", "services", "worker"]
+__all__ = ["_shared_services", "ball", "client", "idle_services", "services", "worker"]
 
 
 @pytest_asyncio.fixture(loop_scope="session", params=["http", "bus"])

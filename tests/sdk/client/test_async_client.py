@@ -250,6 +250,49 @@ async def test_a_link_lost_before_the_first_event_loses_none(
         await asyncio.gather(following, return_exceptions=True)
 
 
+async def test_a_watcher_over_http_learns_of_a_new_start_of_the_broker(idle_services: Services) -> None:
+    """One whose connection was lost meanwhile is told before the events that it missed: they may not be all."""
+    services = idle_services
+    await services.start_broker()
+    await services.start_worker()
+    await services.start_gateway()
+    job = await services.submit()
+    async with _cuttable(services, "http") as (client, link):
+        seen: list[Event] = []
+
+        async def follow() -> None:
+            async for event in client.watch_all():
+                seen.append(event)  # noqa: PERF401 (looked at while it grows)
+
+        def texts(status: str) -> list[str]:
+            return [event.message for event in seen if isinstance(event, ConnectionEvent) and event.status == status]
+
+        async def connected() -> bool:
+            return bool(texts("connected"))
+
+        async def end_received() -> bool:
+            return "job_cancelled" in event_types(seen)
+
+        async def is_back() -> bool:
+            return (await services.http.get("/v1/jobs")).status_code == 200
+
+        following = asyncio.create_task(follow())
+        await wait_until_async(connected, what="the link")
+        link.cut()
+        assert (await services.http.delete(f"/v1/jobs/{job.job_id}")).status_code == 200
+        await services.stop_broker()
+        await services.start_broker()
+        await wait_until_async(is_back, what="the gateway at the new broker")
+        link.restore()
+        await wait_until_async(end_received, what="the missed event")
+        (told,) = texts("restarted")
+        assert "started anew" in told
+        types = [event.status if isinstance(event, ConnectionEvent) else "state" for event in seen]
+        assert types.index("restarted") < types.index("state")
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
 def _proxied(endpoint: str) -> FaultProxy:
     host, port = endpoint.removeprefix("tcp://").split(":")
     return FaultProxy(host, int(port))

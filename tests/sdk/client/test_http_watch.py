@@ -74,6 +74,11 @@ def test_all_jobs_are_followed_from_where_the_gateway_says_on() -> None:
     ]
     reader.read({"type": "subscribed", "seq": third})
     assert reader.last == second
+    # The start of the broker to which the number belongs; after another one, it may be another event's.
+    reader.read({"type": "subscribed", "seq": third, "data": {"epoch": 7}})
+    assert reader.epoch == 7
+    (restarted,) = reader.read({"type": "error", "job_id": "*", "data": {"message": "Anew.", "hint": "List again."}})
+    assert restarted == ConnectionEvent("restarted", "Anew. List again.")
     # A restored server counts on from a lower number; what it sends from there on is new.
     reader.read({"type": "subscribed", "seq": first})
     assert len(reader.read({**said("job_started", running), "seq": second})) == 1

@@ -10,13 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from cryomamba.errors import NotFoundError
-from cryomamba.masks.clean import (
-    component_at,
-    fill_holes,
-    fill_holes_in_planes,
-    keep_components,
-    remove_small_components,
-)
+from cryomamba.masks.clean import fill_holes, fill_holes_in_planes, keep_components, remove_small_components
 from cryomamba.masks.slabs import LabelSource
 
 
@@ -60,18 +54,13 @@ def test_small_components_are_removed(seed: int, depth: int, least: int) -> None
 
 
 @pytest.mark.parametrize("depth", [1, 3, 14])
-def test_a_component_is_selected_by_number_or_voxel(depth: int) -> None:
-    """A component is selected by number or voxel; an unknown number or an empty voxel is refused."""
+def test_a_component_is_selected_by_number(depth: int) -> None:
+    """1 is the largest; an unknown number is refused."""
     mask = noise(3, 0.1)
     source = sliced(mask, depth)
     whole = cc3d.connected_components(mask)
     sizes = np.bincount(whole.ravel())
     sizes[0] = 0
     assert np.array_equal(keep_components(source, [1]).array() > 0, whole == sizes.argmax())
-    z, y, x = (int(at) for at in np.argwhere(mask)[5])
-    assert np.array_equal(component_at(source, (z, y, x)).array() > 0, whole == whole[z, y, x])
     with pytest.raises(NotFoundError, match="no component 9999"):
         keep_components(source, [9999])
-    z, y, x = (int(at) for at in np.argwhere(mask == 0)[5])
-    with pytest.raises(NotFoundError, match="no mask"):
-        component_at(source, (z, y, x))

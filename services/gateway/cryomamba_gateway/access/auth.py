@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from http.cookies import CookieError, SimpleCookie
-from typing import Final
+from typing import Final, NoReturn
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,6 +28,7 @@ from cryomamba_server.tokens import TokenStore
 COOKIE: Final = "cryomamba_token"
 PRINCIPAL: Final = "cryomamba.principal"
 SESSION: Final = "/v1/session"
+RECHECK_S: Final = 15.0
 BODY_IDLE_S: Final = 30.0
 BODY_BYTES_PER_S: Final = 1024
 _READ_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -85,6 +87,21 @@ def identify(tokens: TokenStore, token: str | None) -> Principal:
             hint="Send it as 'Authorization: Bearer TOKEN'; CryoMamba's programs read it from CRYOMAMBA_TOKEN.",
         )
     return Principal.of(tokens.verify(token))
+
+
+async def require_valid(tokens: TokenStore, token: str | None) -> NoReturn:
+    """Check the token of an open connection again and again.
+
+    Raises
+    ------
+    AccessError
+        ``unauthorized``: it is not valid any more.
+    """
+    while True:
+        await asyncio.sleep(RECHECK_S)
+        # Too many open files: the token is read again next time.
+        with contextlib.suppress(UnavailableError):
+            await asyncio.to_thread(identify, tokens, token)
 
 
 class HostMiddleware:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header
@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cryomamba.client import calls
-from cryomamba.errors import ErrorCode, UnavailableError
+from cryomamba.errors import ErrorCode
 from cryomamba.models.jobs import JobId
-from cryomamba_gateway.access.auth import identify, presented_token
+from cryomamba_gateway.access.auth import presented_token, require_valid
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import BUS, errors, ok
@@ -22,7 +22,6 @@ from cryomamba_gateway.live import messages
 from cryomamba_gateway.live.event_stream import MEDIA_TYPE, EventId, EventQueue, EventStream
 from cryomamba_gateway.live.job_relay import AllRelay, JobRelay, other_epoch
 from cryomamba_gateway.routers.jobs import JOB
-from cryomamba_gateway.routers.websocket import RECHECK_S
 
 router = APIRouter(tags=["events"])
 
@@ -95,16 +94,6 @@ async def follow_all(gateway: Context, caller: Caller, request: Request, known: 
 def _stream(
     gateway: Gateway, caller: Principal, request: Request, queue: EventQueue, relay: Callable[[], Awaitable[object]]
 ) -> Response:
-    token = presented_token(request.headers)
-
-    async def until_token_ends() -> None:
-        while True:
-            await asyncio.sleep(RECHECK_S)
-            try:
-                await asyncio.to_thread(identify, gateway.tokens, token)
-            except UnavailableError:
-                # Too many open files: the token is read again next time.
-                continue
-
+    token_valid = partial(require_valid, gateway.tokens, presented_token(request.headers))
     limit = gateway.sockets.acquire(caller.token_id) if caller.token_id else contextlib.nullcontext()
-    return EventStream(queue, relay, limit=limit, metrics=gateway.metrics, token_valid=until_token_ends)
+    return EventStream(queue, relay, limit=limit, metrics=gateway.metrics, token_valid=token_valid)

@@ -78,15 +78,15 @@ class DigestQuery(Fields):
 class PutQuery(DigestQuery):
     """Name and expected checksum of a file that is sent in one request."""
 
-    filename: str = Field("volume.mrc", min_length=1, max_length=1024, description="A label; directories are removed.")
+    filename: str = Field(
+        "volume.mrc", min_length=1, max_length=1024, description="Shown to people; directories are removed."
+    )
 
 
 # OpenAPI allows one template for a path, so the name is in the place of the id.
 FileName = Annotated[
     str,
-    PathParam(
-        alias="file_id", min_length=1, max_length=1024, description="A label for people; the response has the id."
-    ),
+    PathParam(alias="file_id", min_length=1, max_length=1024, description="Shown to people; the response has the id."),
 ]
 
 

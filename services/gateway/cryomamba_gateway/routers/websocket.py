@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cryomamba.errors import AccessError, InvalidRequestError, UnavailableError
 from cryomamba.wire.webframe import SUBPROTOCOL
-from cryomamba_gateway.access.auth import PRINCIPAL, identify, presented_token
+from cryomamba_gateway.access.auth import PRINCIPAL, identify, presented_token, require_valid
 from cryomamba_gateway.access.connections import CONNECTION, Connection
 from cryomamba_gateway.access_log import LOG_FIELDS
 from cryomamba_gateway.context import Gateway
@@ -23,7 +23,6 @@ from cryomamba_gateway.origins import is_encrypted, origin_allowed
 from cryomamba_server import log_context
 
 AUTH_S: Final = 10.0
-RECHECK_S: Final = 15.0
 TRY_LATER: Final = 1013
 
 router = APIRouter()
@@ -52,7 +51,7 @@ async def _serve(websocket: WebSocket, run: Callable[[WebSocketSession], Awaitab
                 binary=binary,
                 visibility=caller.visibility,
             )
-            checking = asyncio.create_task(_recheck_token(session, gateway, token), name="ws-token")
+            checking = asyncio.create_task(_end_with_token(session, gateway, token), name="ws-token")
             try:
                 await run(session)
             finally:
@@ -80,17 +79,11 @@ async def _first_message_token(websocket: WebSocket, gateway: Gateway) -> str | 
     return message.token if isinstance(message, messages.Auth) else None
 
 
-async def _recheck_token(session: WebSocketSession, gateway: Gateway, token: str | None) -> None:
-    while True:
-        await asyncio.sleep(RECHECK_S)
-        try:
-            await asyncio.to_thread(identify, gateway.tokens, token)
-        except UnavailableError:
-            # Too many open files: the token is read again next time.
-            continue
-        except AccessError as error:
-            session.end(NOT_ALLOWED, error.message)
-            return
+async def _end_with_token(session: WebSocketSession, gateway: Gateway, token: str | None) -> None:
+    try:
+        await require_valid(gateway.tokens, token)
+    except AccessError as error:
+        session.end(NOT_ALLOWED, error.message)
 
 
 @router.websocket("/ws/jobs/{job_id}")

@@ -19,7 +19,6 @@ from cryomamba_inference.volume_preparation.scale import Scale
 BANKS = (PlateBank(1.0, 2.0), PlateBank(1.0, 4.0))
 MAPS = 2 * len(BANKS)
 """Of each bank, the response to sheets of higher and of lower density."""
-BYTES_PER_HALF_NODE = 2 * MAPS  # float16
 _BOX = 96  # half nodes of the side of a box that is filtered at a time
 _REACH = max(bank.reach for bank in BANKS)
 LIMITS = (-5, 25)

@@ -1,11 +1,7 @@
 import { useState } from "preact/hooks";
 import { listFiles } from "../api/client.ts";
-import type { FileRecord, Job } from "../api/types.ts";
-import { now } from "../app/clock.ts";
-import { jobList } from "../app/store.ts";
+import type { FileRecord } from "../api/types.ts";
 import { printable } from "../app/text.ts";
-import { ago } from "../format/numbers.ts";
-import { jobTitle } from "../jobs/filters.ts";
 import {
   type Region,
   attempted,
@@ -17,9 +13,8 @@ import {
   volumes,
   voxelSize,
 } from "./draft.ts";
+import { MaskJobChoice } from "./mask-job-choice.tsx";
 import { NAME_MAX } from "./request.ts";
-
-const JOBS_OFFERED = 100;
 
 /** What every engine has: voxel size, region and name. */
 export function Options() {
@@ -118,7 +113,7 @@ function Within() {
         <option value="path">A mask on the server</option>
       </select>
       {chosen.kind === "job" && (
-        <JobChoice value={chosen.value} invalid={problem !== ""} onValue={(value) => set({ kind: "job", value })} />
+        <MaskJobChoice value={chosen.value} invalid={problem !== ""} onValue={(value) => set({ kind: "job", value })} />
       )}
       {chosen.kind === "file" && (
         <FileChoice value={chosen.value} invalid={problem !== ""} onValue={(value) => set({ kind: "file", value })} />
@@ -147,31 +142,6 @@ interface ChoiceProps {
   value: string;
   invalid: boolean;
   onValue: (value: string) => void;
-}
-
-function JobChoice({ value, invalid, onValue }: ChoiceProps) {
-  const usable = jobList.value.filter(hasMask).slice(0, JOBS_OFFERED);
-  const known = usable.some(({ job_id: id }) => id === value);
-  return (
-    <select
-      aria-label="Job whose mask is used"
-      value={value}
-      aria-invalid={invalid}
-      onChange={({ currentTarget }) => onValue(currentTarget.value)}
-    >
-      <option value="">{usable.length ? "Choose a job" : "No job has a mask yet"}</option>
-      {value && !known && <option value={value}>{printable(value)}</option>}
-      {usable.map((job) => (
-        <option key={job.job_id} value={job.job_id}>
-          {printable(`${jobTitle(job)}, ${job.engine}, ${ago(new Date(job.created_at), new Date(now.value))}`)}
-        </option>
-      ))}
-    </select>
-  );
-}
-
-function hasMask(job: Job): boolean {
-  return job.state === "completed" && job.artifacts.some(({ name }) => name === "mask.mrc");
 }
 
 function FileChoice({ value, invalid, onValue }: ChoiceProps) {

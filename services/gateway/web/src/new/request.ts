@@ -1,6 +1,7 @@
 // From what was chosen and entered to the request that submits a job, and from a refusal back to the fields.
 
 import type { Job } from "../api/types.ts";
+import { printable } from "../app/text.ts";
 import { significant } from "../format/numbers.ts";
 import type { Json } from "./schema.ts";
 
@@ -32,7 +33,7 @@ export function jobRequest(
   label: string,
   several: boolean,
 ): JobRequest {
-  const name = several && order.name ? `${order.name} · ${label}` : order.name;
+  const name = several && order.name ? `${order.name} · ${printable(label)}` : order.name;
   return {
     volume: "shape" in volume || order.voxelSize === null ? volume : { ...volume, voxel_size_A: order.voxelSize },
     engine: order.engine,
