@@ -96,3 +96,17 @@ def test_a_model_is_checked(cli: Cli, tmp_path: Path) -> None:
     named = cli("models", "check", "mine", "--json")
     assert named.exit_code == 1
     assert "Did you mean 'window'?" in json.loads(named.stdout)["problems"][0]
+
+
+def test_a_licence_is_accepted_before_a_model_runs_here(cli: Cli, tomogram: Path, tmp_path: Path) -> None:
+    """By its name or by its folder; the refusal says how, and once is enough."""
+    folder = write_toml(tmp_path / "net", licence="CC-BY-NC-4.0")
+    convolution(folder / "net.onnx")
+    refused = cli("segment", tomogram, "-e", "onnx", "-p", "model=./net")
+    assert refused.exit_code != 0
+    assert "CC-BY-NC-4.0" in refused.stderr
+    assert "cryomamba models accept ./net" in refused.stderr
+    assert cli("models", "accept", "./net").exit_code == 0
+    assert cli("models", "add", "net").exit_code == 0
+    assert cli("segment", tomogram, "-e", "onnx", "-p", "model=net", "-o", "mask.mrc").exit_code == 0
+    assert (tmp_path / "mask.mrc").is_file()
