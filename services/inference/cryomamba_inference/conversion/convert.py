@@ -23,8 +23,9 @@ from cryomamba_inference.conversion.keras_to_onnx import convert_keras_model
 from cryomamba_inference.conversion.onnx_session import run_once
 from cryomamba_inference.conversion.sidecar import sidecar_toml
 from cryomamba_inference.conversion.torch_to_onnx import Array, Export, export_network
+from cryomamba_inference.torch_networks.loaders import load_folds
 from cryomamba_inference.torch_networks.membrain import MULTIPLE, load_membrain
-from cryomamba_inference.torch_networks.nnunet import load_nnunet, window_multiple
+from cryomamba_inference.torch_networks.nnunet import window_multiple
 from cryomamba_inference.trained_models.normalizer import Normalizer
 
 if TYPE_CHECKING:
@@ -203,8 +204,7 @@ def _networks(model: Model) -> Iterator[tuple[Module, Shape]]:
             yield load_membrain(path), _test_shape(MULTIPLE)
         return
     plans = read_plans(model.folder, model.name)
-    for path in model.weights:
-        network = load_nnunet(path, plans.architecture, model.description.channels)
+    for network in load_folds(model):
         yield network, _test_shape(window_multiple(plans.architecture))
 
 

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
 from cryomamba.engines.api import EngineParameters
 from cryomamba.models.trained_models import Kind
-from cryomamba.trained_models.model import Model
-from cryomamba_inference.torch_networks.membrain import load_membrain
 from cryomamba_inference.trained_models.engine import model_parameter
 from cryomamba_inference.trained_models.torch_engine import TorchEngine, TorchParameters
-
-if TYPE_CHECKING:
-    from torch.nn import Module
 
 
 class MembrainParameters(TorchParameters):
@@ -38,8 +33,3 @@ class MembrainEngine(TorchEngine[MembrainParameters]):
     Parameters: ClassVar[type[EngineParameters]] = MembrainParameters
     kind: ClassVar[Kind] = "membrain"
     packages: ClassVar[Sequence[str]] = ("torch", "monai")
-
-    @classmethod
-    def load(cls, model: Model) -> tuple[Module, ...]:
-        """Return the networks."""
-        return tuple(load_membrain(path) for path in model.weights)

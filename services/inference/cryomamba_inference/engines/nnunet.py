@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
 from cryomamba.engines.api import EngineParameters
 from cryomamba.engines.windows import Resampling
 from cryomamba.models.trained_models import Kind
-from cryomamba.trained_models.model import Model
-from cryomamba.trained_models.nnunet_folder import read_plans
-from cryomamba_inference.torch_networks.nnunet import load_nnunet
 from cryomamba_inference.trained_models.engine import model_parameter
 from cryomamba_inference.trained_models.torch_engine import TorchEngine, TorchParameters
-
-if TYPE_CHECKING:
-    from torch.nn import Module
 
 
 class NnunetParameters(TorchParameters):
@@ -48,9 +42,3 @@ class NnunetEngine(TorchEngine[NnunetParameters]):
         # nnU-Net puts the largest weight on the voxel size // 2, which of an even size is not the centre.
         z, y, x = (size // 2 - (size - 1) / 2 for size in self.window)
         self.weights_offset = (z, y, x)
-
-    @classmethod
-    def load(cls, model: Model) -> tuple[Module, ...]:
-        """Return the networks of the folds."""
-        architecture = read_plans(model.folder, model.name).architecture
-        return tuple(load_nnunet(path, architecture, model.description.channels) for path in model.weights)

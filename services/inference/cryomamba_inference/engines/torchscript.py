@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from cryomamba.engines.api import EngineParameters
 from cryomamba.models.trained_models import Kind
-from cryomamba.trained_models.model import Model
-from cryomamba_inference.torch_networks.torchscript import load_torchscript
 from cryomamba_inference.trained_models.engine import model_parameter
 from cryomamba_inference.trained_models.torch_engine import TorchEngine, TorchParameters
-
-if TYPE_CHECKING:
-    from torch.nn import Module
 
 
 class TorchscriptParameters(TorchParameters):
@@ -30,8 +25,3 @@ class TorchscriptEngine(TorchEngine[TorchscriptParameters]):
     Parameters: ClassVar[type[EngineParameters]] = TorchscriptParameters
     kind: ClassVar[Kind] = "torchscript"
     packages: ClassVar[Sequence[str]] = ("torch",)
-
-    @classmethod
-    def load(cls, model: Model) -> tuple[Module, ...]:
-        """Return the networks; their programs are read first, and none is run that does more than compute."""
-        return tuple(load_torchscript(path) for path in model.weights)

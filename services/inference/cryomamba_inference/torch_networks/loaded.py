@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from cryomamba.trained_models.model import Model
+from cryomamba_inference.torch_networks.loaders import LOADERS
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -19,7 +19,7 @@ _MODELS_MAX: Final = 2
 _loaded: OrderedDict[tuple[Any, ...], tuple[Module, ...]] = OrderedDict()
 
 
-def networks_of(model: Model, load: Callable[[Model], tuple[Module, ...]], device: str) -> tuple[Module, ...]:
+def networks_of(model: Model, device: str) -> tuple[Module, ...]:
     """Return the networks of a model; the last models stay loaded, until their files change.
 
     Each process computes in one thread: there are as many processes as cores, and the order of summation must not
@@ -27,10 +27,10 @@ def networks_of(model: Model, load: Callable[[Model], tuple[Module, ...]], devic
     """
     import torch
 
-    key = (load, device, *((str(model.folder / name), *_stamp(model, name)) for name in model.files))
+    key = (model.description.kind, device, *((str(model.folder / name), *_stamp(model, name)) for name in model.files))
     if key not in _loaded:
         torch.set_num_threads(1)
-        _loaded[key] = tuple(network.to(device) for network in load(model))
+        _loaded[key] = tuple(network.to(device) for network in LOADERS[model.description.kind](model))
         while len(_loaded) > _MODELS_MAX:
             _loaded.popitem(last=False)
     _loaded.move_to_end(key)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -16,14 +16,11 @@ from cryomamba.errors import CryoMambaError
 from cryomamba.models.trained_models import Kind
 from cryomamba.trained_models.description import ModelDescription, TestCase
 from cryomamba.trained_models.model import Model, read_model
-from cryomamba_inference.engines.membrain import MembrainEngine
-from cryomamba_inference.engines.nnunet import NnunetEngine
-from cryomamba_inference.engines.torchscript import TorchscriptEngine
 from cryomamba_inference.torch_networks.loaded import run_network
+from cryomamba_inference.torch_networks.loaders import LOADERS
 from cryomamba_inference.trained_models.normalizer import Normalizer
 from cryomamba_inference.trained_models.onnx_network import networks_of, onnx_problems
 from cryomamba_inference.trained_models.tensors import Tensor, to_scores, to_tensor
-from cryomamba_inference.trained_models.torch_engine import TorchEngine
 
 _TENSOR_MAX: Final = 2**28
 """Elements of the largest test tensor."""
@@ -48,9 +45,9 @@ class Opened:
     open: Callable[[Model], tuple[Run, ...]]
 
 
-def _of_torch(engine: type[TorchEngine[Any]]) -> Opened:
+def _of_torch(kind: Kind) -> Opened:
     def networks(model: Model) -> tuple[Run, ...]:
-        return tuple(partial(run_network, network) for network in engine.load(model))
+        return tuple(partial(run_network, network) for network in LOADERS[kind](model))
 
     # What is wrong with them is found while they are opened, which runs nothing.
     return Opened(lambda _model: [], networks)
@@ -58,9 +55,7 @@ def _of_torch(engine: type[TorchEngine[Any]]) -> Opened:
 
 KINDS: Final[Mapping[Kind, Opened]] = {
     "onnx": Opened(onnx_problems, lambda model: networks_of(model.weights, "cpu")),
-    "torchscript": _of_torch(TorchscriptEngine),
-    "nnunet": _of_torch(NnunetEngine),
-    "membrain": _of_torch(MembrainEngine),
+    **{kind: _of_torch(kind) for kind in LOADERS},
 }
 """The kinds of models whose networks can be run here."""
 

@@ -1,11 +1,10 @@
-"""What the engines that run networks of PyTorch have in common; a subclass loads its kind of network."""
+"""What the engines that run networks of PyTorch have in common."""
 
 from __future__ import annotations
 
 import importlib.util
-from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Final, Generic, Literal, TypeVar
+from typing import ClassVar, Final, Generic, Literal, TypeVar
 
 from pydantic import Field
 
@@ -13,13 +12,10 @@ from cryomamba.engines.api import Availability, Voxels
 from cryomamba.engines.windows import Scores
 from cryomamba.errors import ErrorCode, InvalidRequestError, JobFailedError
 from cryomamba.optional_imports import requires_extra
-from cryomamba.trained_models.model import EXTRAS, Model
+from cryomamba.trained_models.model import EXTRAS
 from cryomamba_inference.torch_networks.loaded import networks_of, run_network
 from cryomamba_inference.trained_models.engine import DescribedEngine, ModelParameters
 from cryomamba_inference.trained_models.tensors import to_scores, to_tensor
-
-if TYPE_CHECKING:
-    from torch.nn import Module
 
 _DETAIL_MAX: Final = 300
 
@@ -39,7 +35,7 @@ P = TypeVar("P", bound=TorchParameters)
 
 
 class TorchEngine(DescribedEngine[P], Generic[P]):
-    """Runs networks of PyTorch. A subclass sets `packages` and implements :meth:`load`.
+    """Runs networks of PyTorch. A subclass sets `kind` and `packages`.
 
     Attributes
     ----------
@@ -65,22 +61,11 @@ class TorchEngine(DescribedEngine[P], Generic[P]):
             )
         return Availability()
 
-    @classmethod
-    @abstractmethod
-    def load(cls, model: Model) -> tuple[Module, ...]:
-        """Return the networks of a model, ready to predict, one for each weights file; nothing in it is run.
-
-        Raises
-        ------
-        InvalidRequestError
-            A file is broken, hostile or of another network.
-        """
-
     def predict_window(self, data: Voxels, member: int) -> Scores:
         """Return the scores of a window by one of the networks."""
         described = self.model.description
         device = "cuda" if self.parameters.device == "gpu" else "cpu"
-        network = networks_of(self.model, self.load, device)[member]
+        network = networks_of(self.model, device)[member]
         try:
             return to_scores(run_network(network, to_tensor(data, described.axes), device), described.output_axes)
         except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
