@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import subprocess
 import sys
@@ -153,3 +154,21 @@ def test_a_killed_parent_leaves_no_child(tmp_path: Path) -> None:
         assert family
         parent.kill()
     wait_until(lambda: not any(process.is_running() for process in family), what="the child to end")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors are counted")
+async def test_an_ended_process_leaves_no_descriptor(tmp_path: Path) -> None:
+    """What a process held open is closed when it has ended, without the garbage collector."""
+    open_files = psutil.Process().num_fds
+    async with compute_process(tmp_path):
+        pass
+    before = open_files()
+    gc.disable()
+    try:
+        for _ in range(2):
+            async with compute_process(tmp_path) as (child, _received):
+                pass
+            assert child.exit_code == -signal.SIGKILL
+            assert open_files() == before
+    finally:
+        gc.enable()

@@ -63,7 +63,7 @@ class AppController(QObject):
         self.focus = Focus(viewer, self.jobs, self.preview, self)
         self.existing = ResultFinder(viewer, self.jobs, self.preview, self.tomograms, self.server, self.tasks, self)
         self.edits = Edits(viewer, self.preview)
-        self.autosave = Autosave(viewer, self.edits, self.tasks, self.notifications, folder / "autosave", self)
+        self.autosave = Autosave(viewer, self.edits, self.tasks, folder / "autosave", self)
         bridge.message_received.connect(self.on_message)
         self.server.server_changed.connect(self.preview.unwatch_all)
         self.jobs.message_received.connect(self.on_message)

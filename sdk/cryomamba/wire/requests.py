@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from cryomamba.engines.api import Estimate
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.field_problems import field_problem
 from cryomamba.models.base import Record, Request
 from cryomamba.models.job_filter import JobFilter
 from cryomamba.models.jobs import Artifact, JobError, JobEvent, JobId, JobRecord, Label, Progress, SubmitRequest
@@ -272,10 +273,7 @@ def invalid_fields(
 ) -> InvalidRequestError:
     """Return a validation error as one sentence, with every field in the details."""
     problems = [
-        {
-            "field": ".".join(str(part) for part in item["loc"]) or "body",
-            "problem": item["msg"].removeprefix("Value error, "),
-        }
+        {"field": ".".join(str(part) for part in item["loc"]) or "body", "problem": field_problem(item)}
         for item in error.errors(include_url=False, include_input=False, include_context=False)[:20]
     ]
     first = problems[0]

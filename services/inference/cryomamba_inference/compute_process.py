@@ -41,6 +41,10 @@ class ComputeProcess:
         The available engines, once everything is imported; None if the process ended before that.
     jobs : int
         Number of jobs started so far.
+    pid : int or None
+        Process id.
+    exit_code : int or None
+        Exit status once the process has ended; negative: the number of the signal that ended it.
     """
 
     def __init__(self, settings: Settings, codec: Codec, on_message: Callable[[Message], None]) -> None:
@@ -55,6 +59,8 @@ class ComputeProcess:
         with uninterrupted_start():
             self._process.start()
         theirs.close()
+        self.pid = self._process.pid
+        self.exit_code: int | None = None
         self._pipe = MessagePipe(ours)
         self._reader = threading.Thread(target=self._receive, name="compute-messages", daemon=True)
         self._reader.start()
@@ -64,16 +70,6 @@ class ComputeProcess:
     def alive(self) -> bool:
         """Whether the process is running."""
         return not self._exited.is_set()
-
-    @property
-    def pid(self) -> int | None:
-        """Process id."""
-        return self._process.pid
-
-    @property
-    def exit_code(self) -> int | None:
-        """Exit status; negative: the number of the signal that ended the process."""
-        return self._process.exitcode
 
     def run(self, job: Message) -> None:
         """Start a job."""
@@ -114,6 +110,9 @@ class ComputeProcess:
             if not self._call_in_loop(self._handle, message):
                 break
         self._process.join(_JOIN_S)
+        if self._process.exitcode is None:  # it has closed the pipe and goes on
+            self._process.kill()
+            self._process.join()
         self._pipe.close()
         self._call_in_loop(self._on_exit)
 
@@ -131,6 +130,9 @@ class ComputeProcess:
             self.ready.set_result(tuple(EngineInfo.model_validate(info) for info in message["engines"]))
 
     def _on_exit(self) -> None:
+        self.exit_code = self._process.exitcode
+        # Else two descriptors stay open until the garbage collector comes, which in a service may take days.
+        self._process.close()
         self._exited.set()
         if not self.ready.done():
             self.ready.set_result(None)

@@ -182,7 +182,7 @@ def test_empty_windows_are_not_computed(tmp_path: Path, recorder: Any) -> None:
 
 
 def test_something_is_seen_after_the_first_windows(volume: Path, tmp_path: Path, recorder: Any) -> None:
-    """A window is shown before its blocks are final, around the focus first; the last preview is the mask."""
+    """Windows around the focus are shown before the pass begins; the last preview is the mask."""
     engine = SmoothEngine()
     shown: list[int] = []
     engine.on_window = lambda: shown.append(sum(bool(frame.mask.any()) for frame in recorder.frames))
@@ -192,8 +192,51 @@ def test_something_is_seen_after_the_first_windows(volume: Path, tmp_path: Path,
     final = recorder.frames[-1]
     assert final.final
     assert np.array_equal(final.mask, mask)
-    first = next(n for n, count in enumerate(shown) if count)
-    assert first <= 8
+    assert shown[0] > 0
+    assert recorder.frames[0].mask[15].any()
+
+
+def test_a_window_is_shown_before_its_blocks_are_final(volume: Path, tmp_path: Path, recorder: Any) -> None:
+    """What a window alone says is seen until its neighbours are computed, where the volume is inside the region."""
+    engine, inside = SmoothEngine(), np.ones(SHAPE, np.uint8)
+    inside[:, :, 20:] = 0
+    engine.on_window = lambda: shown.append(recorder.frames[-1].mask.copy() if recorder.frames else None)
+    shown: list[Any] = []
+    options = PreviewOptions(interval_s=0.05, max_voxels=10**5)
+    mask_of(volume, engine, tmp_path / "run", recorder, preview=options, within=Region.of_array(inside))
+    assert any(each is not None and each.any() for each in shown[:3])
+    assert not any(frame.mask[:, :, 20:].any() for frame in recorder.frames)
+
+
+def test_no_label_disappears_from_a_window_that_is_shown(volume: Path, tmp_path: Path, recorder: Any) -> None:
+    """A voxel of the downsampled preview has a label if any voxel that it stands for has it, also of a window alone."""
+
+    class Sparse(SmoothEngine):
+        def predict_window(self, data: Any, member: int) -> Any:
+            scores = super().predict_window(data, member)
+            scores[:] = 0
+            scores[0] = 1
+            scores[1, 1::4, 1::4, 1::4] = 2
+            return scores
+
+    mask_of(volume, Sparse(), tmp_path / "run", recorder, preview=PreviewOptions(interval_s=0.05, max_voxels=1000))
+    first = recorder.frames[0]
+    assert min(first.scale) >= 4
+    places = np.argwhere(first.mask)
+    assert len(places) == np.prod(np.ptp(places, axis=0) + 1) > 1
+
+
+def test_what_fails_in_the_quick_preview_is_no_failure(volume: Path, tmp_path: Path, recorder: Any) -> None:
+    """An engine that cannot be prepared on a sample still does its job."""
+
+    class Careful(SmoothEngine):
+        def prepare(self, context: Any) -> None:
+            if context.coarse:
+                raise JobFailedError("not on a sample")
+            super().prepare(context)
+
+    mask = mask_of(volume, Careful(), tmp_path / "run", recorder)
+    assert np.array_equal(mask, mask_of(volume, SmoothEngine(), tmp_path / "again", recorder))
 
 
 def test_a_cancel_stops_between_windows(volume: Path, tmp_path: Path, recorder: Any) -> None:

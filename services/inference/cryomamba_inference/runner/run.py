@@ -25,6 +25,7 @@ from cryomamba_inference.result_warnings import contrast_warnings, finite_estima
 from cryomamba_inference.runner.background_tasks import BackgroundTasks
 from cryomamba_inference.runner.coarse_preview import CoarsePreview, refuse_reading
 from cryomamba_inference.runner.control import Control, EventSink
+from cryomamba_inference.runner.first_windows import FirstWindows
 from cryomamba_inference.runner.preview_publisher import PreviewPublisher
 from cryomamba_inference.runner.progress import MEASURING, MERGING, PREPARING, ProgressMeter, job_stages
 from cryomamba_inference.runner.reported import run_reported
@@ -102,6 +103,7 @@ class _Run:
         self._tiles: TileSelection | None = None
         self._sections: set[int] = set()
         self._coarse_passes, self._result_pass = task.passes
+        self._first_windows: FirstWindows | None = None
         self._background: BackgroundTasks[Labels | None] = BackgroundTasks(())
         self._measures = self._volume is not None or task.within is not None
         self._concurrent = (
@@ -195,8 +197,27 @@ class _Run:
                 for labels in alone.wait_for_all(self._wait):
                     self._put_coarse(labels)
             self._control.wait(until, self._poll)
-        self._executor.warm_up(self._engine)
-        yield
+        with self._shown_first():
+            yield
+
+    @contextmanager
+    def _shown_first(self) -> Iterator[None]:
+        """Show the first windows while the volume is read; for other engines, start the processes."""
+        if self._volume is None or not isinstance(self._pass, WindowRun) or not isinstance(self._engine, WindowEngine):
+            self._executor.warm_up(self._engine)
+            yield
+            return
+        windows = FirstWindows(
+            self._pass, self._engine, self._volume, self._executor, region=self._task.within, focus=self._task.focus
+        )
+        try:
+            windows.begin(self._control.check)
+            self._first_windows = windows
+            yield
+            windows.finish(self._wait)
+        finally:
+            self._first_windows = None
+            self._executor.end()
 
     def _put_coarse(self, labels: Labels | None) -> None:
         if labels is not None:
@@ -331,6 +352,8 @@ class _Run:
 
     def _poll(self) -> None:
         self._meter.tick()
+        if self._first_windows is not None:
+            self._first_windows.poll()
         for labels in self._background.completed():
             self._put_coarse(labels)
             # Not earlier: starting processes would take the core from the coarse preview.

@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
-from cryomamba.engines.api import Labels
+from cryomamba.engines.api import Labels, Tile
 from cryomamba.engines.windows import Scores, WindowEngine
 from cryomamba.errors import InternalError
 from cryomamba.geometry import Shape
 from cryomamba.masks.region import Region
+from cryomamba.volumes import Volume
+from cryomamba_inference.downsample import fold
 from cryomamba_inference.executor import TileExecutor
 from cryomamba_inference.executor.base import Result
-from cryomamba_inference.runner.control import Control
+from cryomamba_inference.runner.control import Control, Position
 from cryomamba_inference.runner.preview_publisher import PreviewPublisher
 from cryomamba_inference.runner.sink import Sink
 from cryomamba_inference.runner.tile_loop import run_tiles
@@ -57,24 +60,22 @@ class WindowRun:
 
     def run(self, tiles: TileSelection, executor: TileExecutor, control: Control, sink: Sink) -> None:
         """Compute every window that is needed once."""
-        plan, predictor, volume = self._plan, WindowPredictor(self._engine, self._plan), sink.volume
+        plan, volume = self._plan, sink.volume
         if volume is None:
             raise InternalError("An engine that predicts windows needs a volume.")
         with BlockSums(self._folder, plan, self._engine.channels, tiles.inside) as sums:
 
             def put(spec: WindowSpec, result: Result) -> None:
-                added = np.asarray(result.labels, np.int32)
-                self._show(spec, added, tiles.region)
-                for block, total in sums.add(spec.index, added):
+                self.show(spec, result, self._engine, tiles.region)
+                for block, total in sums.add(spec.index, np.asarray(result.labels, np.int32)):
                     sink.store(block, tiles.labels(block, self._labels(block, total)))
                 sink.step()
 
-            nbytes = plan.node_count * self._engine.channels * 4
-            executor.begin(predictor, tile_voxels=plan.tile_voxels, result_nbytes=nbytes)
+            self.begin(executor, self._engine)
             try:
                 run_tiles(
                     TileOrder(plan, sink.focus, indices=needed_windows(plan, tiles.inside)),
-                    lambda spec: predictor.tile(spec, volume, sink.pass_index),
+                    lambda spec: self.tile(spec, self._engine, volume),
                     executor,
                     control,
                     put=put,
@@ -87,50 +88,80 @@ class WindowRun:
         first = _shape(low for low, _ in block.nodes)
         z, y, x = ((start, start + size) for start, size in zip(block.start, block.shape, strict=True))
         scores = self._plan.grid.interpolate(averaged(total), first, (z, y, x))
-        return self._decoded(scores, block.shape)
+        return _decoded(self._engine, scores, block.shape)
 
-    def _show(self, spec: WindowSpec, added: Sums, region: Region | None) -> None:
-        """Show what a window alone says of the voxels around its centre."""
+    def first_windows(self, focus: Position | None, most: int) -> list[WindowSpec]:
+        """Return the windows that are to be seen first: those in the section of the focus that do not overlap."""
+        order = TileOrder(self._plan, focus)
+        first = [order.next() for _ in range(min(len(order), most))]
+        return [spec for spec in first if spec.box[0] == first[0].box[0]]
+
+    def is_inside(self, spec: WindowSpec, region: Region | None) -> bool:
+        """Return whether any of the voxels that a window shows is in the region."""
+        z, y, x = (slice(*each) for each in self._plan.grid.voxels_in(self._plan.inner(spec)))
+        return region is None or region.count((z, y, x)) > 0
+
+    def begin(self, executor: TileExecutor, engine: WindowEngine[Any]) -> None:
+        """Begin with windows of a prepared engine."""
+        nbytes = self._plan.node_count * engine.channels * 4
+        executor.begin(WindowPredictor(engine, self._plan), tile_voxels=self._plan.tile_voxels, result_nbytes=nbytes)
+
+    def tile(self, spec: WindowSpec, engine: WindowEngine[Any], volume: Volume) -> Tile:
+        """Return a window as a tile."""
+        return WindowPredictor(engine, self._plan).tile(spec, volume)
+
+    def show(self, spec: WindowSpec, result: Result, engine: WindowEngine[Any], region: Region | None) -> None:
+        """Show what a window alone says of the voxels around its centre; as always, no label disappears."""
         scale, grid = self._publisher.scale, self._plan.grid
-        inner = self._plan.inner(spec)
-        centres = [
-            _centres(voxels, factor, count)
-            for voxels, factor, count in zip(grid.voxels_in(inner), scale, grid.shape, strict=True)
+        seen = [
+            _preview_voxels(voxels, factor, count)
+            for voxels, factor, count in zip(grid.voxels_in(self._plan.inner(spec)), scale, grid.shape, strict=True)
         ]
-        if not all(len(each) for each in centres):
+        if not all(len(each) for each in seen):
             return
-        nodes = [
-            grid.nearest_nodes(axis, each) - low
-            for axis, (each, (low, _)) in enumerate(zip(centres, spec.box, strict=True))
-        ]
-        weights = [each[at] for each, at in zip(self._plan.weights(spec), nodes, strict=True)]
-        picked = added[:, nodes[0][:, None, None], nodes[1][:, None], nodes[2]]
-        scores = own_scores(picked, (weights[0], weights[1], weights[2]))
-        shape = _shape(len(each) for each in centres)
-        labels = self._decoded(scores, shape)
-        if self._engine.output == "scores":
-            labels = (labels >= self._engine.thresholds().high).astype(np.uint8)
+        starts, parts = [], []
+        for axis, (each, factor, (low, high)) in enumerate(zip(seen, scale, spec.box, strict=True)):
+            last = min((int(each[-1]) + 1) * factor, grid.shape[axis]) - 1
+            nodes = np.clip(grid.nearest_nodes(axis, np.append(each * factor, last)), low, high - 1) - low
+            starts.append(nodes[:-1] - nodes[0])
+            parts.append(slice(int(nodes[0]), int(nodes[-1]) + 1))
+        added = np.asarray(result.labels, np.int32)[(slice(None), *parts)]
+        z, y, x = (weights[part] for weights, part in zip(self._plan.weights(spec), parts, strict=True))
+        labels = _decoded(engine, own_scores(added, (z, y, x)), _shape(added.shape[1:]))
+        if engine.output == "scores":
+            labels = (labels >= engine.thresholds().high).astype(np.uint8)
+        for axis, each in enumerate(starts):
+            labels = np.maximum.reduceat(labels, each, axis=axis)
+        first = _shape(int(each[0]) for each in seen)
         if region is not None:
-            z, y, x = (slice(int(each[0]), int(each[-1]) + 1) for each in centres)
-            inside = region.read((z, y, x))
-            labels = np.where(inside[np.ix_(*(each - each[0] for each in centres))], labels, labels.dtype.type(0))
-        self._publisher.put_provisional(
-            _shape(int(each[0]) // factor for each, factor in zip(centres, scale, strict=True)), labels
-        )
-
-    def _decoded(self, scores: Scores, shape: Shape) -> Labels:
-        labels = self._engine.decode(scores)
-        if labels.shape != shape or labels.dtype not in (np.uint8, np.uint16):
-            raise InternalError(f"The engine decoded {labels.dtype} of shape {labels.shape} instead of {shape}.")
-        return labels
+            labels = np.where(_region_seen(region, seen, scale), labels, labels.dtype.type(0))
+        self._publisher.put_provisional(first, labels)
 
 
-def _centres(voxels: Range, factor: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """Return the central voxels of the preview's voxels whose centre is in a range of voxels along an axis."""
+def _decoded(engine: WindowEngine[Any], scores: Scores, shape: Shape) -> Labels:
+    labels = engine.decode(scores)
+    if labels.shape != shape or labels.dtype not in (np.uint8, np.uint16):
+        raise InternalError(f"The engine decoded {labels.dtype} of shape {labels.shape} instead of {shape}.")
+    return labels
+
+
+def _preview_voxels(voxels: Range, factor: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """Return the voxels of the preview whose centre is in a range of voxels along an axis."""
     first, last = voxels
     each = np.arange(first // factor, -(-last // factor))
     centres = np.minimum(each * factor + factor // 2, count - 1)
-    return centres[(centres >= first) & (centres < last)]
+    return each[(centres >= first) & (centres < last)]
+
+
+def _region_seen(
+    region: Region, seen: list[np.ndarray[tuple[int], np.dtype[np.intp]]], scale: Shape
+) -> npt.NDArray[np.bool_]:
+    """Return which voxels of the preview have a voxel of the region."""
+    z, y, x = (
+        slice(int(each[0]) * factor, min((int(each[-1]) + 1) * factor, count))
+        for each, factor, count in zip(seen, scale, region.shape, strict=True)
+    )
+    return fold(region.read((z, y, x)).view(np.uint8), (0, 0, 0), scale).view(np.bool_)
 
 
 def _shape(values: Any) -> Shape:  # noqa: ANN401 (an iterable of three)

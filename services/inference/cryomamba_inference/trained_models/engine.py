@@ -109,7 +109,8 @@ class DescribedEngine(WindowEngine[P], Generic[P]):
         described = self.model.description
         invert = described.contrast not in ("any", self.parameters.contrast)
         self._normalizer = Normalizer.of(described.normalization, context, invert=invert)
-        self._sha256 = self.model.sha256
+        if not context.coarse:
+            self._sha256 = self.model.sha256
 
     def normalize(self, data: Voxels) -> Voxels:
         """Return the densities of a window as the model's description states."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
+import onnxruntime
 
 from cryomamba.errors import ErrorCode, InvalidRequestError, JobFailedError
 from cryomamba.trained_models.model import Model
@@ -46,8 +47,6 @@ def provider_of(device: Device) -> str:
     """
     if device == "cpu":
         return _CPU
-    import onnxruntime
-
     available = onnxruntime.get_available_providers()
     found = next((one for one in _GPU if one in available), None)
     if found is None:
@@ -100,8 +99,6 @@ class OnnxNetwork:
     """One loaded network."""
 
     def __init__(self, path: Path, device: Device) -> None:
-        import onnxruntime
-
         options = onnxruntime.SessionOptions()
         # There are as many processes as cores, and the order of summation must not depend on their number.
         options.intra_op_num_threads = options.inter_op_num_threads = 1

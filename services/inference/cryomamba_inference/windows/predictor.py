@@ -33,7 +33,7 @@ class WindowPredictor:
     engine: WindowEngine[Any]
     plan: WindowPlan
 
-    def tile(self, spec: WindowSpec, volume: Volume, pass_index: int) -> Tile:
+    def tile(self, spec: WindowSpec, volume: Volume) -> Tile:
         """Return a window as a tile, read from the volume: voxels, or nodes if these are much fewer."""
         grid = self.plan.grid
         if self.plan.reads_resampled:
@@ -41,7 +41,7 @@ class WindowPredictor:
         else:
             data = volume.read(*grid.voxels_for(spec.box))
         z, y, x = (slice(0, size) for size in data.shape)
-        return Tile(data, (z, y, x), (spec.index, 0, 0), (1, 1, 1), 1, pass_index)
+        return Tile(data, (z, y, x), (spec.index, 0, 0), (1, 1, 1))
 
     def __call__(self, tile: Tile) -> tuple[Sums, None]:
         """Return what a window adds to the sums of its nodes in the volume."""
