@@ -73,7 +73,14 @@ def job(folder: Path, engine: str, *, path: Path | None = None, **params: Any) -
         updated_at=now,
     )
     logged: dict[str, object] = {"log_fields": {"job_id": record.job_id}, "trace": {"request_id": "r-1"}}
-    return {"job": record.model_dump(mode="json"), "attempt": 4, "focus": None, "folder": str(folder), **logged}
+    return {
+        "job": record.model_dump(mode="json"),
+        "attempt": 4,
+        "focus": None,
+        "strokes": 0,
+        "folder": str(folder),
+        **logged,
+    }
 
 
 async def until_end(received: asyncio.Queue[Message]) -> list[Message]:

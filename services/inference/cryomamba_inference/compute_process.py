@@ -13,6 +13,7 @@ from multiprocessing.context import SpawnProcess
 
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ProtocolError
+from cryomamba.masks.strokes import Strokes
 from cryomamba.settings import Settings
 from cryomamba.wire.buffers import Codec
 from cryomamba_inference import compute_main as child
@@ -83,6 +84,10 @@ class ComputeProcess:
     def set_focus(self, position: tuple[float, float, float]) -> None:
         """Process the tiles around a voxel (z, y, x) first."""
         self._send("focus", position=list(position))
+
+    def set_strokes(self, strokes: Strokes, changes: int) -> None:
+        """Train on other strokes; `changes` counts how often they have changed."""
+        self._send("strokes", strokes=strokes.model_dump(mode="json"), changes=changes)
 
     async def end(self) -> None:
         """Kill the process and wait until it has ended; idempotent."""
