@@ -29,6 +29,7 @@ from cryomamba.wire.requests import (
     ListRequest,
     PreviewRead,
     ReviseRequest,
+    StrokesRequest,
 )
 from cryomamba.wire.trace_context import TraceContext, current_trace
 from cryomamba_broker.admission import VolumeRoots, admit
@@ -65,6 +66,7 @@ class ClientRequests:
             messages.JOB_RETRY: self.retry,
             messages.JOB_DELETE: self.delete,
             messages.JOB_FOCUS: self.focus,
+            messages.JOB_STROKES: self.set_strokes,
             messages.JOB_REVISE: self.revise,
             messages.EVENTS_SINCE: self.events_since,
             messages.ARTIFACT_READ: self.artifact,
@@ -196,6 +198,14 @@ class ClientRequests:
     async def focus(self, request: FocusRequest, visibility: Visibility) -> Answer:
         """Move the focus of a job."""
         record = await self._core.store.call(lambda store: store.jobs.focus(request.job, request.position, visibility))
+        self._core.renewals.wake(request.job)
+        return job_answer(record)
+
+    async def set_strokes(self, request: StrokesRequest, visibility: Visibility) -> Answer:
+        """Replace the strokes of a job."""
+        record = await self._core.store.call(
+            lambda store: store.jobs.set_strokes(request.job, request.strokes, visibility)
+        )
         self._core.renewals.wake(request.job)
         return job_answer(record)
 
