@@ -47,6 +47,9 @@ def probabilities(logits: Scores, scoring: Literal["softmax", "sigmoid"]) -> Sco
 class WindowEngine(Engine[P], Generic[P]):
     """A segmentation method that predicts windows. A subclass implements :meth:`predict_window`.
 
+    A second engine is prepared with the statistics of a small sample (:attr:`VolumeContext.coarse` is then True), for
+    the first windows that are shown while the volume is being read: that must be quick.
+
     The constructor sets the attributes, depending on the parameters. As any engine it is pickled into processes after
     :meth:`prepare`, so it holds plain data; what is large, such as a loaded network, is kept in the module.
 

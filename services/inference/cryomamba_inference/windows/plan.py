@@ -276,7 +276,15 @@ def _inner(starts: tuple[int, ...], at: int, size: int, nodes: int) -> Range:
 
 
 def _bounds(starts: tuple[int, ...], size: int, nodes: int) -> list[int]:
-    """Return where blocks begin along an axis, and the end: where windows begin, and as often in the last window."""
-    first = [max(start, 0) for start in starts]
-    step = max(min((b - a for a, b in itertools.pairwise(first)), default=size // 2), 1)
-    return [*first, *range(first[-1] + step, nodes, step), nodes] if nodes > first[-1] else first
+    """Return where blocks begin along an axis, and the end: where windows begin, and once or twice in the last window.
+
+    Where windows begin close to each other, as two do in a volume that is little larger than one, not each begins a
+    block: many small blocks take more time than the windows.
+    """
+    bounds = [0]
+    for start in starts[1:]:
+        if start - bounds[-1] >= max(size // 4, 1):
+            bounds.append(start)
+    rest = nodes - bounds[-1]
+    parts = max(1, round(rest / max(size // 2, 1)))
+    return [*bounds, *(bounds[-1] + rest * part // parts for part in range(1, parts + 1))]
