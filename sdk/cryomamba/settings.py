@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, ByteSize, Field, SecretStr, TypeAdapter, V
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cryomamba.errors import InvalidRequestError
+from cryomamba.field_problems import field_problem
 from cryomamba.suggestions import did_you_mean
 
 PREFIX: Final = "CRYOMAMBA_"
@@ -306,7 +307,7 @@ def load_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         variable = f"{PREFIX}{first['loc'][0]}".upper() if first["loc"] else "The configuration"
-        problem = first["msg"].removeprefix("Value error, ")
+        problem = field_problem(first)
         raise InvalidRequestError(
             f"{variable} is invalid: {problem}.",
             hint="Correct the variable in the environment or in .env; see docs/reference/configuration.md.",

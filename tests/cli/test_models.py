@@ -7,12 +7,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import mrcfile
+import numpy as np
 import pytest
 from tests.inference.trained_models.networks import convolution, write_toml
 from tests.trained_models import write_model
 from typer.testing import Result
 
 from cryomamba.testing import Stack
+from cryomamba.volumes import write_volume
 
 Cli = Callable[..., Result]
 
@@ -80,6 +83,29 @@ def test_a_model_is_added_to_a_server(cli: Cli, server: Stack, tmp_path: Path) -
     assert cli("models", "remove", "net", *to_server).exit_code == 3
 
 
+@pytest.mark.system
+def test_a_network_runs_on_a_server_as_here(cli: Cli, server: Stack, tmp_path: Path) -> None:
+    """A server runs a model by its name, gives the bytes of a run on this machine, and refuses a path."""
+    folder = write_toml(tmp_path / "net", normalization="zero_mean_unit_variance", labels={"1": "a", "2": "b"})
+    convolution(folder / "net.onnx", channels=3)
+    values = np.random.default_rng(0).normal(size=(20, 24, 28)).astype(np.float32)
+    write_volume(tmp_path / "t.mrc", values, 10.0)
+    there = ("--server", server.http_url)
+    assert cli("models", "add", "net", "--name", "as-here", *there).exit_code == 0
+    run = ("segment", "t.mrc", "-e", "onnx", "--json")
+    remote = cli(*run, "-o", "remote.mrc", "-p", "model=as-here", *there)
+    local = cli(*run, "-o", "local.mrc", "-p", f"model={folder}")
+    assert (remote.exit_code, local.exit_code) == (0, 0), remote.stderr + local.stderr
+    masks = [mrcfile.read(tmp_path / name) for name in ("remote.mrc", "local.mrc")]
+    assert set(np.unique(masks[0])) == {0, 1, 2}
+    assert np.array_equal(*masks)
+    refused = cli(*run, "-o", "path.mrc", "-p", f"model={folder}", *there)
+    assert refused.exit_code != 0
+    assert "model" in refused.stderr
+    assert not (tmp_path / "path.mrc").exists()
+    assert cli("models", "remove", "as-here", *there).exit_code == 0
+
+
 def test_a_model_is_checked(cli: Cli, tmp_path: Path) -> None:
     """Each problem is a line; the exit code tells scripts; a model is named by folder or by name."""
     folder = write_toml(tmp_path / "net")
@@ -96,3 +122,17 @@ def test_a_model_is_checked(cli: Cli, tmp_path: Path) -> None:
     named = cli("models", "check", "mine", "--json")
     assert named.exit_code == 1
     assert "Did you mean 'window'?" in json.loads(named.stdout)["problems"][0]
+
+
+def test_a_licence_is_accepted_before_a_model_runs_here(cli: Cli, tomogram: Path, tmp_path: Path) -> None:
+    """By its name or by its folder; the refusal says how, and once is enough."""
+    folder = write_toml(tmp_path / "net", licence="CC-BY-NC-4.0")
+    convolution(folder / "net.onnx")
+    refused = cli("segment", tomogram, "-e", "onnx", "-p", "model=./net")
+    assert refused.exit_code != 0
+    assert "CC-BY-NC-4.0" in refused.stderr
+    assert "cryomamba models accept ./net" in refused.stderr
+    assert cli("models", "accept", "./net").exit_code == 0
+    assert cli("models", "add", "net").exit_code == 0
+    assert cli("segment", tomogram, "-e", "onnx", "-p", "model=net", "-o", "mask.mrc").exit_code == 0
+    assert (tmp_path / "mask.mrc").is_file()

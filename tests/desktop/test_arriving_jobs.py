@@ -130,3 +130,29 @@ def test_a_newer_mask_is_on_top_but_below_points(
     first, second = overlays["first"].layer, overlays["second"].layer
     assert list(viewer.layers)[-3:] == [first, second, points]
     assert not np.allclose(first.colormap.color_dict[1], second.colormap.color_dict[1])
+
+
+@pytest.mark.parametrize("tool", ["polygon", "paint"])
+def test_the_drawing_of_a_tool_is_made_when_the_tool_is_chosen(
+    painting: tuple[Any, CryoMambaWidget], make_record: RecordMaker, tool: str
+) -> None:
+    """A mask that arrives has none, which halves the time in which it appears; then the tool takes clicks as usual."""
+    viewer, panel = painting
+    panel.controller.preview.show_mask(make_record("mine-1"), np.zeros((48, 96, 96), np.uint8), (13.0, 13.0, 13.0))
+    layer = panel.controller.preview.overlays["mine-1"].layer
+    window = viewer.window._qt_viewer
+    drawn = window.canvas._layer_overlay_to_visual[layer]
+    names = {"polygon": layer._overlays["polygon"], "paint": layer._overlays["brush_stroke"]}
+    assert not set(names.values()) & set(drawn)
+    viewer.layers.selection.active = layer
+    layer.mode = tool
+    assert set(names.values()) & set(drawn) == {names[tool]}
+    QApplication.processEvents()
+    canvas = window.canvas.native
+    middle = QPoint(canvas.width() // 2, canvas.height() // 2)
+    QTest.mouseMove(canvas, middle)
+    QTest.mouseClick(canvas, LEFT, pos=middle)
+    if tool == "polygon":
+        assert len(names[tool].points) > 0
+    else:
+        assert layer.data.any()

@@ -69,6 +69,24 @@ def test_orthogonal_views_show_the_same_point(opened: tuple[Any, CryoMambaWidget
     viewer.dims.set_current_step(0, 3)
 
 
+def test_undo_by_key_shows_in_all_planes(opened: tuple[Any, CryoMambaWidget], orthogonal: Any) -> None:
+    """napari announces its own undo and redo nowhere; the planes show what the main canvas shows."""
+    viewer, _ = opened
+    image = viewer.layers[0]
+    mask = viewer.add_labels(np.zeros((48, 96, 96), np.uint8), scale=image.scale, units=image.units)
+    viewer.dims.set_point(range(3), (26.0, 52.0, 52.0))
+    copies = [plane.model.layers[mask.name] for plane in orthogonal.planes]
+    mask.brush_size = 10
+    mask.n_edit_dimensions = 3
+    mask.paint((20, 40, 40), 1)
+    for painted in (True, False, True):
+        if not painted:
+            mask.undo()
+        elif not mask.data.any():
+            mask.redo()
+        assert [bool(np.any(copy._slice.image.raw)) for copy in copies] == [painted, painted]
+
+
 def test_the_whole_section_is_in_sight(opened: tuple[Any, CryoMambaWidget], orthogonal: Any) -> None:
     """The dock takes height from the main canvas, which shows the whole section again once all is laid out."""
     viewer, _ = opened

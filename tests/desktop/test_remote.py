@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QLabel
 
 from cryomamba.client import connect
 from cryomamba.testing import Stack
-from cryomamba.volumes import open_volume
+from cryomamba.volumes import open_volume, stream_statistics
 from cryomamba.volumes.exports import write_tiff
 from napari_cryomamba.widgets import CryoMambaWidget
 
@@ -60,6 +61,14 @@ def test_a_volume_of_the_gateway_is_segmented(
     with open_volume(phantom_file) as volume:
         np.testing.assert_array_equal(layer.data[20], volume.read_native(slice(20, 21), slice(None), slice(None))[0])
     assert connected.controller.tomograms.recent_files == [address]
+    wait_for(lambda: connected.tomogram.measured, connected.controller.notifications)
+    shown = [label.text() for label in connected.tomogram.findChildren(QLabel)]
+    assert any(text.startswith("of a sample of ") for text in shown)
+    with open_volume(phantom_file) as volume:
+        whole = stream_statistics(volume)
+    mean, deviation = next(text for text in shown if " ± " in text and "Mean" not in text).split(" ± ")
+    assert float(mean) == pytest.approx(whole.mean, abs=0.02 * whole.std)
+    assert float(deviation) == pytest.approx(whole.std, rel=0.02)
     mask = segment_on_server(connected, wait_for)
     with open_volume(expected) as volume:
         np.testing.assert_array_equal(mask, volume.read_native(*[slice(None)] * 3))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,13 +16,11 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from cryomamba.file_names import is_volume, stem
 from cryomamba.volumes import inspect
 from napari_cryomamba.app.edits import Edits, State
-from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.revisions import save_mask
 from napari_cryomamba.app.task_runner import Task, TaskRunner
 from napari_cryomamba.layers.masks import Mask, color_layer, mask_of, palette_of
 from napari_cryomamba.layers.tomogram import METADATA_KEY, Array, Tomogram, open_mask, open_tomogram, source_of
 from napari_cryomamba.layers.tomograms import layer_of_path
-from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.models.palette import PALETTE_KEY, Palette
 from napari_cryomamba.models.recovery import RecoveredEdit, RecoveryFolder, delete
 from napari_cryomamba.models.world_coordinates import Placement
@@ -29,15 +29,17 @@ from napari_cryomamba.napari_types import Layer, Viewer
 EVERY_MS = 30_000
 MASKS_MAX = 16
 """How many masks with unsaved edits are kept, the topmost."""
-NBYTES_MAX = 4_000_000_000
-"""Size of a mask from which it is not kept: writing it again and again would keep the disk busy."""
+BYTES_PER_S = 10e6
+"""What autosaving may write of one mask on average, so that large ones do not keep the disk busy: 4 GB every 400 s."""
 
 
 @dataclass(slots=True)
 class _Kept:
+    """A mask's key, when it was written last or edited first, and the state that is written."""
+
     key: str
+    began_s: float
     state: State | None = None
-    warned: bool = False
 
 
 class Autosave(QObject):
@@ -56,12 +58,13 @@ class Autosave(QObject):
         viewer: Viewer,
         edits: Edits,
         tasks: TaskRunner,
-        notifications: Notifications,
         folder: Path,
         parent: QObject | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(parent)
-        self._viewer, self._edits, self._tasks, self._notifications = viewer, edits, tasks, notifications
+        self._viewer, self._edits, self._tasks, self._clock = viewer, edits, tasks, clock
         self._folder = RecoveryFolder(folder)
         self._kept: dict[Layer, _Kept] = {}
         self._task: Task | None = None
@@ -79,23 +82,24 @@ class Autosave(QObject):
         for layer in [layer for layer in self._kept if layer not in layers]:
             self._folder.drop(self._kept.pop(layer).key)
         for mask in unsaved:
-            kept = self._kept.setdefault(mask.layer, _Kept(uuid.uuid4().hex))
+            kept = self._kept.setdefault(mask.layer, _Kept(uuid.uuid4().hex, self._clock()))
             state = self._edits.state(mask.layer)
-            if kept.state != state and self._is_small(mask, kept):
+            if kept.state != state and self._is_due(mask, kept):
                 self._save(mask, kept, state)
                 return
 
-    def _is_small(self, mask: Mask, kept: _Kept) -> bool:
-        if self._edits.array(mask.layer).nbytes <= NBYTES_MAX:
-            return True
-        if not kept.warned:
-            kept.warned = True
-            text = f"Edits of '{mask.layer.name}' are not saved automatically: the mask is larger than 4 GB."
-            hint = "Save a new version from time to time."
-            self._notifications.notify(Notification(Level.WARNING, text, hint, "Autosave"))
-        return False
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being written."""
+        return self._task is None
+
+    def _is_due(self, mask: Mask, kept: _Kept) -> bool:
+        """Whether it is long enough ago that a mask was written last, or edited first; the timer waits, too."""
+        wait_s = self._edits.array(mask.layer).nbytes / BYTES_PER_S - EVERY_MS / 1000
+        return self._clock() - kept.began_s >= wait_s
 
     def _save(self, mask: Mask, kept: _Kept, state: State) -> None:
+        kept.began_s = self._clock()
         array, header, size_A = self._edits.array(mask.layer), mask.header, mask.voxel_size_A
         record = RecoveredEdit(
             name=mask.layer.name,
@@ -153,7 +157,7 @@ class Autosave(QObject):
             if tomogram is not None and layer_of_path(self._viewer, str(wanted)) is None:
                 self._viewer.add_layer(NapariLayer.create(*tomogram.layer()))
             layer = self._add(array, record, path)
-            kept = self._kept[layer] = _Kept(uuid.uuid4().hex)
+            kept = self._kept[layer] = _Kept(uuid.uuid4().hex, self._clock())
             self._folder.adopt(kept.key, path)
             self._edits.mark_edited(layer)
             kept.state = self._edits.state(layer)

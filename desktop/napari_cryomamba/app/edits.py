@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from napari_cryomamba.app.preview import PreviewController
+from napari_cryomamba.layers.history import history_lengths
 from napari_cryomamba.layers.masks import PREVIEW, Mask, mask_of
 from napari_cryomamba.layers.tomogram import Array
 from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
@@ -57,9 +58,7 @@ class Edits:
     def state(self, layer: Layer) -> State:
         """Return the present state of a mask, for :meth:`mark_saved`."""
         found = self._edited.get(layer)
-        histories = (getattr(layer, name, ()) for name in ("_undo_history", "_redo_history"))
-        undone, redone = (len(history) for history in histories)
-        return (found.changes if found is not None else 0, undone, redone)
+        return (found.changes if found is not None else 0, *history_lengths(layer))
 
     def mark_saved(self, layer: Layer, state: State) -> None:
         """Note that a mask was saved as it was in a state; later edits are not saved."""

@@ -41,6 +41,12 @@ def apply_edit(layer: Layer, edit: Edit) -> None:
     layer.refresh(extent=False)
 
 
+def history_lengths(layer: Layer) -> tuple[int, int]:
+    """Return how many steps can be undone and redone: napari announces an undo by nothing else."""
+    undone, redone = (len(getattr(layer, name, ())) for name in ("_undo_history", "_redo_history"))
+    return undone, redone
+
+
 def step_bytes(step: list[Any]) -> int:
     """Return the memory that a step of the history takes."""
     return sum(int(part.nbytes) for atom in step for part in _arrays(atom))

@@ -199,34 +199,36 @@ class Overlay:
             self.recolor()
 
     def _add(self, mask: Array, placement: Placement) -> None:
+        from napari.layers import Labels
         from napari.utils.colormaps import DirectLabelColormap
 
-        style = dict(self._style)
-        contour = style.pop("contour")
-        with selection_kept(self.viewer):
-            self.layer = self.viewer.add_labels(
-                mask,
-                name=self._name,
-                colormap=DirectLabelColormap(color_dict=self.palette.color_dict(self._colored)),
-                metadata={JOB_KEY: self.job_id, METADATA_KEY: None},
-                **style,
-                **placement.layer_arguments(),
-            )
-            self.layer.contour = int(contour)
-            self._lock_preview()
-            self._move_above_tomogram()
+        from napari_cryomamba.layers.tool_overlays import make_tool_overlays_later
 
-    def _move_above_tomogram(self) -> None:
-        """Put the layer on top of the masks that lie on its tomogram."""
+        layer = Labels(
+            mask,
+            name=self._name,
+            colormap=DirectLabelColormap(color_dict=self.palette.color_dict(self._colored)),
+            metadata={JOB_KEY: self.job_id, METADATA_KEY: None},
+            opacity=self._style["opacity"],
+            **placement.layer_arguments(),
+        )
+        # Before the layer is in the viewer, which would draw it again after each change.
+        layer.contour = int(self._style["contour"])
+        layer.editable = self.final
+        make_tool_overlays_later(layer)
+        self.layer = layer
+        with selection_kept(self.viewer):
+            self.viewer.layers.insert(self._place(), layer)
+
+    def _place(self) -> int:
+        """Return where the layer goes: on top of the masks that lie on its tomogram, or of all layers."""
         layers = self.viewer.layers
         if self.tomogram is None or self.tomogram not in layers:
-            return
-        others = [layer for layer in layers if layer is not self.layer]
-        above = others.index(self.tomogram) + 1
-        while above < len(others) and others[above]._type_string == "labels":  # noqa: SLF001 (napari's own word for it)
+            return len(layers)
+        above: int = layers.index(self.tomogram) + 1
+        while above < len(layers) and layers[above]._type_string == "labels":  # noqa: SLF001 (napari's own word for it)
             above += 1
-        if layers.index(self.layer) != above:
-            layers.move(layers.index(self.layer), above)
+        return above
 
 
 def layer_name(record: JobRecord, parameters: str = "") -> str:

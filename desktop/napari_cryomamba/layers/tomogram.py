@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.printable import printable
-from cryomamba.volumes import LabelVolume, Volume, open_volume, result_kind
+from cryomamba.volumes import LabelVolume, Statistics, Volume, open_volume, result_kind, stream_statistics
 from cryomamba.volumes.grid import checked_voxel_size
 from cryomamba.volumes.images import ImageVolume, is_image, is_url, open_image
+from cryomamba.volumes.images.image_volume import ImageInfo
 from cryomamba.volumes.label_names import names_in
 from cryomamba.volumes.labels import LABEL_MAX, labels_of_array
 from napari_cryomamba.layers.conversion import conversion_path
@@ -212,6 +213,12 @@ def sample_of(volume: Volume | ImageVolume) -> Array:
         step = max(chunk.size // _SAMPLE_PER_CHUNK, 1) | 1
         parts.append(chunk[::step].copy())
     return np.concatenate(parts)
+
+
+def sample_statistics(volume: Volume | ImageVolume) -> Statistics:
+    """Return the statistics of a sample of the voxels, see :func:`sample_of`."""
+    sample = sample_of(volume).reshape(1, 1, -1)
+    return stream_statistics(ImageVolume(sample, ImageInfo("sample", "array")))
 
 
 def looks_like_mask(sample: Array) -> bool:

@@ -14,7 +14,7 @@ from cryomamba.masks.measure import InstanceSummary, LabelSummary, Measurements,
 from cryomamba.masks.slabs import LabelSource
 from napari_cryomamba.models.world_coordinates import NM_PER_A
 
-COLUMNS = ("Label", "Name", "Component", "Voxels", "Volume nm³", "Surface nm²", "Thickness nm", "z nm", "y nm", "x nm")
+COLUMNS = ("Label", "Name", "Component", "Voxels", "Volume nm³", "Surface nm²", "Thickness Å", "z nm", "y nm", "x nm")
 ROWS_MAX = 2000
 
 Array = npt.NDArray[Any]
@@ -113,7 +113,7 @@ def _row(found: LabelSummary | InstanceSummary, component: int | str) -> Row:
         found.voxels,
         round(found.volume_nm3, 1),
         "" if found.surface_nm2 is None else round(found.surface_nm2, 1),
-        "" if thickness is None else round(thickness * NM_PER_A, 1),
+        "" if thickness is None else round(thickness, 1),
         *position,
     )
     place = None

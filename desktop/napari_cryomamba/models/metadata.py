@@ -44,9 +44,10 @@ def _grid_rows(shape: Shape, sizes: Spacing) -> list[tuple[str, str]]:
     return [("Shape (z × y × x)", f"{z} × {y} × {x} voxels"), ("Extent", f"{extent} nm"), ("Voxel size", size)]
 
 
-def statistics_rows(statistics: Statistics) -> list[tuple[str, str]]:
-    """Return statistics of the intensities, as label and text."""
-    rows = [
+def statistics_rows(statistics: Statistics, *, sampled: bool = False) -> list[tuple[str, str]]:
+    """Return statistics of the intensities, as label and text, and how many voxels they are of if it is a sample."""
+    rows = [("Statistics", f"of a sample of {statistics.count:,} voxels")] if sampled else []
+    rows += [
         ("Mean ± sd", f"{statistics.mean:.4g} ± {statistics.std:.4g}"),
         ("Range", f"{statistics.minimum:.4g} … {statistics.maximum:.4g}"),
         ("Median", f"{statistics.percentiles[50.0]:.4g}"),

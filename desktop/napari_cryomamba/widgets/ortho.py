@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QSplitter, QWidget
 
 from napari_cryomamba.app.sections import Sections, SectionSteps, cut_axis
 from napari_cryomamba.layers.crosshair import Crosshair
+from napari_cryomamba.layers.history import history_lengths
 from napari_cryomamba.layers.sphere_slices import draw_as_spheres
 from napari_cryomamba.models.sections import PLANE_COLORS, PLANE_NAMES
 from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
@@ -122,6 +123,7 @@ class OrthogonalViews(QWidget):
         super().__init__(parent)
         self._viewer, self._sections = viewer, sections
         self._copies: dict[Any, list[Any]] = {}
+        self._histories: dict[Any, tuple[int, int]] = {}
         self._syncing = False
         splitter = QSplitter(Qt.Orientation.Horizontal, self)
         self.planes = [_Plane(order, sections, self) for order in ORDERS]
@@ -210,6 +212,8 @@ class OrthogonalViews(QWidget):
             getattr(layer.events, name).connect(self._on_style)
         if kind is Labels:
             layer.events.paint.connect(self._on_data)
+            self._histories[layer] = history_lengths(layer)
+            layer.events.set_data.connect(self._on_drawn)
 
     @staticmethod
     def _copy(layer: Layer, kind: type[Layer], plane: _Plane) -> Layer:
@@ -232,6 +236,7 @@ class OrthogonalViews(QWidget):
         self._drop(event.value)
 
     def _drop(self, layer: Layer) -> None:
+        self._histories.pop(layer, None)
         for plane, copy in zip(self.planes, self._copies.pop(layer, ()), strict=False):
             plane.model.layers.remove(copy)
         layer.events.disconnect(self)
@@ -254,6 +259,14 @@ class OrthogonalViews(QWidget):
                 copy.refresh(thumbnail=False, extent=False)
             else:
                 copy.data = layer.data
+
+    def _on_drawn(self, event: LayerEvent) -> None:
+        """Redraw a mask after napari's own undo and redo, which are announced in no other way."""
+        layer = event.source
+        lengths = history_lengths(layer)
+        if lengths != self._histories.get(layer):
+            self._histories[layer] = lengths
+            self._on_data(event)
 
     def refresh_layer(self, layer: Layer) -> None:
         """Redraw a layer whose array was changed in place."""

@@ -21,7 +21,7 @@ from cryomamba.volumes import Statistics, open_volume, stream_statistics
 from cryomamba.volumes.images import is_url
 from napari_cryomamba.app.task_runner import Task, TaskRunner
 from napari_cryomamba.app.tomograms import TomogramController
-from napari_cryomamba.layers.tomogram import source_of
+from napari_cryomamba.layers.tomogram import sample_statistics, source_of
 from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
 from napari_cryomamba.models.metadata import header_rows, image_rows, statistics_rows
 from napari_cryomamba.models.source import Source
@@ -145,12 +145,9 @@ class TomogramPanel(QScrollArea):
         image = source.image
         for label, text in header_rows(source.meta) if image is None else image_rows(image, source.meta.voxel_size_A):
             self._add(label, text)
-        if is_url(source.location):
-            self._add("Statistics", "not measured, because all voxels would have to be downloaded")
-            return
         statistics = self._statistics.get(str(source.path))
         if statistics is not None:
-            for label, text in statistics_rows(statistics):
+            for label, text in statistics_rows(statistics, sampled=is_url(source.location)):
                 self._add(label, text)
         elif self._measured != str(source.path):
             self._measure(source)
@@ -196,6 +193,9 @@ class TomogramPanel(QScrollArea):
         self.progress.show()
 
         def measure(task: Task) -> Statistics:
+            if source.image is not None and is_url(source.location):
+                # All voxels would have to be downloaded.
+                return sample_statistics(source.image)
             if source.image is not None:
                 return stream_statistics(source.image, progress=task.progress, cancelled=task.is_cancelled)
             with open_volume(source.path) as volume:

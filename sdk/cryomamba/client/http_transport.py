@@ -177,7 +177,7 @@ def check_token(token: str) -> str:
     plain = token.strip()
     if not plain or not plain.isascii() or not plain.isprintable() or " " in plain:
         raise InvalidRequestError(
-            "The token has spaces or characters that no token has.",
+            "The token contains spaces or other characters that are not allowed in a token.",
             hint="Use what 'cryomamba tokens create' printed, as an argument or in CRYOMAMBA_TOKEN.",
         )
     return plain

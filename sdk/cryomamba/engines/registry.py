@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from cryomamba.engines.api import Engine
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ErrorCode, InvalidRequestError
+from cryomamba.field_problems import field_problem
 from cryomamba.suggestions import did_you_mean
 
 GROUP = "cryomamba.engines"
@@ -148,7 +149,7 @@ def invalid_parameters(engine: str, error: ValidationError, known: Sequence[str]
     problems = [
         {
             "field": ".".join(str(part) for part in item["loc"]),
-            "problem": NO_SUCH_PARAMETER if item["type"] == "extra_forbidden" else item["msg"],
+            "problem": NO_SUCH_PARAMETER if item["type"] == "extra_forbidden" else field_problem(item),
         }
         for item in error.errors(include_url=False, include_input=False, include_context=False)[:20]
     ]

@@ -210,5 +210,5 @@ def _require_small(name: str, highest: int) -> None:
         raise VolumeError(
             f"{name} has labels up to {highest:,}; the largest that a mask can have is {LABEL_MAX:,}.",
             code=ErrorCode.VOLUME_UNSUPPORTED,
-            hint="Number its labels again, from 1 on.",
+            hint="Renumber its labels from 1 on.",
         )

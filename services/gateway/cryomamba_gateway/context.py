@@ -130,6 +130,7 @@ class Gateway:
         while True:
             try:
                 swept = await self.uploads.sweep()
+                await self.models.remove_abandoned()
                 await self.reader.levels.sweep()
             except OSError as error:
                 logger.warning("Files that nobody needs could not be removed: %s.", error.strerror)

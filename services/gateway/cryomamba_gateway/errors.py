@@ -25,6 +25,7 @@ from cryomamba.errors import (
     NotFoundError,
     UnavailableError,
 )
+from cryomamba.field_problems import field_problem
 from cryomamba.system_errors import system_error
 
 RETRY_AFTER_S: Final = 2
@@ -165,7 +166,10 @@ def invalid_request(error: RequestValidationError) -> CryoMambaError:
     if any(item["type"] == "json_invalid" for item in found):
         return InvalidRequestError("The body is not JSON.", hint="Send a JSON object in UTF-8, or no body.")
     problems = [
-        {"field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), "problem": item["msg"]}
+        {
+            "field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]),
+            "problem": field_problem(item),
+        }
         for item in found[:_FIELDS_MAX]
     ]
     return InvalidRequestError(

@@ -89,7 +89,7 @@ class InputFolders:
         real = resolve_folder(path, self.roots, closed=self.closed)
         if not _is_text(str(real)):
             raise NotFoundError(
-                "The folder that this link leads to has a name that is no UTF-8, so that its files cannot be named.",
+                "The folder that this link leads to has a name that is not UTF-8, so its files cannot be named.",
                 hint="Rename the folder, or ask whoever runs the server.",
             )
         folder = self._as_configured(real)
@@ -191,7 +191,7 @@ def _sort_key(found: tuple[bool, str]) -> _SortKey:
 
 
 def _is_text(name: str) -> bool:
-    """Whether a name can be sent: one that is no UTF-8 cannot be given back as a path."""
+    """Whether a name can be sent: one that is not UTF-8 cannot be given back as a path."""
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -185,6 +185,10 @@ class ModelRegistry:
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
+    async def remove_abandoned(self) -> None:
+        """Remove what additions that were killed a day ago have left."""
+        await self._run(self._store.remove_abandoned)
+
     def close(self) -> None:
         """End the thread after its present work."""
         self._thread.shutdown(wait=False, cancel_futures=True)

@@ -162,7 +162,7 @@ async def test_an_id_of_an_earlier_start_of_the_broker_is_told_from_one_of_this(
     async with streamed(services, "/v1/events", **{"Last-Event-ID": begun}) as stream:
         events = await stream.read_until("job_started")
     assert (events[0]["event"], events[0]["data"]["job_id"]) == ("error", "*")
-    assert "started anew" in events[0]["data"]["data"]["message"]
+    assert "was restarted" in events[0]["data"]["data"]["message"]
     # With the new id nothing is told, and nothing comes twice.
     async with streamed(services, "/v1/events", **{"Last-Event-ID": events[-1]["id"]}) as stream:
         await services.http.post("/v1/jobs")

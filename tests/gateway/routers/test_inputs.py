@@ -139,7 +139,7 @@ async def test_links_are_followed_only_within(browsed: Services, data: Path) -> 
 
 
 async def test_special_files_and_names_that_are_no_text_are_left_out(browsed: Services, data: Path) -> None:
-    """A pipe would block whoever opens it, and a name that is no UTF-8 cannot be given back."""
+    """A pipe would block whoever opens it, and a name that is not UTF-8 cannot be given back."""
     os.mkfifo(data / "pipe.mrc")
     (data / os.fsdecode(b"\xff.mrc")).touch()
     assert len(await entries(browsed, data)) == 5

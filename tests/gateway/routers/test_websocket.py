@@ -293,7 +293,7 @@ async def test_a_number_of_an_earlier_start_of_the_broker_is_named_as_such(idle_
     await wait_until_async(is_back, what="the gateway at the new broker")
     error, started = await come_back()
     assert (error["type"], error["job_id"]) == ("error", "*")
-    assert "started anew" in error["data"]["message"]
+    assert "was restarted" in error["data"]["message"]
     assert started["seq"] == begun["seq"]
     assert started["data"] != begun["data"]
 

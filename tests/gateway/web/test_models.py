@@ -15,9 +15,10 @@ from tests.gateway.web.page_actions import AXE, SERIOUS, click, enter, press, sh
 from tests.trained_models import write_model
 
 from cryomamba.client.bus_requester import BusRequester
-from cryomamba.engines.info import EngineInfo
+from cryomamba.engines.registry import describe
 from cryomamba.testing import wait_until_async
 from cryomamba.wire.requests import WorkerHello
+from cryomamba_inference.engines.onnx import OnnxEngine
 from cryomamba_inference.model_announcer import ModelAnnouncer
 from cryomamba_server.model_store.store import ModelStore
 
@@ -26,17 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
 
-NET = EngineInfo(
-    name="onnx",
-    summary="Runs networks.",
-    parameters={
-        "type": "object",
-        "properties": {"model": {"type": "string", "title": "Model", "choices_from": "models"}},
-        "required": ["model"],
-        "additionalProperties": False,
-    },
-    default=True,
-)
+NET = describe(OnnxEngine, default=True)
 LICENCE = "CC-BY-NC-4.0"
 HOSTILE = "<img src=x onerror=alert(1)> non-commercial\u202e"
 
@@ -124,6 +115,7 @@ async def test_the_pages_with_models_have_no_serious_accessibility_problem(
     store.add(write_model(tmp_path / "b"), "free")
     async with announcing(services) as announced, tab(f"{url}/#/models", tmp_path / "profile") as page:
         await wait_until_async(lambda: announced(2), what="the models to be announced")
+        await page.until("!!document.getElementById('models')")
         await page.value(f"{AXE.read_text(encoding='utf-8')}; 0")
         for width, theme in ((360, "light"), (1280, "dark"), (2560, "light")):
             await page.resize(width, 900)

@@ -208,6 +208,24 @@ def test_a_window_is_shown_before_its_blocks_are_final(volume: Path, tmp_path: P
     assert not any(frame.mask[:, :, 20:].any() for frame in recorder.frames)
 
 
+def test_no_label_disappears_from_a_window_that_is_shown(volume: Path, tmp_path: Path, recorder: Any) -> None:
+    """A voxel of the downsampled preview has a label if any voxel that it stands for has it, also of a window alone."""
+
+    class Sparse(SmoothEngine):
+        def predict_window(self, data: Any, member: int) -> Any:
+            scores = super().predict_window(data, member)
+            scores[:] = 0
+            scores[0] = 1
+            scores[1, 1::4, 1::4, 1::4] = 2
+            return scores
+
+    mask_of(volume, Sparse(), tmp_path / "run", recorder, preview=PreviewOptions(interval_s=0.05, max_voxels=1000))
+    first = recorder.frames[0]
+    assert min(first.scale) >= 4
+    places = np.argwhere(first.mask)
+    assert len(places) == np.prod(np.ptp(places, axis=0) + 1) > 1
+
+
 def test_what_fails_in_the_quick_preview_is_no_failure(volume: Path, tmp_path: Path, recorder: Any) -> None:
     """An engine that cannot be prepared on a sample still does its job."""
 

@@ -189,16 +189,16 @@ class AllRelay:
 
 
 def other_epoch() -> InvalidRequestError:
-    """Return the error for a number that may be another event's since the broker was started anew."""
+    """Return the error for a number that may be another event's since the broker was restarted."""
     return InvalidRequestError(
-        "The server was started anew since the last event that you have.",
-        hint="If it was restored from a backup, events are missing: list the jobs again. Updates go on from here.",
+        "The server was restarted after the last event that you have received.",
+        hint="If it was restored from a backup, events are missing: list the jobs again. Updates continue from here.",
     )
 
 
 def _no_such_event(number: int, newest: int) -> InvalidRequestError:
     return InvalidRequestError(
-        f"There is no event {number}: the newest has the number {newest}.",
-        hint="The server was restored from a backup, or is another one. List the jobs again; updates go on from here.",
+        f"The server has no event {number}: the newest has the number {newest}.",
+        hint="It was restored from a backup, or is another one. List the jobs again. Updates continue from here.",
         details={"since": number, "last": newest},
     )

@@ -55,7 +55,7 @@ class WebhookDelivery:
                 logger.debug("Messages to webhooks are not delivered at the moment: %s", error)
                 await asyncio.sleep(_BROKER_PAUSE_S)
             except Exception:
-                logger.exception("The delivery of messages to webhooks met an unexpected error, and goes on.")
+                logger.exception("Delivering a message to a webhook failed because of a defect; others are delivered.")
                 await asyncio.sleep(_BROKER_PAUSE_S)
 
     async def _deliver(self, delivery: SignedDelivery) -> None:

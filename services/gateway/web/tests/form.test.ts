@@ -125,15 +125,16 @@ test("a voxel size is one number or three along z, y, x", () => {
 test("a parameter that names a trained model is a choice of the models that fit", () => {
   const schema: Schema = {
     properties: {
-      model: { type: "string", title: "Model", choices_from: "models" },
+      model: { type: "string", title: "Model", default: "", choices_from: "models" },
+      start: { anyOf: [{ type: "string" }, { type: "null" }], default: null, choices_from: "models" },
       other: { type: "string", enum: ["a"], default: "a" },
     },
-    required: ["model"],
   };
   const fields = withModels(fieldsOf(schema), ["membranes", "spikes"]);
   const model = fields[0]!;
   assert.deepEqual(model.kind === "choice" && model.choices, ["membranes", "spikes"]);
-  assert.deepEqual(fields[1]!.kind === "choice" && fields[1]!.choices, ["a"]);
+  assert.deepEqual(fields[2]!.kind === "choice" && fields[2]!.choices, ["a"]);
+  assert.equal(problemOf(fields[1]!, ""), "");
   assert.equal(problemOf(model, ""), "Choose one.");
   assert.deepEqual(parse(fields, { ...initialTexts(fields), model: '"spikes"' }).params, { model: "spikes" });
 });

@@ -179,7 +179,7 @@ class NetworkEngine(Engine[P], Generic[P]):
         sheets = NodeMap((MAPS, *half_shape(grid.node_shape)), context.scratch, np.float16)
         raw, inside = raw_scale(context.read, context.shape), None if region is None else region.inside
         resampling = grid.resample_tasks(context.read, raw.apply, nodes.array)
-        team.run(resampling, lambda _: report(RESAMPLING, 0.0))
+        team.run(resampling, lambda count: report(RESAMPLING, count / grid.resample_count))
         report(BACKGROUND, 0.0)
         find_padding(nodes.array, padding.array, team, margin=grid.kernel.reach)
         report(BACKGROUND, 0.3)

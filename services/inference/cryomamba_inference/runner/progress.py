@@ -21,7 +21,11 @@ _WRITING_S = 0.6
 # Below this fraction the remaining time cannot be estimated.
 _ETA_FROM = 0.02
 _SMOOTHED_S = 5.0
-"""Over how many seconds the time left approaches a new estimate."""
+"""Over how many seconds the time left approaches a lower estimate."""
+_RISES_FACTOR, _RISES_BY_S = 1.25, 5.0
+"""The time left counts down until an estimate is longer than it times the factor plus the seconds: then it is that."""
+_MEASURED_FROM = 0.2
+"""Of a stage: when so much is done, its duration is estimated from its own speed alone."""
 _UNKNOWN_STEP = 0.1
 """Of a stage: what may be shown as done between two reports if their number is not known."""
 _STEP_MIN = 0.01
@@ -81,6 +85,10 @@ class ProgressMeter:
     it. When the step is due, 80 % of it are shown as done, and at three times that, 93 %. There the fraction stands
     until the work reports again, and after at least ten seconds without a report the time left is unknown, so that
     work that hangs is seen to hang.
+
+    The time left is estimated from this run: the rest of the stage from its own speed, the coming stages from how long
+    the ones before took. It counts down with the clock or faster. Only when an estimate is longer by a quarter and
+    five seconds, it is set to the estimate, so it rises at once and seldom, and is never further off than that.
 
     Parameters
     ----------
@@ -218,16 +226,33 @@ class ProgressMeter:
         )
 
     def _eta_s(self) -> float | None:
-        """Return the time left; a new estimate is approached slowly, so that a slow second does not make it jump."""
+        """Return the time left, see the class."""
         now = self._clock()
         if self.fraction < _ETA_FROM or (self.fraction < 1 and self._is_silent(now)):
             self._left_s = None
             return None
-        estimate = (now - self._started) * (1 - self.fraction) / self.fraction
+        estimate = self._estimated_s(now)
         passed, self._left_at = now - self._left_at, now
         if self._left_s is None or self.fraction >= 1:
             self._left_s = estimate
+            return self._left_s
+        counted = max(self._left_s - passed, 0.0)
+        if estimate > _RISES_FACTOR * counted + _RISES_BY_S:
+            self._left_s = estimate
         else:
-            counted = self._left_s - passed
-            self._left_s = max(counted + (estimate - counted) * (1 - math.exp(-passed / _SMOOTHED_S)), 0.0)
+            approached = counted + (estimate - counted) * (1 - math.exp(-passed / _SMOOTHED_S))
+            self._left_s = min(counted, approached)
         return self._left_s
+
+    def _estimated_s(self, now: float) -> float:
+        """Return the seconds that the rest of the stage and the coming stages will probably take."""
+        if self.fraction >= 1:
+            return 0.0
+        weight = self._stages[self._stage].weight
+        stage_s = weight * self._seconds_per_weight(now)
+        if self._reported:
+            measured_s = (self._reported_at - self._stage_began) / self._reported
+            stage_s += (measured_s - stage_s) * min(self._reported / _MEASURED_FROM, 1.0)
+        reached = sum(stage.weight for stage in self._stages[: self._stage + 1])
+        per_weight = (self._stage_began - self._started + stage_s) / reached if reached else 0.0
+        return (1 - self._expected(now)) * stage_s + (self._total - reached) * per_weight

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from cryomamba.engines.api import Labels, Tile
 from cryomamba.engines.windows import Scores, WindowEngine
@@ -13,6 +14,7 @@ from cryomamba.errors import InternalError
 from cryomamba.geometry import Shape
 from cryomamba.masks.region import Region
 from cryomamba.volumes import Volume
+from cryomamba_inference.downsample import fold
 from cryomamba_inference.executor import TileExecutor
 from cryomamba_inference.executor.base import Result
 from cryomamba_inference.runner.control import Control, Position
@@ -109,34 +111,31 @@ class WindowRun:
         return WindowPredictor(engine, self._plan).tile(spec, volume)
 
     def show(self, spec: WindowSpec, result: Result, engine: WindowEngine[Any], region: Region | None) -> None:
-        """Show what a window alone says of the voxels around its centre."""
-        added = np.asarray(result.labels, np.int32)
+        """Show what a window alone says of the voxels around its centre; as always, no label disappears."""
         scale, grid = self._publisher.scale, self._plan.grid
-        inner = self._plan.inner(spec)
-        centres = [
-            _centres(voxels, factor, count)
-            for voxels, factor, count in zip(grid.voxels_in(inner), scale, grid.shape, strict=True)
+        seen = [
+            _preview_voxels(voxels, factor, count)
+            for voxels, factor, count in zip(grid.voxels_in(self._plan.inner(spec)), scale, grid.shape, strict=True)
         ]
-        if not all(len(each) for each in centres):
+        if not all(len(each) for each in seen):
             return
-        nodes = [
-            grid.nearest_nodes(axis, each) - low
-            for axis, (each, (low, _)) in enumerate(zip(centres, spec.box, strict=True))
-        ]
-        weights = [each[at] for each, at in zip(self._plan.weights(spec), nodes, strict=True)]
-        picked = added[:, nodes[0][:, None, None], nodes[1][:, None], nodes[2]]
-        scores = own_scores(picked, (weights[0], weights[1], weights[2]))
-        shape = _shape(len(each) for each in centres)
-        labels = _decoded(engine, scores, shape)
+        starts, parts = [], []
+        for axis, (each, factor, (low, high)) in enumerate(zip(seen, scale, spec.box, strict=True)):
+            last = min((int(each[-1]) + 1) * factor, grid.shape[axis]) - 1
+            nodes = np.clip(grid.nearest_nodes(axis, np.append(each * factor, last)), low, high - 1) - low
+            starts.append(nodes[:-1] - nodes[0])
+            parts.append(slice(int(nodes[0]), int(nodes[-1]) + 1))
+        added = np.asarray(result.labels, np.int32)[(slice(None), *parts)]
+        z, y, x = (weights[part] for weights, part in zip(self._plan.weights(spec), parts, strict=True))
+        labels = _decoded(engine, own_scores(added, (z, y, x)), _shape(added.shape[1:]))
         if engine.output == "scores":
             labels = (labels >= engine.thresholds().high).astype(np.uint8)
+        for axis, each in enumerate(starts):
+            labels = np.maximum.reduceat(labels, each, axis=axis)
+        first = _shape(int(each[0]) for each in seen)
         if region is not None:
-            z, y, x = (slice(int(each[0]), int(each[-1]) + 1) for each in centres)
-            inside = region.read((z, y, x))
-            labels = np.where(inside[np.ix_(*(each - each[0] for each in centres))], labels, labels.dtype.type(0))
-        self._publisher.put_provisional(
-            _shape(int(each[0]) // factor for each, factor in zip(centres, scale, strict=True)), labels
-        )
+            labels = np.where(_region_seen(region, seen, scale), labels, labels.dtype.type(0))
+        self._publisher.put_provisional(first, labels)
 
 
 def _decoded(engine: WindowEngine[Any], scores: Scores, shape: Shape) -> Labels:
@@ -146,12 +145,23 @@ def _decoded(engine: WindowEngine[Any], scores: Scores, shape: Shape) -> Labels:
     return labels
 
 
-def _centres(voxels: Range, factor: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """Return the central voxels of the preview's voxels whose centre is in a range of voxels along an axis."""
+def _preview_voxels(voxels: Range, factor: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """Return the voxels of the preview whose centre is in a range of voxels along an axis."""
     first, last = voxels
     each = np.arange(first // factor, -(-last // factor))
     centres = np.minimum(each * factor + factor // 2, count - 1)
-    return centres[(centres >= first) & (centres < last)]
+    return each[(centres >= first) & (centres < last)]
+
+
+def _region_seen(
+    region: Region, seen: list[np.ndarray[tuple[int], np.dtype[np.intp]]], scale: Shape
+) -> npt.NDArray[np.bool_]:
+    """Return which voxels of the preview have a voxel of the region."""
+    z, y, x = (
+        slice(int(each[0]) * factor, min((int(each[-1]) + 1) * factor, count))
+        for each, factor, count in zip(seen, scale, region.shape, strict=True)
+    )
+    return fold(region.read((z, y, x)).view(np.uint8), (0, 0, 0), scale).view(np.bool_)
 
 
 def _shape(values: Any) -> Shape:  # noqa: ANN401 (an iterable of three)

@@ -104,6 +104,22 @@ class WorkingGrid:
             nodes = _along(nodes, weights, axis)
         return nodes
 
+    @property
+    def resample_count(self) -> int:
+        """How many tasks :meth:`resample_tasks` yields."""
+        return len(self._slabs)
+
+    @property
+    def _slab_planes(self) -> int:
+        """Planes of the volume that are read at a time."""
+        return max(1, _SLAB_BYTES // (4 * self.shape[1] * self.shape[2]))
+
+    @property
+    def _slabs(self) -> list[tuple[int, int]]:
+        """First and last plane of nodes of each task that resamples."""
+        planes = max(1, int(self._slab_planes * self.voxel_size_A[0] / self.step_A))
+        return list(spans(self.node_shape[0], planes))
+
     def resample_tasks(
         self, read: Callable[[Slices], Field], scale: Callable[[Field], Field], nodes: Field
     ) -> Iterator[Callable[[], None]]:
@@ -119,11 +135,11 @@ class WorkingGrid:
             Output; may be a memory map.
         """
         across, along_y, along_x = (_averaging(self.kernel, n, size, self.step_A, m) for n, size, m in self._axes)
-        planes = max(1, _SLAB_BYTES // (4 * self.shape[1] * self.shape[2]))
+        planes = self._slab_planes
         # Where a few planes are a slab and the kernel spans many, each plane is resampled once, as it is read.
         at_once = self._kernel_planes > 2 * planes
         source = _ResampledPlanes(read, scale, self.shape, (along_y, along_x), planes) if at_once else None
-        for low, high in spans(len(nodes), max(1, int(planes * self.voxel_size_A[0] / self.step_A))):
+        for low, high in self._slabs:
             rows = across[low:high]
             begin, end = int(rows.indices.min()), int(rows.indices.max()) + 1
             target, rows = nodes[low:high], rows[:, begin:end]

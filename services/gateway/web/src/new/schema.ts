@@ -71,7 +71,8 @@ function field(name: string, property: Schema, root: Schema, required: boolean):
     optional,
     required,
   };
-  if (described.fromModels) return { ...described, kind: "choice", choices: [] };
+  // An empty name stands for none: where the engine needs a model, one must be chosen.
+  if (described.fromModels) return { ...described, kind: "choice", choices: [], default: null, required: !optional };
   if (Array.isArray(schema.enum))
     return { ...described, kind: "choice", choices: schema.enum.filter((one) => one !== null) };
   switch (schema.type) {
