@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import statistics
 import tempfile
 from collections.abc import AsyncIterator
@@ -210,6 +211,7 @@ def _memory(profile: Path) -> int:
 
 async def main() -> None:
     row("", "measured", "target")
+    row("load of the machine before", f"{os.getloadavg()[1]:.0f}")
     weigh()
     with tempfile.TemporaryDirectory(prefix="browser-") as name:
         folder = Path(name)

@@ -284,6 +284,7 @@ def main() -> None:
         home = Path(folder) / "home"
         file_id = large_upload(home)
         path = home / "uploads" / "files" / file_id / "volume.mrc"
+        print(f"load of the machine before: {os.getloadavg()[1]:.0f}")
         with gateway(home) as (url, pid), gateway(Path(folder) / "idle") as (idle, _):
             asyncio.run(measure(url, file_id, path, pid))
             asyncio.run(scroll_all((url, idle), file_id, pid))

@@ -96,3 +96,13 @@ def test_interpolated_blocks_are_the_interpolated_volume(
         z, y, x = ((start, start + size) for start, size in zip(block.start, block.shape, strict=True))
         found = grid.interpolate(scores[(slice(None), *at)], (first[0], first[1], first[2]), (z, y, x))[0]
         assert np.allclose(found, whole[block.target], atol=1e-5)
+
+
+@pytest.mark.parametrize("nodes", [64, 65, 67, 80, 96, 100, 200, 513])
+def test_blocks_are_not_much_smaller_than_windows(nodes: int) -> None:
+    """However closely windows begin, a volume has at most a few blocks per window along an axis."""
+    plan = WindowPlan(NetworkGrid((nodes, 1, 1), (nodes, 1, 1)), (64, 1, 1), (0.5, 0.0, 0.0))
+    sizes = [spec.shape[0] for spec in plan.blocks]
+    assert sum(sizes) == nodes
+    assert min(sizes) >= 16
+    assert max(sizes) <= 64
