@@ -155,7 +155,18 @@ async def cancel_job(gateway: Context, caller: Caller, job_id: JobId) -> Respons
     "/jobs/{job_id}/retry",
     operation_id="retryJob",
     response_model=JobOut,
-    responses={200: ok("The job is queued again"), **errors(ErrorCode.CONFLICT, *CHANGE, *JOB)},
+    responses={
+        200: ok("The job is queued again"),
+        **errors(
+            ErrorCode.CONFLICT,
+            ErrorCode.INVALID_PARAMETERS,
+            ErrorCode.UNKNOWN_MODEL,
+            ErrorCode.LICENCE_NOT_ACCEPTED,
+            ErrorCode.NO_WORKER,
+            *CHANGE,
+            *JOB,
+        ),
+    },
 )
 async def retry_job(gateway: Context, caller: Caller, job_id: JobId) -> Response:
     """Queue a failed or cancelled job again."""
