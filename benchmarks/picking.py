@@ -8,7 +8,8 @@ at while the engines were made, those here were not.
 
 *particles* (210 Å; ribosomes 240 Å): a pick within half a diameter of a particle that no other pick has is right; F1 of
 the picks at the automatic and at the best threshold, beside scikit-image's `blob_log`, with the contrast told to it, at
-its best threshold, which a person does not know. *none* is *crowded* without particles.
+its best threshold, which a person does not know. *none* is *crowded* without particles, and without filaments; in the
+table of the latter are numbers of traced filaments a volume.
 *filaments* (microtubules of 250 Å; *actin* of 70 Å in voxels of 7 Å): share of the traced points within half a diameter
 of a true centre line (precision), and share of the true centre lines within 0.6 diameters of a traced point (recall);
 F1 of the mask with one voxel of tolerance at the automatic and at the best threshold, beside scikit-image's Sato and
@@ -70,6 +71,7 @@ FILAMENTS = {scene: (MICROTUBULE, spec) for scene, spec in FILAMENT_SCENES.items
     f"actin, {scene}": (ACTIN, FILAMENT_SCENES[scene]) for scene in ("clean", "crowded")
 }
 ORGANELLES = "organelles"
+NOTHING = ("none", "nothing but noise")
 FILAMENT = next(value for value, name in LABELS.items() if name == "filament")
 MEMORY_SIDE, MEMORY_VOXEL_A = 1024, 10.0
 MEMORY_DEPTHS = (64, 192)
@@ -209,23 +211,38 @@ def table(
     print()
 
 
+def nothing_to_pick(scene: str, seed: int, noise: float, voxel_A: float) -> NDArray[np.float32]:
+    """Return a volume without particles and filaments: *crowded*, or nothing but noise."""
+    if scene != "none":
+        return np.random.default_rng(seed).normal(size=SHAPE).astype(np.float32)
+    return synthesize(PhantomSpec(shape=SHAPE, voxel_size_A=voxel_A, seed=seed, noise=noise)).density
+
+
 def no_particles(scene: str, seed: int, noise: float) -> list[float]:
-    density = np.random.default_rng(seed).normal(size=SHAPE).astype(np.float32)
-    if scene == "none":
-        spec = PhantomSpec(shape=SHAPE, voxel_size_A=VOXEL_A, seed=seed, noise=noise, particles=0)
-        density = synthesize(spec).density
+    density = nothing_to_pick(scene, seed, noise, VOXEL_A)
     return [float(len(segmented(ParticlesEngine(ParticlesParameters(diameter_A=PARTICLE_A)), density)[1]))]
+
+
+def no_filaments(scene: str, seed: int, noise: float) -> list[float]:
+    """Return how many filaments of each kind are traced where there are none."""
+    counts = []
+    for diameter_A, voxel_A in (MICROTUBULE, ACTIN):
+        density = nothing_to_pick(scene, seed, noise, voxel_A)
+        engine = FilamentsEngine(FilamentsParameters(diameter_A=diameter_A))
+        counts.append(float(segmented(engine, density, (voxel_A,) * 3)[1].objects))
+    return counts
 
 
 def particles_table() -> None:
     columns = ("F1", "best", "blob_log", "s / Mvoxel", "blob_log s")
     table("particles", columns, (*PARTICLE_SCENES, ORGANELLES), particles)
-    table("no particles", ("picks",), ("none", "nothing but noise"), no_particles)
+    table("no particles", ("picks",), NOTHING, no_particles)
 
 
 def filaments_table() -> None:
     columns = ("precision", "recall", "lines F1", "mask auto", "mask best", "Sato", "Frangi", "s / Mvoxel")
     table("filaments", columns, tuple(FILAMENTS), filaments)
+    table("no filaments", ("microtubules", "actin"), NOTHING, no_filaments)
 
 
 def memory() -> None:

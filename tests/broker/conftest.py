@@ -31,7 +31,7 @@ DEMO = EngineInfo(
     summary="Shows a moving mask.",
     parameters={
         "type": "object",
-        "properties": {"seconds": {"type": "number", "minimum": 0}},
+        "properties": {"seconds": {"type": "number", "minimum": 0}, "strokes": {"type": "object"}},
         "additionalProperties": False,
     },
     needs_volume=False,

@@ -46,6 +46,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "job.retry": {"job": "JOB"},
     "job.delete": {"job": "JOB"},
     "job.focus": {"job": "JOB", "position": [1, 1, 1]},
+    "job.strokes": {"job": "JOB", "strokes": {"shape": [8, 8, 8], "labels": ["background", "ball"]}},
     "job.revise": {"job": "JOB", "file_id": FILE},
     "events.since": {"job": "JOB", "n": 0},
     "artifact.read": {"job": "JOB", "name": "mask.mrc", "offset": 0, "length": 1},

@@ -159,6 +159,19 @@ async def test_a_job_goes_to_a_worker_that_has_its_model(connect: Connect, clien
     assert (await waiting).job is not None
 
 
+async def test_a_job_whose_model_is_gone_is_not_queued_again(connect: Connect, client: BusRequester) -> None:
+    """It would wait for ever; with the model back, it is queued."""
+    one = await registered(connect, "one", model("net"))
+    record = await submit_job(client, engine="onnx", params={"model": "net"})
+    await client.request("job.cancel", {"job": record.job_id})
+    await announce(one, "one")
+    with pytest.raises(CryoMambaError) as caught:
+        await client.request("job.retry", {"job": record.job_id})
+    assert caught.value.code is ErrorCode.UNKNOWN_MODEL
+    await announce(one, "one", model("net"))
+    assert (await client.request("job.retry", {"job": record.job_id})).body["state"] == "pending"
+
+
 async def test_jobs_are_listed_by_their_model(connect: Connect, client: BusRequester) -> None:
     """So that a model is not removed while a job needs it."""
     await registered(connect, "one", model("net"), model("other"))

@@ -12,7 +12,7 @@ import zmq.asyncio
 from tests.broker.jobs import claim_job, submit_job
 
 from cryomamba.client.bus_requester import BusRequester
-from cryomamba.errors import ConflictError, ErrorCode
+from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError
 from cryomamba.models.jobs import JobRecord
 from cryomamba.settings import Settings
 from cryomamba.wire.envelope import EnvelopeFactory, encode
@@ -96,7 +96,8 @@ async def test_cancelling_a_running_job_reaches_its_worker(client: BusRequester,
     again = {**lease, "wait_s": 60, "cancelling": True}
     waiting = asyncio.create_task(worker.request("job.renew", again, timeout=50))
     await client.request("job.focus", {"job": record.job_id, "position": [4, 5, 6]})
-    assert (await waiting).body == {"cancel": True, "lease_s": 30.0, "focus": [4, 5, 6]}
+    expected = {"cancel": True, "lease_s": 30.0, "focus": [4, 5, 6], "strokes": 0, "painted": None}
+    assert (await waiting).body == expected
     error = {"code": "cancelled", "message": "Stopped."}
     ended = await worker.request("job.fail", {**lease, "error": error})
     assert ended.body["state"] == "cancelled"
@@ -113,6 +114,64 @@ async def test_the_focus_reaches_the_worker(client: BusRequester, worker: BusReq
     waiting = asyncio.create_task(worker.request("job.renew", {**lease, "wait_s": 60}, timeout=50))
     await client.request("job.focus", {"job": record.job_id, "position": [4, 5, 6]})
     assert (await waiting).body["focus"] == [4, 5, 6]
+
+
+def strokes(*at: int) -> dict[str, object]:
+    return {"shape": [8, 8, 8], "labels": ["background", "ball"], "lines": [{"label": 1, "points": [list(at)]}]}
+
+
+async def paint(client: BusRequester, record: JobRecord, *at: int) -> JobRecord:
+    body = {"job": record.job_id, "strokes": strokes(*at)}
+    return JobRecord.model_validate((await client.request("job.strokes", body)).body)
+
+
+async def test_strokes_reach_the_worker(client: BusRequester, worker: BusRequester) -> None:
+    """Strokes that were replaced before come with the claim, those during the work end the wait of a renewal; the same
+    strokes again change nothing, and the record has the last ones."""
+    record = await submit_job(client, params={"strokes": strokes(1, 1, 1)})
+    await paint(client, record, 2, 2, 2)
+    claimed = await claim_job(worker)
+    assert claimed.job is not None
+    assert claimed.job.params["strokes"]["lines"][0]["points"] == [[2, 2, 2]]
+    lease = {"job": record.job_id, "worker": "w", "attempt": 1, "strokes": claimed.strokes}
+    waiting = asyncio.create_task(worker.request("job.renew", {**lease, "wait_s": 60}, timeout=50))
+    assert (await paint(client, record, 2, 2, 2)).params == claimed.job.params
+    await paint(client, record, 3, 3, 3)
+    renewed = (await waiting).body
+    assert (renewed["strokes"], renewed["painted"]["lines"][0]["points"]) == (2, [[3, 3, 3]])
+    assert (await worker.request("job.renew", {**lease, "strokes": 2})).body["painted"] is None
+
+
+async def test_a_result_of_older_strokes_is_not_taken(client: BusRequester, worker: BusRequester) -> None:
+    """A job whose strokes change while its files are published is queued again, and the attempt does not count."""
+    record = await submit_job(client, params={"strokes": strokes(1, 1, 1)})
+    await claim_job(worker)
+    await paint(client, record, 2, 2, 2)
+    lease = {"job": record.job_id, "worker": "w", "attempt": 1}
+    again = JobRecord.model_validate((await worker.request("job.finish", {**lease, "artifacts": []})).body)
+    assert again.state == "pending"
+    assert "Strokes were added" in again.history[-1].reason
+    claimed = await claim_job(worker)
+    body = {**lease, "attempt": claimed.attempt, "artifacts": [], "strokes": claimed.strokes}
+    assert (await worker.request("job.finish", body)).body["state"] == "completed"
+    with pytest.raises(ConflictError, match="takes no more strokes"):
+        await paint(client, record, 3, 3, 3)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_strokes_that_do_not_fit_the_job_are_refused(client: BusRequester) -> None:
+    """A job without strokes, a tomogram of another shape, or damaged strokes: a sentence, and nothing changes."""
+    painted = await submit_job(client, params={"strokes": strokes(1, 1, 1)})
+    with pytest.raises(InvalidRequestError, match="without strokes"):
+        await paint(client, await submit_job(client), 1, 1, 1)
+    body = {"job": painted.job_id, "strokes": {**strokes(1, 1, 1), "shape": [9, 8, 8]}}
+    with pytest.raises(InvalidRequestError, match="another shape"):
+        await client.request("job.strokes", body)
+    for broken in ({**strokes(1, 1, 1), "voxels": "?"}, strokes(1, 1, 8)):
+        with pytest.raises(InvalidRequestError, match="invalid"):
+            await client.request("job.strokes", {"job": painted.job_id, "strokes": broken})
+        with pytest.raises(InvalidRequestError, match="strokes cannot be used"):
+            await submit_job(client, params={"strokes": broken})
 
 
 async def test_a_renewal_that_waits_ends_with_its_attempt(client: BusRequester, worker: BusRequester) -> None:

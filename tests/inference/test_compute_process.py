@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import subprocess
 import sys
@@ -72,7 +73,14 @@ def job(folder: Path, engine: str, *, path: Path | None = None, **params: Any) -
         updated_at=now,
     )
     logged: dict[str, object] = {"log_fields": {"job_id": record.job_id}, "trace": {"request_id": "r-1"}}
-    return {"job": record.model_dump(mode="json"), "attempt": 4, "focus": None, "folder": str(folder), **logged}
+    return {
+        "job": record.model_dump(mode="json"),
+        "attempt": 4,
+        "focus": None,
+        "strokes": 0,
+        "folder": str(folder),
+        **logged,
+    }
 
 
 async def until_end(received: asyncio.Queue[Message]) -> list[Message]:
@@ -153,3 +161,21 @@ def test_a_killed_parent_leaves_no_child(tmp_path: Path) -> None:
         assert family
         parent.kill()
     wait_until(lambda: not any(process.is_running() for process in family), what="the child to end")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors are counted")
+async def test_an_ended_process_leaves_no_descriptor(tmp_path: Path) -> None:
+    """What a process held open is closed when it has ended, without the garbage collector."""
+    open_files = psutil.Process().num_fds
+    async with compute_process(tmp_path):
+        pass
+    before = open_files()
+    gc.disable()
+    try:
+        for _ in range(2):
+            async with compute_process(tmp_path) as (child, _received):
+                pass
+            assert child.exit_code == -signal.SIGKILL
+            assert open_files() == before
+    finally:
+        gc.enable()

@@ -21,6 +21,7 @@ from tests.models.networks import (
 from cryomamba.errors import InvalidRequestError
 from cryomamba.trained_models.model import read_model
 from cryomamba_inference.conversion.convert import ConversionOptions, convert_model
+from cryomamba_inference.trained_models.check import check_model
 
 ROUNDING = 1e-4
 
@@ -32,7 +33,7 @@ def test_a_fold_of_nnunet_becomes_a_model(tmp_path: Path) -> None:
         normalization_schemes=["CTNormalization"],
         architecture=architecture("ResidualEncoderUNet"),
     )
-    conversion = convert_model(nnunet_folder(tmp_path / "source", contents), tmp_path / "net")
+    conversion = convert_model(nnunet_folder(tmp_path / "source", contents, licence="CC-BY-4.0"), tmp_path / "net")
     assert conversion.deviation is not None
     assert conversion.deviation < ROUNDING
     model = read_model(tmp_path / "net")
@@ -50,14 +51,17 @@ def test_a_fold_of_nnunet_becomes_a_model(tmp_path: Path) -> None:
 
 
 def test_its_test_tensors_are_those_of_pytorch(tmp_path: Path) -> None:
-    """The sidecar names an input and the output that PyTorch gave for it."""
+    """The sidecar names an input and the probabilities that PyTorch gave for it, and the check of models agrees."""
     convert_model(nnunet_folder(tmp_path / "source"), tmp_path / "net")
     model = read_model(tmp_path / "net")
     (case,) = model.description.tests
-    window, expected = (np.load(model.folder / name) for name in (case.input, case.output))
+    window, expected = (torch.from_numpy(np.load(model.folder / name)) for name in (case.input, case.output))
     with torch.inference_mode():
-        again = build(architecture()).eval()(torch.from_numpy(window))[0].numpy()
-    np.testing.assert_allclose(expected, again, rtol=1e-5, atol=1e-5)
+        scores = build(architecture()).eval()((window - window.mean()) / window.std(correction=0))[0]
+    torch.testing.assert_close(torch.softmax(scores, 1), expected, rtol=1e-4, atol=1e-5)
+    found = check_model(tmp_path / "net")
+    assert found.problems == ()
+    assert any("are those of 'test_output.npy'" in sentence for sentence in found.passed)
 
 
 def test_folds_become_an_ensemble(tmp_path: Path) -> None:

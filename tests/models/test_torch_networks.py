@@ -79,7 +79,9 @@ def test_plans_of_the_first_releases_mean_the_same(tmp_path: Path) -> None:
 def test_a_results_folder_is_a_model(tmp_path: Path) -> None:
     """Its files state labels, window, normalization and mirroring; nothing has to be written beside them."""
     contents = plans(spacing=(8.0, 10.0, 12.0), patch=(16, 32, 48), order=(2, 0, 1))
-    folder = nnunet_folder(tmp_path / "net", contents, folds=(0, 3), inference_allowed_mirroring_axes=(0, 2))
+    folder = nnunet_folder(
+        tmp_path / "net", contents, folds=(0, 3), licence="CC-BY-4.0", inference_allowed_mirroring_axes=(0, 2)
+    )
     model = read_model(folder)
     described = model.description
     assert described.kind == "nnunet"

@@ -12,6 +12,7 @@ from napari_cryomamba.app.existing_results import ResultFinder
 from napari_cryomamba.app.focus import Focus
 from napari_cryomamba.app.jobs import JobController
 from napari_cryomamba.app.notifications import Notifications
+from napari_cryomamba.app.painting import PaintController
 from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.app.results import Results
 from napari_cryomamba.app.sections import Sections
@@ -61,6 +62,7 @@ class AppController(QObject):
         )
         self.volume_view = VolumeView(viewer, self.sections, self.preview, self.tasks, self.notifications, self)
         self.focus = Focus(viewer, self.jobs, self.preview, self)
+        self.painting = PaintController(viewer, self.jobs, self.notifications, self)
         self.existing = ResultFinder(viewer, self.jobs, self.preview, self.tomograms, self.server, self.tasks, self)
         self.edits = Edits(viewer, self.preview)
         self.autosave = Autosave(viewer, self.edits, self.tasks, folder / "autosave", self)
@@ -105,6 +107,7 @@ class AppController(QObject):
         keep = bool(self.edits.unsaved()) and not discard_edits
         self.edits.close()
         self.focus.close()
+        self.painting.close()
         self.volume_view.close()
         self.existing.close()
         self.display.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from qtpy.QtCore import QObject, Signal
 from cryomamba.client import AsyncClient
 from cryomamba.errors import CryoMambaError
 from cryomamba.geometry import Spacing
+from cryomamba.masks.strokes import Strokes
 from cryomamba.models.jobs import JobRecord
 from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.net.bridge import Bridge
@@ -51,6 +53,15 @@ class JobSource(QObject):
 
     def focus(self, job_id: str, position: Spacing) -> None:
         """Ask for the tiles around a voxel (z, y, x) first, where the order of tiles can be changed."""
+
+    def set_strokes(
+        self,
+        job_id: str,  # noqa: ARG002 (for those that can)
+        strokes: Strokes,  # noqa: ARG002
+        refused: Callable[[CryoMambaError], None],  # noqa: ARG002
+    ) -> bool:
+        """Have a job learn from other strokes while it runs, and return whether that is possible here."""
+        return False
 
     def file(self, job_id: str, name: str) -> Path | None:  # noqa: ARG002 (for those that have files here)
         """Return the path of a job's file, None if the job's files are not on this machine."""
@@ -93,6 +104,12 @@ class ServerJobs(JobSource):
     def focus(self, job_id: str, position: Spacing) -> None:
         """Tell the server which tiles to compute first; an error is ignored, since the next request replaces it."""
         self._bridge.request("", partial(AsyncClient.focus, job_id=job_id, position=position), failed=_ignore)
+
+    def set_strokes(self, job_id: str, strokes: Strokes, refused: Callable[[CryoMambaError], None]) -> bool:
+        """Have a job learn from other strokes; `refused` is called if the server does not take them."""
+        call = partial(AsyncClient.set_strokes, job_id=job_id, strokes=strokes)
+        self._bridge.request("", call, self._changed, refused)
+        return True
 
     def _changed(self, record: JobRecord) -> None:
         self.message_received.emit(JobChanged(record))

@@ -18,6 +18,7 @@ from qtpy.QtCore import QObject, Signal
 from cryomamba.engines.artifacts import ARTIFACTS, EXPORTS, MASK, STATISTICS, ExportFormat, requested_formats
 from cryomamba.engines.info import EngineInfo
 from cryomamba.engines.registry import Registry
+from cryomamba.engines.strokes import STROKES
 from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, JobFailedError, UnavailableError
 from cryomamba.models.events import ProgressEvent
 from cryomamba.models.jobs import Artifact, JobRecord, JobState, Progress, SubmitRequest, VolumeSource
@@ -230,6 +231,7 @@ class _LocalRun(threading.Thread):
             cancelled=self._cancelled.is_set,
             formats=formats,
             within=None if record.within is None or record.within.path is None else Path(record.within.path),
+            model=folder if record.params.get(STROKES) is not None else None,
         )
         for form, path in zip(formats, result.exports, strict=True):
             path.replace(folder / EXPORTS[form].name)

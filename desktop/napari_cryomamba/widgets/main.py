@@ -36,6 +36,7 @@ from napari_cryomamba.widgets.menu import CryoMambaMenu, add_menu, remove_menu
 from napari_cryomamba.widgets.messages import MessagesPanel
 from napari_cryomamba.widgets.mnemonics import Mnemonics, fields_in_order
 from napari_cryomamba.widgets.offer_bar import OfferBar
+from napari_cryomamba.widgets.paint import PaintPanel
 from napari_cryomamba.widgets.picks import PicksPanel
 from napari_cryomamba.widgets.position import PositionBar
 from napari_cryomamba.widgets.recovery import RecoveryBar
@@ -103,7 +104,15 @@ class CryoMambaWidget(QWidget):
         self.tomogram = TomogramPanel(viewer, app.tomograms, app.tasks)
         self.display = DisplayPanel(app.display)
         self.tomogram.insert_panel(self.display)
-        self.segment = SegmentPanel(viewer, app.jobs, app.server, app.preferences, app.tasks, app.models)
+        self.segment = SegmentPanel(
+            viewer,
+            app.jobs,
+            app.server,
+            app.preferences,
+            app.tasks,
+            app.models,
+            lambda source: PaintPanel(app.painting, source, app.notifications, app.downloads),
+        )
         self.jobs = JobsPanel(app.jobs, app.preview, app.frames, app.server, app.downloads)
         self.edit = EditPanel(viewer, app.tasks, app.notifications)
         self.statistics = StatisticsPanel(viewer, app.tasks, app.notifications)

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLineEdit, QWidget
 
 from cryomamba.client.submit import UploadMode
+from cryomamba.engines.strokes import STROKES, takes_strokes
 from cryomamba.errors import CryoMambaError
 from cryomamba.models.jobs import RETHRESHOLD, JobRecord
 from cryomamba.volumes import result_kind
@@ -27,9 +29,11 @@ from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.widgets.batch import BatchChooser
 from napari_cryomamba.widgets.form import ParameterForm
 from napari_cryomamba.widgets.layout import button, hbox, scrolled, text_label, vbox
+from napari_cryomamba.widgets.paint import PaintPanel
 from napari_cryomamba.widgets.region import RegionChooser
 from napari_cryomamba.widgets.trained_models import LicenceBar
 
+_PAINTING_INTERVAL_S = 0.25
 UPLOAD_MODES: dict[UploadMode, str] = {"auto": "automatically", "never": "by path", "always": "upload"}
 
 
@@ -44,11 +48,13 @@ class SegmentPanel(QWidget):
         preferences: Preferences,
         tasks: TaskRunner,
         models: TrainedModels,
+        paint: Callable[[Callable[[], Source | None]], PaintPanel] | None = None,
     ) -> None:
         super().__init__()
         self._viewer, self._jobs, self._server, self._preferences = viewer, jobs, server, preferences
         self._tasks, self._models = tasks, models
         self._shown = ""
+        self._again = self.submit
         self.tomogram = QComboBox(self)
         self.tomogram.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.batch = BatchChooser(viewer, self)
@@ -56,6 +62,7 @@ class SegmentPanel(QWidget):
         self.engine = QComboBox(self)
         self.summary = text_label()
         self.form = ParameterForm(self)
+        self.paint = None if paint is None else paint(self._source)
         self.licence = LicenceBar(models, self)
         self.name = QLineEdit(self)
         self.name.setPlaceholderText("file name")
@@ -91,6 +98,8 @@ class SegmentPanel(QWidget):
         self.interval.valueChanged.connect(self._save_interval)
         self._jobs.engines_changed.connect(self.refresh_engines)
         self._jobs.rejected.connect(self.show_rejection)
+        if self.paint is not None:
+            self.paint.painting.restart_needed.connect(lambda: self._again())
         self._server.state_changed.connect(self._update_buttons)
         layers = self._viewer.layers
         for event in (layers.events.inserted, layers.events.removed):
@@ -113,7 +122,8 @@ class SegmentPanel(QWidget):
         bottom.addRow("Preview every", self.interval)
         # The buttons are always in sight; all else scrolls in a low window.
         body = QWidget(self)
-        vbox(body, top, self.summary, self.form, self.licence, bottom).addStretch(1)
+        painting = [] if self.paint is None else [self.paint]
+        vbox(body, top, self.summary, *painting, self.form, self.licence, bottom).addStretch(1)
         scroll = scrolled(body)
         buttons = hbox(self.submit_button, self.local_button, stretch=self.submit_button)
         vbox(self, scroll, buttons, self.conversion, margin=4, stretch=scroll)
@@ -180,6 +190,23 @@ class SegmentPanel(QWidget):
                     self._models.refresh()
         self._update_buttons()
 
+    def _source(self) -> Source | None:
+        layer = self.layer
+        return source_of(layer) if layer is not None else None
+
+    @property
+    def _paints(self) -> bool:
+        """Whether the chosen engine learns from strokes, and is given no model."""
+        info = self._jobs.engine(self.engine.currentText())
+        return self.paint is not None and info is not None and takes_strokes(info.parameters)
+
+    def _strokes(self) -> dict[str, Any]:
+        """Return the parameter that has what is painted on the tomogram; nothing if a model is given."""
+        if self.paint is None or not self._paints or self.form.parameters.get("model"):
+            return {}
+        strokes = self.paint.painting.strokes(self._source())
+        return {} if strokes is None else {STROKES: strokes.model_dump(mode="json")}
+
     def _offer_models(self) -> None:
         """Offer the trained models that fit, where the engine takes one."""
         editor = self.form.model_editor
@@ -193,6 +220,8 @@ class SegmentPanel(QWidget):
 
     def _update_buttons(self) -> None:
         self._show_licence()
+        if self.paint is not None:
+            self.paint.setVisible(self._paints)
         several = self.batch.active
         self.tomogram.setEnabled(not several)
         self.region.setEnabled(not several)
@@ -208,11 +237,13 @@ class SegmentPanel(QWidget):
 
     def submit(self) -> None:
         """Submit the job to the server."""
+        self._again = self.submit
         mode = self.upload_mode.currentData()
         self._start(lambda submission: self._jobs.submit(submission, mode))
 
     def run_locally(self) -> None:
         """Segment in this process."""
+        self._again = self.run_locally
         self._start(self._jobs.run_locally)
 
     def _start(self, start: Callable[[JobSubmission], None]) -> None:
@@ -224,6 +255,10 @@ class SegmentPanel(QWidget):
         if source is None:
             return
         submission = self._submission(source)
+        if strokes := self._strokes():
+            # The section in view is to be seen soon after a stroke.
+            interval_s = min(submission.preview_interval_s, _PAINTING_INTERVAL_S)
+            submission = replace(submission, params={**submission.params, **strokes}, preview_interval_s=interval_s)
         self._with_file(
             source, lambda: self.region.with_mask(source, lambda mask: start(replace(submission, within=mask)))
         )

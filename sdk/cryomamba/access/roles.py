@@ -47,6 +47,7 @@ WRITE_REQUESTS: Final = frozenset(
         messages.JOB_RETRY,
         messages.JOB_DELETE,
         messages.JOB_FOCUS,
+        messages.JOB_STROKES,
         messages.JOB_REVISE,
         messages.WEBHOOK_CREATE,
         messages.WEBHOOK_DELETE,

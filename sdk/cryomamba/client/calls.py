@@ -11,13 +11,14 @@ from typing import Any, Final, Generic, TypeVar
 from pydantic import ValidationError
 
 from cryomamba.errors import no_such_job
+from cryomamba.masks.strokes import Strokes
 from cryomamba.models.base import Record, Request
 from cryomamba.models.files import FileList
 from cryomamba.models.job_filter import JobFilter
 from cryomamba.models.jobs import JobPage, JobRecord, SubmitRequest
 from cryomamba.models.server import Activity, ServerInfo
 from cryomamba.wire import messages
-from cryomamba.wire.requests import Empty, FocusRequest, JobRef, ListRequest, ReviseRequest
+from cryomamba.wire.requests import Empty, FocusRequest, JobRef, ListRequest, ReviseRequest, StrokesRequest
 
 R_co = TypeVar("R_co", bound=Record, covariant=True)
 
@@ -144,6 +145,13 @@ def focus_job(job_id: str, position: tuple[float, float, float]) -> Call[Acknowl
     body = FocusRequest(job=job_ref(job_id).job, position=position)
     http = HttpForm("PUT", f"{job_path(job_id)}/focus", json={"position": list(position)})
     return Call(Acknowledged, BusForm(messages.JOB_FOCUS, body), http)
+
+
+def set_strokes(job_id: str, strokes: Strokes) -> Call[JobRecord]:
+    """Have a job that was submitted with strokes trained on these."""
+    body = StrokesRequest(job=job_ref(job_id).job, strokes=strokes)
+    http = HttpForm("PUT", f"{job_path(job_id)}/strokes", json=strokes.model_dump(mode="json"))
+    return Call(JobRecord, BusForm(messages.JOB_STROKES, body), http)
 
 
 def revise_job(request: ReviseRequest) -> Call[JobRecord]:

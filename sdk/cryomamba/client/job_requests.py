@@ -12,6 +12,7 @@ from cryomamba.client.save_artifact import save
 from cryomamba.client.transport import ProgressCallback, Transport
 from cryomamba.engines.artifacts import MASK
 from cryomamba.errors import CryoMambaError
+from cryomamba.masks.strokes import Strokes
 from cryomamba.models.events import Event
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import Artifact, JobRecord
@@ -39,6 +40,21 @@ class JobRequests:
     async def focus(self, job_id: str, position: tuple[float, float, float]) -> None:
         """Have tiles around a tomogram voxel (z, y, x) computed first."""
         await self.transport.call(calls.focus_job(job_id, position))
+
+    async def set_strokes(self, job_id: str, strokes: Strokes) -> JobRecord:
+        """Have a job that was submitted with strokes trained on these instead, which are all that is painted now.
+
+        A running job trains again at once and begins with the section under the view; its mask is that of the last
+        strokes.
+
+        Raises
+        ------
+        ConflictError
+            The job has ended: submit another one with these strokes.
+        InvalidRequestError
+            It was submitted without strokes, or the tomogram has another shape.
+        """
+        return await self.transport.call(calls.set_strokes(job_id, strokes))
 
     def watch(self, job_id: str, *, previews: bool = True) -> AsyncGenerator[Event, None]:
         """Follow a job: the present state and the newest preview at once, then what happens, to its end.

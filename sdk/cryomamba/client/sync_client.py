@@ -141,6 +141,7 @@ class Client(Blocking[AsyncClient]):
     cancel = blocking(AsyncClient.cancel)
     retry = blocking(AsyncClient.retry)
     focus = blocking(AsyncClient.focus)
+    set_strokes = blocking(AsyncClient.set_strokes)
     revise = blocking(AsyncClient.revise)
     preview = blocking(AsyncClient.preview)
     download = blocking(AsyncClient.download)

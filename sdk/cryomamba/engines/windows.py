@@ -25,6 +25,7 @@ from cryomamba.masks.thresholds import HysteresisThreshold
 Scores = npt.NDArray[np.float32]
 """Shape (channels, z, y, x)."""
 Axis = Literal["z", "y", "x"]
+Resampling = Literal["average", "spline"]
 
 SCORES_MAX: Final = 4096.0
 """What a network gives beyond it, in either direction, is limited to it."""
@@ -46,6 +47,9 @@ def probabilities(logits: Scores, scoring: Literal["softmax", "sigmoid"]) -> Sco
 class WindowEngine(Engine[P], Generic[P]):
     """A segmentation method that predicts windows. A subclass implements :meth:`predict_window`.
 
+    A second engine is prepared with the statistics of a small sample (:attr:`VolumeContext.coarse` is then True), for
+    the first windows that are shown while the volume is being read: that must be quick.
+
     The constructor sets the attributes, depending on the parameters. As any engine it is pickled into processes after
     :meth:`prepare`, so it holds plain data; what is large, such as a loaded network, is kept in the module.
 
@@ -55,6 +59,8 @@ class WindowEngine(Engine[P], Generic[P]):
         Voxels (z, y, x) of a window, on the grid of the network.
     overlap : tuple of float
         Fraction of the window by which neighbours overlap at least, 0 to 0.9, along z, y, x.
+    weights_offset : tuple of float
+        Voxels from the centre of a window to where its weights are largest, along z, y, x.
     channels : int
         How many scores a voxel has.
     scoring : {'softmax', 'sigmoid'}
@@ -67,6 +73,9 @@ class WindowEngine(Engine[P], Generic[P]):
         Probability from which on a voxel belongs to a label, with sigmoid.
     network_voxel_size_A : tuple of float or None
         Ångström (z, y, x) to which the volume is resampled; None for no resampling. An axis with 0 is not resampled.
+    resampling : {'average', 'spline'}
+        How: by averages of what a coarser voxel covers and cubic convolution to finer ones, or by the values of a cubic
+        spline through the voxels, as nnU-Net does, which aliases when it coarsens.
     voxel_size_tolerance : float
         Relative difference of voxel sizes up to which an axis is not resampled.
     mirror : sequence of {'z', 'y', 'x'}
@@ -79,11 +88,13 @@ class WindowEngine(Engine[P], Generic[P]):
 
     window: Shape = (64, 64, 64)
     overlap: Spacing = (0.5, 0.5, 0.5)
+    weights_offset: Spacing = (0.0, 0.0, 0.0)
     channels: int = 2
     scoring: Literal["softmax", "sigmoid"] = "softmax"
     logits: bool = True
     threshold: float = 0.5
     network_voxel_size_A: Spacing | None = None
+    resampling: Resampling = "average"
     voxel_size_tolerance: float = 0.05
     mirror: Sequence[Axis] = ()
     members: int = 1

@@ -51,6 +51,11 @@ class StrokeLabel(_Part):
     colour: Colour = COLOURS[1]
 
 
+def _name_or_fields(schema: dict[str, Any]) -> None:
+    """Let the schema of labels take names alone, which have a colour of :data:`COLOURS`."""
+    schema["items"] = {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 64}, schema["items"]]}
+
+
 class StrokeLine(_Part):
     """A line that was painted with a round brush.
 
@@ -90,7 +95,9 @@ class Strokes(_Part):
         Annotated[int, Field(ge=1, lt=2**31)],
         Annotated[int, Field(ge=1, lt=2**31)],
     ]
-    labels: Annotated[tuple[StrokeLabel, ...], Field(min_length=2, max_length=LABELS_MAX)]
+    labels: Annotated[
+        tuple[StrokeLabel, ...], Field(min_length=2, max_length=LABELS_MAX, json_schema_extra=_name_or_fields)
+    ]
     lines: Annotated[tuple[StrokeLine, ...], Field(max_length=1000)] = ()
     voxels: str = ""
 

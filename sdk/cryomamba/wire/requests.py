@@ -14,6 +14,7 @@ from cryomamba.engines.api import Estimate
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.field_problems import field_problem
+from cryomamba.masks.strokes import Strokes
 from cryomamba.models.base import Record, Request
 from cryomamba.models.job_filter import JobFilter
 from cryomamba.models.jobs import Artifact, JobError, JobEvent, JobId, JobRecord, Label, Progress, SubmitRequest
@@ -47,6 +48,12 @@ class FocusRequest(JobRef):
     """``job.focus``: the tomogram voxel (z, y, x) around which tiles should come first."""
 
     position: Zyx
+
+
+class StrokesRequest(JobRef):
+    """``job.strokes``: all that is painted now; a job that was submitted with strokes is trained on these instead."""
+
+    strokes: Strokes
 
 
 class ReviseRequest(JobRef):
@@ -140,12 +147,13 @@ class Claim(Request):
 
 
 class Claimed(Record):
-    """The reply to ``job.claim``: a job under a lease, or nothing yet."""
+    """The reply to ``job.claim``: a job under a lease, or nothing yet; `strokes` counts how often they have changed."""
 
     job: JobRecord | None = None
     attempt: int = 0
     lease_s: float = 0.0
     focus: Zyx | None = None
+    strokes: int = 0
 
 
 class AttemptRef(JobRef):
@@ -162,20 +170,33 @@ class Renew(AttemptRef):
     ----------
     cancelling : bool
     focus : tuple of float, optional
-        What the worker knows: the reply comes at once where the job's cancel or focus differs.
+    strokes : int
+        What the worker knows: the reply comes at once where the job's cancel or focus differs, or its strokes have
+        changed more often.
     """
 
     wait_s: float = Field(0.0, ge=0, le=60)
     cancelling: bool = False
     focus: Zyx | None = None
+    strokes: int = Field(0, ge=0)
 
 
 class Renewed(Record):
-    """The reply to ``job.renew``: whether to stop, and where the viewer looks."""
+    """The reply to ``job.renew``: whether to stop, and where the viewer looks.
+
+    Attributes
+    ----------
+    strokes : int
+        How often the strokes have changed.
+    painted : Strokes or None
+        The strokes, if they have changed more often than the worker knew.
+    """
 
     cancel: bool = False
     lease_s: float
     focus: Zyx | None = None
+    strokes: int = 0
+    painted: Strokes | None = None
 
 
 class ProgressReport(AttemptRef):
@@ -191,11 +212,14 @@ class Finish(AttemptRef):
     ----------
     warnings, estimates : tuple, dict
         As in the job's record.
+    strokes : int
+        How often the strokes had changed that the result is of; a job whose strokes have changed since is queued again.
     """
 
     artifacts: tuple[Artifact, ...]
     warnings: tuple[VolumeWarning, ...] = ()
     estimates: dict[str, Estimate] = Field(default_factory=dict)
+    strokes: int = Field(0, ge=0)
 
 
 class Fail(AttemptRef):
@@ -220,6 +244,7 @@ REQUESTS: Final[Mapping[str, type[Request]]] = {
     messages.JOB_RETRY: JobRef,
     messages.JOB_DELETE: JobRef,
     messages.JOB_FOCUS: FocusRequest,
+    messages.JOB_STROKES: StrokesRequest,
     messages.JOB_REVISE: ReviseRequest,
     messages.EVENTS_SINCE: EventsSince,
     messages.ARTIFACT_READ: ArtifactRead,

@@ -17,8 +17,10 @@ from cryomamba.access.visibility import Visibility
 from cryomamba.engines.artifacts import SCORES
 from cryomamba.engines.info import EngineInfo
 from cryomamba.engines.registry import NO_SUCH_PARAMETER, parameter_problems, unknown_engine
+from cryomamba.engines.strokes import STROKES, takes_strokes
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, NotFoundError, UnavailableError
 from cryomamba.geometry import Shape, Spacing
+from cryomamba.masks.strokes import read_strokes
 from cryomamba.models.files import FileRecord
 from cryomamba.models.jobs import RETHRESHOLD, SubmitRequest, VolumeSource, VolumeSummary
 from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
@@ -154,6 +156,9 @@ def check_parameters(engine: EngineInfo, params: dict[str, Any]) -> None:
     problems = [problem for error in errors[:_PROBLEMS_MAX] for problem in _problems(error)]
     if problems:
         raise parameter_problems(engine.name, problems[:_PROBLEMS_MAX], engine.parameters.get("properties", {}))
+    if takes_strokes(engine.parameters) and params.get(STROKES) is not None:
+        # Whether packed voxels are inside of the tomogram, for example, no schema can say.
+        read_strokes(params[STROKES])
 
 
 def _problems(error: ValidationError) -> list[dict[str, str]]:

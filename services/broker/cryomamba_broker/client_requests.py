@@ -13,7 +13,7 @@ from cryomamba._version import __version__
 from cryomamba.access.visibility import Visibility
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import AccessError, NotFoundError, no_such_model
-from cryomamba.models.jobs import JobRecord, SubmitRequest
+from cryomamba.models.jobs import JobRecord, JobState, SubmitRequest
 from cryomamba.models.model_listing import ListedModel, ModelPage
 from cryomamba.models.server import Activity, ServerInfo, WorkerInfo
 from cryomamba.wire import messages
@@ -29,6 +29,7 @@ from cryomamba.wire.requests import (
     ListRequest,
     PreviewRead,
     ReviseRequest,
+    StrokesRequest,
 )
 from cryomamba.wire.trace_context import TraceContext, current_trace
 from cryomamba_broker.admission import VolumeRoots, admit
@@ -65,6 +66,7 @@ class ClientRequests:
             messages.JOB_RETRY: self.retry,
             messages.JOB_DELETE: self.delete,
             messages.JOB_FOCUS: self.focus,
+            messages.JOB_STROKES: self.set_strokes,
             messages.JOB_REVISE: self.revise,
             messages.EVENTS_SINCE: self.events_since,
             messages.ARTIFACT_READ: self.artifact,
@@ -138,7 +140,7 @@ class ClientRequests:
         if request.within is not None and (job_id := request.within.job_id) is not None:
             newest_mask = (await self._core.store.call(lambda store: store.jobs.get(job_id, visibility))).newest_mask
         engines = self._core.workers.engines()
-        models = self._core.workers.models() if len(self._core.workers) else None
+        models = self._known_models()
         loop = asyncio.get_running_loop()
         admitting = partial(self._admit, request, engines, models, visibility, newest_mask, current_trace())
         new, space = await loop.run_in_executor(self._files, admitting)
@@ -178,7 +180,8 @@ class ClientRequests:
         return job_answer(await self._core.change(lambda store: store.jobs.cancel(request.job, visibility)))
 
     async def retry(self, request: JobRef, visibility: Visibility) -> Answer:
-        """Queue a failed or cancelled job again."""
+        """Queue a failed or cancelled job again, if a worker has the model that it needs."""
+        await self._require_model(request.job, visibility)
         record = await self._core.change(lambda store: store.jobs.retry(request.job, visibility))
         self._core.claims.wake_all()
         return job_answer(record)
@@ -195,6 +198,14 @@ class ClientRequests:
     async def focus(self, request: FocusRequest, visibility: Visibility) -> Answer:
         """Move the focus of a job."""
         record = await self._core.store.call(lambda store: store.jobs.focus(request.job, request.position, visibility))
+        self._core.renewals.wake(request.job)
+        return job_answer(record)
+
+    async def set_strokes(self, request: StrokesRequest, visibility: Visibility) -> Answer:
+        """Replace the strokes of a job."""
+        record = await self._core.store.call(
+            lambda store: store.jobs.set_strokes(request.job, request.strokes, visibility)
+        )
         self._core.renewals.wake(request.job)
         return job_answer(record)
 
@@ -266,6 +277,16 @@ class ClientRequests:
         shown = fitting(listed[: request.limit])
         cursor = str(begin + len(shown)) if len(shown) < len(listed) else None
         return Answer(ModelPage(models=shown, cursor=cursor).model_dump(mode="json"))
+
+    async def _require_model(self, job_id: str, visibility: Visibility) -> None:
+        record = await self._core.store.call(lambda store: store.jobs.get(job_id, visibility))
+        engine = next((info for info in self._core.workers.engines() if info.name == record.engine), None)
+        if engine is not None and record.state is not JobState.COMPLETED:
+            required_model(engine, record.params, self._known_models())
+
+    def _known_models(self) -> Sequence[ListedModel] | None:
+        """Return the models of the connected workers, None if none is connected."""
+        return self._core.workers.models() if len(self._core.workers) else None
 
     async def _require_visible(self, job_id: str, visibility: Visibility) -> None:
         await self._core.store.call(lambda store: store.jobs.owner(job_id, visibility))

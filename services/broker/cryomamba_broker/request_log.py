@@ -27,7 +27,9 @@ ACTIONS: Final[Mapping[str, str]] = {
 }
 
 # Requests that do something, and do not wait for it to happen.
-TRACED: Final = frozenset({*ACTIONS, messages.JOB_FINISH, messages.JOB_FAIL, messages.JOB_RELEASE, messages.JOB_FOCUS})
+TRACED: Final = frozenset(
+    {*ACTIONS, messages.JOB_FINISH, messages.JOB_FAIL, messages.JOB_RELEASE, messages.JOB_FOCUS, messages.JOB_STROKES}
+)
 
 
 def trace_of(request: Envelope) -> TraceContext:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from cryomamba.errors import CryoMambaError
+from cryomamba.masks.strokes import Strokes
 from cryomamba.wire import messages
 from cryomamba.wire.model_requests import WorkerModels
 from cryomamba.wire.requests import (
@@ -118,7 +119,9 @@ class WorkerRequests:
         self._core.fence.advance(record.job_id, record.attempt, key)
         await self._core.announce(Change(record, lease.event))
         self._seen(worker, record.job_id)
-        claimed = Claimed(job=record, attempt=record.attempt, lease_s=self._core.lease_s, focus=lease.focus)
+        claimed = Claimed(
+            job=record, attempt=record.attempt, lease_s=self._core.lease_s, focus=lease.focus, strokes=lease.strokes
+        )
 
         async def undo() -> None:
             if self._core.claims.is_newest(worker, claim):
@@ -138,7 +141,7 @@ class WorkerRequests:
         self._core.claims.wake_all()
 
     async def renew(self, request: Renew, caller: Caller) -> Answer:
-        """Extend a lease; reply when the job is cancelled or its focus moves, else after `wait_s`."""
+        """Extend a lease; reply when the job is cancelled, refocused or repainted, else after `wait_s`."""
         attempt = _attempt(request, caller)
         deadline = asyncio.get_running_loop().time() + request.wait_s
         self._core.workers.require_own_name(request.worker, caller.key)
@@ -146,9 +149,16 @@ class WorkerRequests:
         self._seen(request.worker, request.job)
         with self._core.renewals.waiting(request.job) as changes:
             lease = await self._core.store.call(lambda store: store.leases.renew(attempt))
-            while (lease.cancel, lease.focus) == (request.cancelling, request.focus) and await changes.wait(deadline):
+            known = request.cancelling, request.focus, request.strokes
+            while (lease.cancel, lease.focus, lease.strokes) == known and await changes.wait(deadline):
                 lease = await self._core.store.call(lambda store: store.leases.status(attempt))
-        renewed = Renewed(cancel=lease.cancel, lease_s=self._core.lease_s, focus=lease.focus)
+        renewed = Renewed(
+            cancel=lease.cancel,
+            lease_s=self._core.lease_s,
+            focus=lease.focus,
+            strokes=lease.strokes,
+            painted=Strokes.model_validate(lease.painted) if lease.strokes > request.strokes else None,
+        )
         return Answer(renewed.model_dump(mode="json"), job=request.job, attempt=request.attempt)
 
     async def progress(self, request: ProgressReport, caller: Caller) -> Answer:
@@ -169,10 +179,19 @@ class WorkerRequests:
 
         def finish(leases: Leases, held: Attempt) -> Change:
             return leases.finish(
-                held, request.artifacts, accept, warnings=request.warnings, estimates=request.estimates
+                held,
+                request.artifacts,
+                accept,
+                warnings=request.warnings,
+                estimates=request.estimates,
+                strokes=request.strokes,
             )
 
-        return await self._end(request, caller, finish)
+        answer = await self._end(request, caller, finish)
+        # Of a job that was queued again the files have not been accepted.
+        self._remove_files(request.job, request.attempt)
+        self._core.claims.wake_all()
+        return answer
 
     async def fail(self, request: Fail, caller: Caller) -> Answer:
         """End an attempt with an error."""

@@ -37,6 +37,19 @@ SUBMIT: Final[dict[str, Any]] = {
 FOCUS: Final[dict[str, Any]] = {
     "corner": {"summary": "Near the first voxel", "value": {"position": [10.0, 20.0, 30.0]}}
 }
+STROKES: Final[dict[str, Any]] = {
+    "lines": {
+        "summary": "A stroke on a ball, and one beside it",
+        "value": {
+            "shape": [64, 64, 64],
+            "labels": ["background", "ball"],
+            "lines": [
+                {"label": 0, "radius": 2, "points": [[32, 4, 4], [32, 4, 60]]},
+                {"label": 1, "radius": 2, "points": [[32, 32, 28], [32, 32, 36]]},
+            ],
+        },
+    }
+}
 
 UPLOAD: Final[dict[str, Any]] = {
     "tomogram": {
@@ -110,6 +123,7 @@ JOB_LINKS: Final = _links(
     cancelJob=_JOB,
     retryJob=_JOB,
     focusJob=_JOB,
+    setStrokes=_JOB,
     reviseJob=_JOB,
     thresholdJob=_JOB,
     followJob=_JOB,

@@ -50,6 +50,7 @@ class _Result:
     artifacts: tuple[Artifact, ...] = ()
     warnings: tuple[VolumeWarning, ...] = ()
     estimates: dict[str, Estimate] = field(default_factory=dict)
+    strokes: int = 0
     error: CryoMambaError | None = None
 
 
@@ -76,7 +77,7 @@ class Attempt:
         self._job = claimed.job
         self.job_id = claimed.job.job_id
         self.number = claimed.attempt
-        self._focus = claimed.focus
+        self._focus, self._strokes = claimed.focus, claimed.strokes
         self._lease_s = claimed.lease_s
         self._worker, self._settings, self._requester, self._child = worker, settings, requester, child
         self._progress = Progress(stage="starting")
@@ -108,6 +109,7 @@ class Attempt:
                     "job": self._job.model_dump(mode="json"),
                     "attempt": self.number,
                     "focus": self._focus,
+                    "strokes": self._strokes,
                     "folder": str(folder),
                     "log_fields": self.log_fields,
                     "trace": asdict(current_trace()),
@@ -146,6 +148,7 @@ class Attempt:
             artifacts=result.artifacts,
             warnings=result.warnings,
             estimates=result.estimates,
+            strokes=result.strokes,
         )
         await self._request_until_answered(JOB_FINISH, body)
         for artifact in result.artifacts:
@@ -179,7 +182,7 @@ class Attempt:
             case "done":
                 artifacts = tuple(Artifact.model_validate(artifact) for artifact in message["artifacts"])
                 warnings = tuple(VolumeWarning.model_validate(warning) for warning in message["warnings"])
-                self._result.set_result(_Result(artifacts, warnings, message["estimates"]))
+                self._result.set_result(_Result(artifacts, warnings, message["estimates"], message["strokes"]))
             case "failed":
                 self._result.set_result(_Result(error=error_from_payload(message["error"])))
             case "exited":
@@ -215,7 +218,7 @@ class Attempt:
             self._result.set_result(_Result(error=error))
 
     async def _keep_lease(self) -> None:
-        """Renew the lease repeatedly; the broker answers at once when the job is cancelled or the focus moves."""
+        """Renew the lease repeatedly; the broker answers at once when the job is cancelled, refocused or repainted."""
         while True:
             started = time.monotonic()
             try:
@@ -229,18 +232,22 @@ class Attempt:
                 await asyncio.sleep(max(0.0, started + _RETRY_S - time.monotonic()))
 
     def _steer(self, renewed: Renewed) -> bool:
-        """Pass a new focus or a cancel to the compute process; return False if there is neither."""
+        """Pass a new focus, new strokes or a cancel to the compute process; return False if there is none of them."""
         refocused = renewed.focus is not None and renewed.focus != self._focus
         if renewed.focus is not None and refocused:
             self._focus = renewed.focus
             self._child.set_focus(renewed.focus)
+        repainted = renewed.painted is not None
+        if renewed.painted is not None:
+            self._strokes = renewed.strokes
+            self._child.set_strokes(renewed.painted, renewed.strokes)
         cancelled = renewed.cancel and not self._cancelling
         if cancelled:
             self._cancelling = True
             self._child.cancel()
             timer = asyncio.get_running_loop().call_later(GRACE_S, self._force_end)
             self._resources.callback(timer.cancel)
-        return refocused or cancelled
+        return refocused or repainted or cancelled
 
     def _force_end(self) -> None:
         if not self._result.done():
@@ -266,6 +273,7 @@ class Attempt:
             wait_s=wait_s,
             cancelling=self._cancelling,
             focus=self._focus,
+            strokes=self._strokes,
         )
         renewed = Renewed.model_validate(dict((await self._request(JOB_RENEW, renew, timeout_s=self._lease_s)).body))
         self._lease_s = renewed.lease_s

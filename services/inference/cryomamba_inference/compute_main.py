@@ -18,6 +18,7 @@ from typing import Any
 from cryomamba.engines.api import Engine
 from cryomamba.engines.registry import Registry
 from cryomamba.errors import ProtocolError
+from cryomamba.masks.strokes import Strokes
 from cryomamba.models.frames import PreviewFrame
 from cryomamba.models.jobs import Artifact, JobRecord, Progress
 from cryomamba.settings import Settings
@@ -89,8 +90,10 @@ class _JobRunner:
                     self._control.cancel()
                 case "focus":
                     self._control.set_focus(tuple(message["position"]))
+                case "strokes":
+                    self._control.set_strokes(Strokes.model_validate(message["strokes"]), message["changes"])
                 case "run":
-                    self._control = Control()
+                    self._control = Control(strokes_changes=message["strokes"])
                     self._jobs.put({**message, "control": self._control})
 
     def _handle(self, job: Message) -> None:
@@ -146,6 +149,7 @@ class _JobRunner:
             "artifacts": [artifact.model_dump(mode="json") for artifact in artifacts],
             "warnings": statistics["warnings"],
             "estimates": statistics["estimates"],
+            "strokes": control.strokes_changes,
         }
 
 

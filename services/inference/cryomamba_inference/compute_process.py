@@ -13,6 +13,7 @@ from multiprocessing.context import SpawnProcess
 
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ProtocolError
+from cryomamba.masks.strokes import Strokes
 from cryomamba.settings import Settings
 from cryomamba.wire.buffers import Codec
 from cryomamba_inference import compute_main as child
@@ -41,6 +42,10 @@ class ComputeProcess:
         The available engines, once everything is imported; None if the process ended before that.
     jobs : int
         Number of jobs started so far.
+    pid : int or None
+        Process id.
+    exit_code : int or None
+        Exit status once the process has ended; negative: the number of the signal that ended it.
     """
 
     def __init__(self, settings: Settings, codec: Codec, on_message: Callable[[Message], None]) -> None:
@@ -55,6 +60,8 @@ class ComputeProcess:
         with uninterrupted_start():
             self._process.start()
         theirs.close()
+        self.pid = self._process.pid
+        self.exit_code: int | None = None
         self._pipe = MessagePipe(ours)
         self._reader = threading.Thread(target=self._receive, name="compute-messages", daemon=True)
         self._reader.start()
@@ -64,16 +71,6 @@ class ComputeProcess:
     def alive(self) -> bool:
         """Whether the process is running."""
         return not self._exited.is_set()
-
-    @property
-    def pid(self) -> int | None:
-        """Process id."""
-        return self._process.pid
-
-    @property
-    def exit_code(self) -> int | None:
-        """Exit status; negative: the number of the signal that ended the process."""
-        return self._process.exitcode
 
     def run(self, job: Message) -> None:
         """Start a job."""
@@ -87,6 +84,10 @@ class ComputeProcess:
     def set_focus(self, position: tuple[float, float, float]) -> None:
         """Process the tiles around a voxel (z, y, x) first."""
         self._send("focus", position=list(position))
+
+    def set_strokes(self, strokes: Strokes, changes: int) -> None:
+        """Train on other strokes; `changes` counts how often they have changed."""
+        self._send("strokes", strokes=strokes.model_dump(mode="json"), changes=changes)
 
     async def end(self) -> None:
         """Kill the process and wait until it has ended; idempotent."""
@@ -114,6 +115,9 @@ class ComputeProcess:
             if not self._call_in_loop(self._handle, message):
                 break
         self._process.join(_JOIN_S)
+        if self._process.exitcode is None:  # it has closed the pipe and goes on
+            self._process.kill()
+            self._process.join()
         self._pipe.close()
         self._call_in_loop(self._on_exit)
 
@@ -131,6 +135,9 @@ class ComputeProcess:
             self.ready.set_result(tuple(EngineInfo.model_validate(info) for info in message["engines"]))
 
     def _on_exit(self) -> None:
+        self.exit_code = self._process.exitcode
+        # Else two descriptors stay open until the garbage collector comes, which in a service may take days.
+        self._process.close()
         self._exited.set()
         if not self.ready.done():
             self.ready.set_result(None)

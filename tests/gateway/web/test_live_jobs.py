@@ -95,7 +95,7 @@ async def test_a_threshold_that_was_tried_becomes_a_job_and_a_mask_limits_anothe
             await page.value("document.getElementById('try-threshold').click()")
             await change(page, "#threshold", "150")
             button = "document.querySelector('#threshold').closest('fieldset').querySelector('button')"
-            assert "3 000" in (await page.value(f"{button}.previousSibling.textContent")).replace("\u2009", " ")
+            assert "3 000" in (await page.value(f"{button}.previousSibling.textContent")).replace("\u202f", " ")
             await page.value(f"{button}.click()")
             await page.until(f"location.hash !== '#/jobs/{job.job_id}'")
             await page.until("document.getElementById('job-status')?.textContent.includes('Done')")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from onnx import helper
 from tests.inference.trained_models.networks import convolution, save, write_toml
 
+from cryomamba.trained_models.model_files import file_sha256
 from cryomamba_inference.trained_models.check import check_model
 
 
@@ -79,3 +81,44 @@ def test_everything_that_is_wrong_is_listed(tmp_path: Path) -> None:
     write_toml(folder)
     save(folder / "net.onnx", [helper.make_node("Evil", ["in"], ["out"], domain="x")], {}, domains=["x"])
     assert "x.Evil" in check_model(folder).problems[0]
+
+
+def test_a_model_of_bioimage_io_is_checked_with_its_own_tensors(tmp_path: Path) -> None:
+    """Steps before and after the network are those of rdf.yaml; a checksum that differs is a problem."""
+    convolution(tmp_path / "net.onnx", channels=2)
+    data = np.random.default_rng(0).normal(5, 2, (1, 1, 16, 16, 16)).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"))
+    (logits,) = session.run(None, {"in": (data - data.mean()) / (data.std() + np.float32(1e-6))})
+    np.save(tmp_path / "in.npy", data)
+    np.save(tmp_path / "out.npy", 1 / (1 + np.exp(-logits)))
+    space = [{"type": "space", "id": axis, "size": {"min": 16, "step": 16}} for axis in "zyx"]
+    rdf = {
+        "type": "model",
+        "format_version": "0.5.4",
+        "name": "Membranes",
+        "inputs": [
+            {
+                "id": "raw",
+                "axes": [{"type": "batch"}, {"type": "channel", "channel_names": ["raw"]}, *space],
+                "test_tensor": {"source": "in.npy"},
+                "preprocessing": [{"id": "zero_mean_unit_variance", "kwargs": {}}],
+            }
+        ],
+        "outputs": [
+            {
+                "id": "mask",
+                "axes": [{"type": "batch"}, {"type": "channel", "channel_names": ["inner", "outer"]}, *space],
+                "test_tensor": {"source": "out.npy"},
+                "postprocessing": [{"id": "sigmoid"}],
+            }
+        ],
+        "weights": {"onnx": {"source": "net.onnx", "sha256": file_sha256(tmp_path / "net.onnx"), "opset_version": 17}},
+    }
+    # Every JSON document is YAML.
+    (tmp_path / "rdf.yaml").write_text(json.dumps(rdf))
+    good = check_model(tmp_path)
+    assert (good.problems, len(good.passed)) == ((), 3)
+    assert good.model is not None
+    assert good.model.description.window == (96, 96, 96)
+    convolution(tmp_path / "net.onnx", channels=2, seed=1)
+    assert "'net.onnx' is damaged" in check_model(tmp_path).problems[0]

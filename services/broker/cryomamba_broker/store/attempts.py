@@ -7,6 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
+from cryomamba.engines.strokes import STROKES
 from cryomamba.errors import AccessError, ErrorCode
 from cryomamba.models.jobs import JobError, JobEvent, JobRecord
 from cryomamba.wire.requests import Zyx
@@ -33,12 +34,26 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A lease that was claimed: the job, where the viewer looks, the request's trace, the event of a fresh claim."""
+    """A lease that was claimed.
+
+    Attributes
+    ----------
+    record : JobRecord
+    focus : tuple of float or None
+        Where the viewer looks.
+    trace : TraceContext
+        Of the request that submitted the job.
+    event : JobEvent or None
+        Of a fresh claim.
+    strokes : int
+        How often the strokes have changed.
+    """
 
     record: JobRecord
     focus: Zyx | None
     trace: TraceContext
     event: JobEvent | None = None
+    strokes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +67,24 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class LeaseStatus:
-    """What the worker of a leased job should know: whether to stop, and where the viewer looks."""
+    """What the worker of a leased job should know.
+
+    Attributes
+    ----------
+    cancel : bool
+        Whether to stop.
+    focus : tuple of float or None
+        Where the viewer looks.
+    strokes : int
+        How often the strokes have changed.
+    painted : dict or None
+        The strokes.
+    """
 
     cancel: bool
     focus: Zyx | None
+    strokes: int = 0
+    painted: dict[str, Any] | None = None
 
 
 def require_same_key(row: sqlite3.Row, key: str) -> None:
@@ -74,7 +103,9 @@ def require_same_key(row: sqlite3.Row, key: str) -> None:
 
 def status_of(row: sqlite3.Row) -> LeaseStatus:
     """Return what the worker of a job should know."""
-    return LeaseStatus(bool(row["cancel_requested"]), focus_of(row))
+    changed = row["strokes"]
+    painted = json.loads(row["params"]).get(STROKES) if changed else None
+    return LeaseStatus(bool(row["cancel_requested"]), focus_of(row), changed, painted)
 
 
 def focus_of(row: sqlite3.Row) -> Zyx | None:

@@ -1,4 +1,4 @@
-"""The table of jobs: read, list, cancel, retry, delete, focus."""
+"""The table of jobs: read, list, cancel, retry, delete, focus, strokes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cryomamba.access.visibility import Visibility
-from cryomamba.errors import ConflictError, no_such_job
+from cryomamba.engines.strokes import STROKES
+from cryomamba.errors import ConflictError, ErrorCode, InvalidRequestError, no_such_job
+from cryomamba.masks.strokes import Strokes
 from cryomamba.models.jobs import JobEvent, JobPage, JobRecord, JobState
+from cryomamba.models.params import require_json_serializable
 from cryomamba.wire.requests import ListRequest, Zyx
 from cryomamba_broker.state_machine import EVENT_OF, IllegalTransitionError, Trigger, next_state
 from cryomamba_broker.store.database import Database
@@ -145,6 +148,44 @@ class JobTable:
         with self._database.write() as connection:
             row = self.row(job_id, visibility)
             connection.execute("UPDATE jobs SET focus = ? WHERE serial = ?", (to_json(position), row["serial"]))
+            return self.record(row)
+
+    def set_strokes(self, job_id: str, strokes: Strokes, visibility: Visibility) -> JobRecord:
+        """Replace the strokes of a job that has not ended.
+
+        Raises
+        ------
+        ConflictError
+            It has ended.
+        InvalidRequestError
+            It was submitted without strokes, or its tomogram has another shape.
+        """
+        with self._database.write() as connection:
+            row = self.row(job_id, visibility)
+            record = self.record(row)
+            if record.state.final:
+                raise ConflictError(
+                    f"The job is {record.state}, so it takes no more strokes.",
+                    hint="Submit another job with all strokes.",
+                )
+            if record.params.get(STROKES) is None:
+                raise InvalidRequestError(
+                    "The job was submitted without strokes.",
+                    code=ErrorCode.INVALID_PARAMETERS,
+                    hint="Submit one with the engine 'pixels' and strokes.",
+                )
+            if strokes.shape != record.volume.shape:
+                raise InvalidRequestError(
+                    "The strokes were painted on a tomogram of another shape.",
+                    code=ErrorCode.INVALID_PARAMETERS,
+                    hint="Paint on the tomogram of the job.",
+                )
+            params = {**record.params, STROKES: strokes.model_dump(mode="json")}
+            if params != record.params:
+                row = connection.execute(
+                    "UPDATE jobs SET params = ?, strokes = strokes + 1, updated_at = ? WHERE serial = ? RETURNING *",
+                    (to_json(require_json_serializable(params)), self._database.clock.wall(), row["serial"]),
+                ).fetchone()
             return self.record(row)
 
     def row(self, job_id: str, visibility: Visibility) -> sqlite3.Row:

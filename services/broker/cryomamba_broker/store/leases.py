@@ -68,7 +68,7 @@ class Leases:
             ).fetchone()
             if row is not None:
                 require_same_key(row, key)
-                return Lease(self._jobs.record(row), focus_of(row), trace_of(row))
+                return Lease(self._jobs.record(row), focus_of(row), trace_of(row), strokes=row["strokes"])
             row = self._lease_next(connection, worker, engines, models, key)
             if row is None:
                 return None
@@ -77,7 +77,7 @@ class Leases:
                 (row["serial"], row["attempt"], worker, key, self._database.clock.wall()),
             )
             event = self._events.append(connection, row, EVENT_OF[Trigger.CLAIM])
-            return Lease(self._jobs.record(row), focus_of(row), trace_of(row), event)
+            return Lease(self._jobs.record(row), focus_of(row), trace_of(row), event, row["strokes"])
 
     def _lease_next(
         self, connection: sqlite3.Connection, worker: str, engines: Sequence[str], models: Sequence[str], key: str
@@ -133,14 +133,17 @@ class Leases:
         *,
         warnings: Sequence[VolumeWarning] = (),
         estimates: Mapping[str, Estimate] = MappingProxyType({}),
+        strokes: int = 0,
     ) -> Change:
-        """Complete a job; repeating it changes nothing.
+        """Complete a job; repeating it changes nothing. If its strokes have changed since, it is queued again.
 
         Parameters
         ----------
         accept : callable
             Checks the attempt's files and gives them their final names: before the job lists them, and only if the
             attempt is held.
+        strokes : int
+            How often the strokes had changed that the result is of.
 
         Raises
         ------
@@ -152,6 +155,10 @@ class Leases:
             if (row := self._repeated(attempt, "finish")) is not None:
                 return Change(self._jobs.record(row))
             row = self._require_held(attempt)
+            if row["strokes"] > strokes and not row["cancel_requested"]:
+                self._close_attempt(connection, row, "release", None)
+                reason = "Strokes were added while the files were published."
+                return self._end_run(connection, row, Trigger.REQUEUE, tries=row["tries"] - 1, reason=reason)
             accept()
             self._close_attempt(connection, row, "finish", None)
             progress, _ = self._progress.of(row)

@@ -2,8 +2,8 @@
 
 ``lease_until`` and ``not_before`` are seconds of the running broker's steady clock and are set again when a broker
 starts; ``worker_key`` is the public key of the worker's connection, empty on an open bus; ``reserved`` is the disk
-space that is reserved for a job, in bytes; all other times are seconds since 1970. A delivery may outlive its
-job.
+space that is reserved for a job, in bytes; ``strokes`` counts how often the strokes of a job have changed; all other
+times are seconds since 1970. A delivery may outlive its job.
 """
 
 from typing import Final
@@ -138,6 +138,9 @@ MIGRATIONS: Final = (
     """,
     """
     ALTER TABLE jobs ADD COLUMN model TEXT NOT NULL DEFAULT '';
+    """,
+    """
+    ALTER TABLE jobs ADD COLUMN strokes INTEGER NOT NULL DEFAULT 0;
     """,
 )
 

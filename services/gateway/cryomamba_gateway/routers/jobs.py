@@ -1,4 +1,4 @@
-"""Jobs: submit, list, get, cancel, retry, re-threshold, focus."""
+"""Jobs: submit, list, get, cancel, retry, re-threshold, focus, strokes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from starlette.responses import Response
 
 from cryomamba.client import calls
 from cryomamba.errors import ErrorCode
+from cryomamba.masks.strokes import Strokes
 from cryomamba.models.jobs import JobId, SubmitRequest
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.conditional import not_modified
 from cryomamba_gateway.context import Caller, Context, Gateway
-from cryomamba_gateway.examples import BUS, CHANGE, FOCUS, JOB_LINKS, SUBMIT, THRESHOLD, errors, ok
+from cryomamba_gateway.examples import BUS, CHANGE, FOCUS, JOB_LINKS, STROKES, SUBMIT, THRESHOLD, errors, ok
 from cryomamba_gateway.media_types import JSON_BODY
 from cryomamba_gateway.models import (
     CancelledJob,
@@ -154,7 +155,18 @@ async def cancel_job(gateway: Context, caller: Caller, job_id: JobId) -> Respons
     "/jobs/{job_id}/retry",
     operation_id="retryJob",
     response_model=JobOut,
-    responses={200: ok("The job is queued again"), **errors(ErrorCode.CONFLICT, *CHANGE, *JOB)},
+    responses={
+        200: ok("The job is queued again"),
+        **errors(
+            ErrorCode.CONFLICT,
+            ErrorCode.INVALID_PARAMETERS,
+            ErrorCode.UNKNOWN_MODEL,
+            ErrorCode.LICENCE_NOT_ACCEPTED,
+            ErrorCode.NO_WORKER,
+            *CHANGE,
+            *JOB,
+        ),
+    },
 )
 async def retry_job(gateway: Context, caller: Caller, job_id: JobId) -> Response:
     """Queue a failed or cancelled job again."""
@@ -210,3 +222,27 @@ async def focus_job(
     """Set the position that the user views: tiles near it are computed first."""
     await gateway.bus.call(caller.visibility, calls.focus_job(job_id, body.position))
     return Response(status_code=204)
+
+
+@router.put(
+    "/jobs/{job_id}/strokes",
+    operation_id="setStrokes",
+    dependencies=JSON_BODY,
+    response_model=JobOut,
+    responses={
+        200: ok("The job, which trains on these strokes"),
+        **errors(
+            ErrorCode.BAD_REQUEST,
+            ErrorCode.CONFLICT,
+            ErrorCode.INVALID_PARAMETERS,
+            ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+            *CHANGE,
+            *JOB,
+        ),
+    },
+)
+async def set_strokes(
+    gateway: Context, caller: Caller, job_id: JobId, body: Annotated[Strokes, Body(openapi_examples=STROKES)]
+) -> Response:
+    """Replace the strokes of a job that was submitted with some: it trains again, the section in view first."""
+    return _json(job_out(await gateway.bus.call(caller.visibility, calls.set_strokes(job_id, body))))

@@ -216,9 +216,9 @@ test("statistics become a table with one column for each label", () => {
     table.map(({ title, values }) => [title, ...values]),
     [
       ["Components", "5", "5"],
-      ["Volume", "126\u2009000", "126\u2009000"],
+      ["Volume", "126\u202f000", "126\u202f000"],
       ["Share of the tomogram", "3.6 %", "3.6 %"],
-      ["Surface area", "59\u2009600", "59\u2009600"],
+      ["Surface area", "59\u202f600", "59\u202f600"],
       ["Mean thickness", "48.6 ± 11", "–"],
     ],
   );
@@ -257,7 +257,7 @@ test("a histogram counts every value, and its bars and ticks lie within the axes
     histogram(spread)!.xTicks.map(({ text }) => text),
     ["10", "100", "1000", "10⁴"],
   );
-  assert.equal(histogram([10_000, 40_000])!.xTicks.at(-1)!.text, "50\u2009000");
+  assert.equal(histogram([10_000, 40_000])!.xTicks.at(-1)!.text, "50\u202f000");
   assert.equal(histogram([]), null);
   assert.equal(histogram([0, Number.NaN]), null);
   assert.deepEqual([median([3, 1, 2]), median([1, 2]), median([])], [2, 1.5, null]);

@@ -26,7 +26,7 @@ test("a size has three digits and a decimal prefix", () => {
 });
 
 test("large counts are grouped, and a noun follows its count", () => {
-  assert.equal(count(1_234_567), "1\u2009234\u2009567");
+  assert.equal(count(1_234_567), "1\u202f234\u202f567");
   assert.equal(counted(1, "job"), "1 job");
   assert.equal(counted(2, "box", "boxes"), "2 boxes");
 });
@@ -35,8 +35,8 @@ test("measured values have three digits and a true minus sign", () => {
   assert.deepEqual([0.012345, 48.6032, 59596.3, -1234.5, Number.NaN].map(measured), [
     "0.0123",
     "48.6",
-    "59\u2009600",
-    "−1\u2009230",
+    "59\u202f600",
+    "−1\u202f230",
     "–",
   ]);
 });
@@ -70,7 +70,7 @@ test("a time of today is given as its distance, an older one as its date", () =>
 });
 
 test("shapes and voxel sizes are written along z, y, x without the digits of binary numbers", () => {
-  assert.equal(shapeText([96, 1920, 192]), "96 × 1\u2009920 × 192");
+  assert.equal(shapeText([96, 1920, 192]), "96 × 1\u202f920 × 192");
   assert.equal(voxelSizeText([13.680000305175781, 13.680000305175781, 13.680000305175781]), "13.68 Å");
   assert.equal(voxelSizeText([20, 10, 10]), "20 × 10 × 10 Å");
 });

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from cryomamba.engines.windows import probabilities
 from cryomamba.errors import InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.trained_models.description import ModelDescription, TestCase
@@ -21,9 +22,11 @@ from cryomamba_inference.conversion.keras_file import read_keras_file
 from cryomamba_inference.conversion.keras_to_onnx import convert_keras_model
 from cryomamba_inference.conversion.onnx_session import run_once
 from cryomamba_inference.conversion.sidecar import sidecar_toml
-from cryomamba_inference.conversion.torch_to_onnx import Array, export_network
+from cryomamba_inference.conversion.torch_to_onnx import Array, Export, export_network
+from cryomamba_inference.torch_networks.loaders import load_folds
 from cryomamba_inference.torch_networks.membrain import MULTIPLE, load_membrain
-from cryomamba_inference.torch_networks.nnunet import load_nnunet, window_multiple
+from cryomamba_inference.torch_networks.nnunet import window_multiple
+from cryomamba_inference.trained_models.normalizer import Normalizer
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 KERAS: Final = (".h5", ".hdf5")
 _WINDOW: Final = 96
 _TEST_SIDE: Final = 32
+_SEED: Final = 20
 _HINTS: Final = {
     ".keras": "Open it in Keras and save it as HDF5: model.save('model.h5').",
     ".onnx": f"It is ONNX already: write a {TOML} beside it.",
@@ -148,13 +152,18 @@ def _default_window(multiple: Shape) -> Shape:
 def _from_torch(source: Path, options: ConversionOptions) -> _Converted:
     model = _read(source)
     described = model.description
-    exports = [export_network(network, shape, source.name) for network, shape in _networks(model)]
+    exports: list[Export] = []
+    for network, shape in _networks(model):
+        noise = np.random.default_rng(_SEED).standard_normal((1, 1, *shape)).astype(np.float32)
+        normalizer = Normalizer.of_values(described.normalization, noise.astype(np.float64).reshape(-1))
+        exports.append(export_network(network, normalizer(noise), source.name))
     names = [f"network_{number}.onnx" for number in range(1, len(exports) + 1)] if len(exports) > 1 else ["model.onnx"]
     files = {name: export.onnx for name, export in zip(names, exports, strict=True)}
     tests: tuple[TestCase, ...] = ()
     if len(exports) == 1:
         tests = (TestCase(input="test_input.npy", output="test_output.npy"),)
-        files |= {"test_input.npy": _npy(exports[0].test_input), "test_output.npy": _npy(exports[0].test_output)}
+        scores = probabilities(exports[0].output[0], described.scores)[None]
+        files |= {"test_input.npy": _npy(noise), "test_output.npy": _npy(scores)}
     labels = _labels(options.labels, len(described.labels), source.name) if options.labels else described.labels
     changed = {
         "kind": "onnx",
@@ -195,8 +204,7 @@ def _networks(model: Model) -> Iterator[tuple[Module, Shape]]:
             yield load_membrain(path), _test_shape(MULTIPLE)
         return
     plans = read_plans(model.folder, model.name)
-    for path in model.weights:
-        network = load_nnunet(path, plans.architecture, model.description.channels)
+    for network in load_folds(model):
         yield network, _test_shape(window_multiple(plans.architecture))
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
-from cryomamba.geometry import Shape
 from cryomamba_inference.conversion.onnx_graph import INPUT, OPSET, OUTPUT
 from cryomamba_inference.conversion.onnx_session import run_once
 
@@ -23,37 +22,34 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 _SPATIAL: Final = {2: "z", 3: "y", 4: "x"}
 _DEVIATION_MAX: Final = 1e-3
-_SEED: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An ONNX file, a test for it, and how far it deviates from the network.
+    """An ONNX file, and how far it deviates from the network.
 
     Attributes
     ----------
     onnx : bytes
-    test_input, test_output : array of shape (1, channels, z, y, x)
-        Noise, and what PyTorch makes of it.
+    output : array of shape (1, channels, z, y, x)
+        What PyTorch makes of the input with which they were compared.
     deviation : float
         Largest difference of the two outputs, in standard deviations of the output.
     """
 
     onnx: bytes
-    test_input: Array
-    test_output: Array
+    output: Array
     deviation: float
 
 
-def export_network(network: Module, shape: Shape, name: str) -> Export:
+def export_network(network: Module, window: Array, name: str) -> Export:
     """Export a network that takes and gives (batch, channels, z, y, x), for windows of any size.
 
     Parameters
     ----------
     network : Module
-        With one channel in.
-    shape : tuple of int
-        A size of the input that fits it.
+    window : array of shape (1, channels, z, y, x)
+        An input with which the two are compared.
     name : str
         Of the model, for messages.
 
@@ -64,11 +60,11 @@ def export_network(network: Module, shape: Shape, name: str) -> Export:
     """
     import torch
 
-    tensor = torch.from_numpy(np.random.default_rng(_SEED).standard_normal((1, 1, *shape)).astype(np.float32))
+    tensor = torch.from_numpy(window)
     with torch.inference_mode():
         expected = network(tensor).numpy()
     onnx = _export(network, tensor)
-    found = run_once(onnx, tensor.numpy())
+    found = run_once(onnx, window)
     deviation = float(np.abs(found - expected).max() / (expected.std() or 1.0))
     if not math.isfinite(deviation) or deviation > _DEVIATION_MAX:
         raise InvalidRequestError(
@@ -76,7 +72,7 @@ def export_network(network: Module, shape: Shape, name: str) -> Export:
             code=ErrorCode.INVALID_PARAMETERS,
             hint="Run the model as it is; it needs no conversion.",
         )
-    return Export(onnx, tensor.numpy(), expected, deviation)
+    return Export(onnx, expected, deviation)
 
 
 def _export(network: Module, tensor: torch.Tensor) -> bytes:

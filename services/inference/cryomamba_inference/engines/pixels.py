@@ -21,8 +21,8 @@ from cryomamba_inference.pixels.smoothing import MARGIN
 from cryomamba_inference.pixels.training import SectionFeatures, classify_section, train_classifier
 from cryomamba_inference.threads import ThreadTeam, one_thread
 
-_CORE = (104, 64)
-"""Side of a tile's core in voxels, where the finest scale is not binned and where it is."""
+_CORE = 64
+"""Side of a tile's core in voxels: with larger tiles, strokes that are added would wait longer for a free core."""
 _BOX_VOXELS, _LEAST_PLANES = 1_200_000, 8
 """Voxels whose features are in memory at a time, and the fewest planes of them."""
 _PREPARE_S = 3.0
@@ -115,9 +115,9 @@ class PixelsEngine(StrokesEngine[PixelsParameters]):
     def max_tile_bytes(self, voxel_size_A: Spacing) -> int:
         """Return the size of a tile whose core is not small beside its halo."""
         scales = self._scales(voxel_size_A)
-        grid, core = scales[-1].factor, _CORE[scales[0].factor > 1]
+        grid = scales[-1].factor
         halo = (-(-margin // grid) * grid for margin in halo_of(scales, MARGIN))
-        return 4 * math.prod(2 * margin + -(-core // grid) * grid for margin in halo)
+        return 4 * math.prod(2 * margin + -(-_CORE // grid) * grid for margin in halo)
 
     def work(self, shape: Shape, voxel_size_A: Spacing) -> Work:  # noqa: ARG002 (part of the interface)
         """Return how long training and classifying are expected to take."""

@@ -46,15 +46,23 @@ class Control:
     ----------
     is_cancelled : callable, optional
         A further source of cancellation, polled often in the runner's thread.
+    strokes_changes : int
+        How often the strokes had changed when the job began.
+
+    Attributes
+    ----------
+    strokes_changes : int
+        Likewise, of the strokes that :meth:`check` has raised last: what the result is of.
     """
 
-    def __init__(self, is_cancelled: Callable[[], bool] | None = None) -> None:
+    def __init__(self, is_cancelled: Callable[[], bool] | None = None, *, strokes_changes: int = 0) -> None:
         self._cancel = threading.Event()
         self._is_cancelled = is_cancelled
         self._lock = threading.Lock()
         self._focus: Position | None = None
         self._moved = False
-        self._strokes: Strokes | None = None
+        self._strokes: tuple[Strokes, int] | None = None
+        self.strokes_changes = strokes_changes
 
     def cancel(self) -> None:
         """Stop the job at the next tile."""
@@ -65,10 +73,10 @@ class Control:
         with self._lock:
             self._focus, self._moved = position, True
 
-    def set_strokes(self, strokes: Strokes) -> None:
+    def set_strokes(self, strokes: Strokes, changes: int = 0) -> None:
         """Have the engine train on other strokes and begin again, by the next :meth:`check`."""
         with self._lock:
-            self._strokes = strokes
+            self._strokes = strokes, changes
 
     @property
     def cancelled(self) -> bool:
@@ -90,8 +98,9 @@ class Control:
         if self.cancelled:
             raise cancelled_error()
         with self._lock:
-            strokes, self._strokes = self._strokes, None
-        if strokes is not None:
+            added, self._strokes = self._strokes, None
+        if added is not None:
+            strokes, self.strokes_changes = added
             raise StrokesAdded(strokes)
 
     @property

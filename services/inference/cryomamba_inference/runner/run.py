@@ -95,7 +95,9 @@ class _Run:
         self._compute_slot = BoundedSemaphore(executor.processes)
         self._publisher = PreviewPublisher.for_task(task, events.on_preview, known.preview)
         self._pass = self._result_run()
-        parallel = self._volume is not None and len(self._pass) >= self._pass.PARALLEL_FROM
+        # Processes can be ended when strokes are added, and a thread cannot.
+        many = len(self._pass) >= self._pass.PARALLEL_FROM or isinstance(task.engine, StrokesEngine)
+        parallel = self._volume is not None and many
         self._executor = executor if parallel else InlineExecutor()
         self._scores = self._engine.output == "scores"
         self._keep_scores = task.keep_scores and self._scores and self._engine.keeps_scores
@@ -204,7 +206,9 @@ class _Run:
     def _shown_first(self) -> Iterator[None]:
         """Show the first windows while the volume is read; for other engines, start the processes."""
         if self._volume is None or not isinstance(self._pass, WindowRun) or not isinstance(self._engine, WindowEngine):
-            self._executor.warm_up(self._engine)
+            if not isinstance(self._engine, StrokesEngine):
+                # Of an engine that shows a section first, processes would take the cores that compute it.
+                self._executor.warm_up(self._engine)
             yield
             return
         windows = FirstWindows(

@@ -89,9 +89,13 @@ class Task:
         if not isinstance(engine, WindowEngine):
             return None
         grid = NetworkGrid.of(
-            header.shape, header.voxel_size_A, engine.network_voxel_size_A, engine.voxel_size_tolerance
+            header.shape,
+            header.voxel_size_A,
+            engine.network_voxel_size_A,
+            engine.voxel_size_tolerance,
+            engine.resampling,
         )
-        return WindowPlan(grid, engine.window, engine.overlap)
+        return WindowPlan(grid, engine.window, engine.overlap, engine.weights_offset)
 
     @property
     def passes(self) -> tuple[list[Pass], Pass]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,8 @@ from cryomamba.errors import CryoMambaError
 from cryomamba.models.trained_models import Kind
 from cryomamba.trained_models.description import ModelDescription, TestCase
 from cryomamba.trained_models.model import Model, read_model
+from cryomamba_inference.torch_networks.loaded import run_network
+from cryomamba_inference.torch_networks.loaders import LOADERS
 from cryomamba_inference.trained_models.normalizer import Normalizer
 from cryomamba_inference.trained_models.onnx_network import networks_of, onnx_problems
 from cryomamba_inference.trained_models.tensors import Tensor, to_scores, to_tensor
@@ -42,7 +45,18 @@ class Opened:
     open: Callable[[Model], tuple[Run, ...]]
 
 
-KINDS: Final[Mapping[Kind, Opened]] = {"onnx": Opened(onnx_problems, lambda model: networks_of(model.weights, "cpu"))}
+def _of_torch(kind: Kind) -> Opened:
+    def networks(model: Model) -> tuple[Run, ...]:
+        return tuple(partial(run_network, network) for network in LOADERS[kind](model))
+
+    # What is wrong with them is found while they are opened, which runs nothing.
+    return Opened(lambda _model: [], networks)
+
+
+KINDS: Final[Mapping[Kind, Opened]] = {
+    "onnx": Opened(onnx_problems, lambda model: networks_of(model.weights, "cpu")),
+    **{kind: _of_torch(kind) for kind in LOADERS},
+}
 """The kinds of models whose networks can be run here."""
 
 

@@ -4,6 +4,10 @@ The grid covers the volume exactly: along each axis, n voxels become m nodes, an
 (i + 1)·n/m. Coarser nodes are averages over what they cover; finer ones are interpolated by cubic convolution (Keys,
 IEEE Trans. ASSP 1981), which needs four voxels and so is the same in every window. Scores go back by linear
 interpolation.
+
+The other way is nnU-Net's: nodes are the values of the cubic spline through the voxels, of which the outermost goes on
+beyond the border. A voxel's share falls by 3.7 with each voxel of distance (Unser, IEEE Signal Process. Mag. 1999), so
+that of distant ones is below the rounding of single precision.
 """
 
 from __future__ import annotations
@@ -18,9 +22,13 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from cryomamba.engines.api import Slices, Voxels
-from cryomamba.engines.windows import Scores
+from cryomamba.engines.windows import Resampling, Scores
 from cryomamba.geometry import Shape, Spacing
 
+_POLE: Final = math.sqrt(3) - 2
+"""Of the recursive filter that makes a cubic spline's coefficients of values."""
+_SPLINE_REACH: Final = 13
+"""Voxels on either side; beyond, shares are below 2e-7."""
 _SLAB_VOXELS: Final = 4 * 1024 * 1024
 Range = tuple[int, int]
 Box = tuple[Range, Range, Range]
@@ -37,14 +45,21 @@ class NetworkGrid:
         Voxels of the volume, z, y, x.
     nodes : tuple of int
         Nodes of the network's grid, z, y, x.
+    resampling : {'average', 'spline'}
     """
 
     shape: Shape
     nodes: Shape
+    resampling: Resampling = "average"
 
     @classmethod
     def of(
-        cls, shape: Shape, voxel_size_A: Spacing, network_voxel_size_A: Spacing | None, tolerance: float
+        cls,
+        shape: Shape,
+        voxel_size_A: Spacing,
+        network_voxel_size_A: Spacing | None,
+        tolerance: float,
+        resampling: Resampling = "average",
     ) -> NetworkGrid:
         """Return the grid with about the network's voxel size; an axis within the relative `tolerance` is kept."""
         wanted = network_voxel_size_A or (0.0, 0.0, 0.0)
@@ -52,7 +67,7 @@ class NetworkGrid:
             count if not target or abs(size / target - 1) <= tolerance else max(1, round(count * size / target))
             for count, size, target in zip(shape, voxel_size_A, wanted, strict=True)
         )
-        return cls(shape, (z, y, x))
+        return cls(shape, (z, y, x), resampling)
 
     @property
     def factors(self) -> Spacing:
@@ -67,7 +82,8 @@ class NetworkGrid:
 
     def voxels_for(self, box: Box) -> Slices:
         """Return the voxels that nodes are computed from."""
-        found = [_reach(first, last, *each) for (first, last), each in zip(box, self._axes, strict=True)]
+        reach = _spline_reach if self.resampling == "spline" else _reach
+        found = [reach(first, last, *each) for (first, last), each in zip(box, self._axes, strict=True)]
         z, y, x = (slice(*each) for each in found)
         return z, y, x
 
@@ -98,8 +114,9 @@ class NetworkGrid:
         z, y, x = self.voxels_for(box)
         if self.is_same:
             return np.array(read((z, y, x)), np.float32)
+        weights = _splines if self.resampling == "spline" else _averages
         across, rows, columns = (
-            _averages(first, last, *each) for (first, last), each in zip(box, self._axes, strict=True)
+            weights(first, last, *each) for (first, last), each in zip(box, self._axes, strict=True)
         )
         planes = max(1, _SLAB_VOXELS // ((y.stop - y.start) * (x.stop - x.start)))
         found = np.zeros((across.shape[0], rows.shape[0] * columns.shape[0]), np.float32)
@@ -165,6 +182,38 @@ def _averages(first: int, last: int, count: int, nodes: int) -> csr_array:
         weights = _cubic(np.abs(columns - position[:, None]))
     weights /= weights.sum(axis=1, keepdims=True)
     return _sparse(weights, np.clip(columns, start, stop - 1) - start, stop - start)
+
+
+def _spline_reach(first: int, last: int, count: int, nodes: int) -> Range:
+    if count == nodes:
+        return first, last
+    low = math.floor((first + 0.5) * count / nodes - 0.5) - _SPLINE_REACH
+    high = math.floor((last - 0.5) * count / nodes - 0.5) + _SPLINE_REACH + 2
+    return max(low, 0), min(high, count)
+
+
+def _splines(first: int, last: int, count: int, nodes: int) -> csr_array:
+    """Return the weights (nodes, voxels) of the cubic spline through the voxels of :func:`_spline_reach`."""
+    start, stop = _spline_reach(first, last, count, nodes)
+    at = np.arange(first, last)
+    if count == nodes:
+        return csr_array((np.ones(len(at), np.float32), (at - first, at - start)), shape=(len(at), stop - start))
+    position = (at + 0.5) * (count / nodes) - 0.5
+    whole = np.floor(position).astype(np.int64)
+    knots = np.arange(-1, 3)
+    columns = np.arange(-_SPLINE_REACH, _SPLINE_REACH + 2)
+    basis = _cubic_basis(np.abs(position[:, None] - (whole[:, None] + knots)))
+    # Of the coefficients of the basis, by the values of the voxels.
+    inverse = -6 * _POLE / (1 - _POLE**2) * _POLE ** np.abs(knots[:, None] - columns)
+    weights = basis @ inverse
+    weights /= weights.sum(axis=1, keepdims=True)
+    return _sparse(weights, np.clip(whole[:, None] + columns, start, stop - 1) - start, stop - start)
+
+
+def _cubic_basis(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    near = 2 / 3 - distance**2 + distance**3 / 2
+    far = np.maximum(2 - distance, 0) ** 3 / 6
+    return np.where(distance <= 1, near, far)
 
 
 def _cubic(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -93,11 +93,14 @@ class WindowPlan:
         Nodes of a window.
     overlap : tuple of float
         Fraction by which neighbours overlap at least.
+    weights_offset : tuple of float
+        Nodes from the centre of a window to where its weights are largest.
     """
 
     grid: NetworkGrid
     window: Shape
     overlap: Spacing
+    weights_offset: Spacing = (0.0, 0.0, 0.0)
 
     @property
     def shape(self) -> Shape:
@@ -181,8 +184,7 @@ class WindowPlan:
     @cached_property
     def _axis_weights(self) -> tuple[tuple[npt.NDArray[np.float32], ...], ...]:
         return tuple(
-            _weights(starts, size, nodes)
-            for starts, size, nodes in zip(self.starts, self.window, self.grid.nodes, strict=True)
+            _weights(*each) for each in zip(self.starts, self.window, self.grid.nodes, self.weights_offset, strict=True)
         )
 
     def _cell(self, index: int) -> Shape:
@@ -254,8 +256,8 @@ def _positions(nodes: int, size: int, overlap: float) -> tuple[int, ...]:
     return tuple(round((nodes - size) / steps * step) for step in range(steps + 1))
 
 
-def _weights(starts: tuple[int, ...], size: int, nodes: int) -> tuple[npt.NDArray[np.float32], ...]:
-    offset = np.arange(size) - (size - 1) / 2
+def _weights(starts: tuple[int, ...], size: int, nodes: int, largest_at: float) -> tuple[npt.NDArray[np.float32], ...]:
+    offset = np.arange(size) - (size - 1) / 2 - largest_at
     gaussian = np.maximum(np.exp(-0.5 * (offset / (size * _SIGMA)) ** 2), _LEAST)
     total = np.zeros(nodes)
     parts = []
@@ -274,7 +276,15 @@ def _inner(starts: tuple[int, ...], at: int, size: int, nodes: int) -> Range:
 
 
 def _bounds(starts: tuple[int, ...], size: int, nodes: int) -> list[int]:
-    """Return where blocks begin along an axis, and the end: where windows begin, and as often in the last window."""
-    first = [max(start, 0) for start in starts]
-    step = max(min((b - a for a, b in itertools.pairwise(first)), default=size // 2), 1)
-    return [*first, *range(first[-1] + step, nodes, step), nodes] if nodes > first[-1] else first
+    """Return where blocks begin along an axis, and the end: where windows begin, and once or twice in the last window.
+
+    Where windows begin close to each other, as two do in a volume that is little larger than one, not each begins a
+    block: many small blocks take more time than the windows.
+    """
+    bounds = [0]
+    for start in starts[1:]:
+        if start - bounds[-1] >= max(size // 4, 1):
+            bounds.append(start)
+    rest = nodes - bounds[-1]
+    parts = max(1, round(rest / max(size // 2, 1)))
+    return [*bounds, *(bounds[-1] + rest * part // parts for part in range(1, parts + 1))]

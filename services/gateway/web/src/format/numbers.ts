@@ -1,6 +1,6 @@
 // Numbers, sizes and times as people read them.
 
-const THIN_SPACE = "\u2009";
+const NARROW_SPACE = "\u202f";
 const PREFIXES = ["", "k", "M", "G", "T", "P"];
 
 /** A size in bytes with three digits and a decimal prefix, as disks and downloads are sold: 13.5 MB. */
@@ -17,7 +17,7 @@ export function bytes(count: number): string {
 
 /** A count with groups of three digits. */
 export function count(value: number): string {
-  return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, THIN_SPACE);
+  return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, NARROW_SPACE);
 }
 
 /** A noun with its count; the plural in -s unless given. */

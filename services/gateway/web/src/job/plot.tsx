@@ -3,7 +3,7 @@ import { type Bar, histogram } from "./histogram.ts";
 
 const WIDTH = 360;
 const HEIGHT = 170;
-const LEFT = 38;
+const LEFT = 54;
 const RIGHT = 22;
 const TOP = 8;
 const BOTTOM = 38;

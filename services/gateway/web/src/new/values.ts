@@ -93,7 +93,7 @@ export function parseNumber(entered: string): number | undefined {
   const plain = entered
     .trim()
     .replace(/^[−–]/, "-")
-    .replaceAll(/[\s\u2009\u00a0]/g, "");
+    .replaceAll(/[\s\u2009\u202f\u00a0]/g, "");
   if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(plain)) return undefined;
   const found = Number(plain);
   return Number.isFinite(found) ? found : undefined;
