@@ -74,8 +74,9 @@ test: $(VENV)/.dev $(NODE) ## The whole suite
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 	$(if $(ARGS),,QT_API=pyside6 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not system" tests/desktop)
 
+# Threads that wait for one another take a multiple of the time where two processes share two cores.
 test-models: $(MODELS)/.models  ## The tests of networks of PyTorch, nnU-Net, MemBrain-seg and Keras
-	KERAS_BACKEND=torch $(MODELS)/bin/python -m pytest -n 2 --dist loadfile $(or $(ARGS),tests/models)
+	KERAS_BACKEND=torch OMP_NUM_THREADS=1 $(MODELS)/bin/python -m pytest -n 2 --dist loadfile $(or $(ARGS),tests/models)
 
 fuzz: $(VENV)/.dev         ## All fuzzers for long: 5 minutes a parser, 10,000 broken volumes; SEED=n
 	FUZZ_SEED=$(or $(SEED),$(shell echo $$$$)) FUZZ_EXAMPLES=150 FUZZ_SECONDS=300 FUZZ_ALL=1 FUZZ_FILES=10000 \

@@ -255,7 +255,8 @@ async def scroll_all(urls: tuple[str, str], file_id: str, pid: int) -> None:
 
 
 async def scrolling(urls: tuple[str, str], file_id: str, run: int, pid: int, label: str) -> None:
-    helpers = [child.pid for child in psutil.Process(pid).children() if child.nice() == 0]
+    # Beside them, Python starts one that only removes what they might leave.
+    helpers = [child.pid for child in psutil.Process(pid).children() if "spawn_main" in " ".join(child.cmdline())]
     with Peak(pid) as peak, ExitStack() as stack:
         peaks = [stack.enter_context(Peak(helper)) for helper in helpers]
         until = time.perf_counter() + SECONDS

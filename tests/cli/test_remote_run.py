@@ -53,7 +53,7 @@ def test_a_mask_limits_the_job_of_a_server(url: str, server: Stack, cli: Cli, vo
     wanted = ("-e", "threshold", "-p", "contrast=bright", "--within", lamella)
     there = cli("segment", volume, "-o", "there.mrc", *wanted, "--server", url)
     assert there.exit_code == 0, there.stderr
-    assert f"segmented within {lamella.name}: 1120 voxels" in there.stderr
+    assert f"segmented within {lamella.name}: 1,120 voxels" in there.stderr
     assert cli("segment", volume, "-o", "here.mrc", *wanted).exit_code == 0
     assert (tmp_path / "there.mrc").read_bytes() == (tmp_path / "here.mrc").read_bytes()
     [newest] = json.loads(cli("jobs", "--limit", "1", "--server", url, "--json").stdout)

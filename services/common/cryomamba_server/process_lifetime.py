@@ -33,7 +33,7 @@ def uninterrupted_start() -> Iterator[None]:
 
     A terminal sends SIGINT to the whole process group; a process that is still importing would die with a traceback.
     """
-    if not hasattr(signal, "pthread_sigmask"):
+    if sys.platform == "win32":
         yield
         return
     # The first process started also starts multiprocessing's resource tracker, which would unblock the signal again.

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from skimage.transform import resize
 
 from cryomamba_inference.windows.grid import NetworkGrid
 from cryomamba_inference.windows.plan import WindowPlan
@@ -35,6 +36,19 @@ def test_windows_have_the_values_of_the_whole_volume(nodes: tuple[int, int, int]
     assert np.allclose(part, whole[2 : nodes[0] - 1, 3:, :5], atol=1e-5)
     ones = grid.resample(lambda where: np.ones(data[where].shape, np.float32), box)
     assert np.allclose(ones, 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("nodes", [(20, 9, 13), (41, 60, 13), (7, 31, 26)])
+def test_splines_are_those_of_nnunet(nodes: tuple[int, int, int]) -> None:
+    """A box of nodes has the values of a cubic spline through the whole volume, as nnU-Net resamples."""
+    shape = (20, 30, 13)
+    data = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    expected = np.asarray(
+        resize(data.astype(np.float64), nodes, order=3, mode="edge", anti_aliasing=False, clip=False)  # type: ignore[no-untyped-call]
+    )
+    box = ((2, nodes[0] - 1), (3, nodes[1]), (0, 5))
+    found = NetworkGrid(shape, nodes, "spline").resample(data.__getitem__, box)
+    assert np.allclose(found, expected[2 : nodes[0] - 1, 3:, :5], atol=1e-5)
 
 
 def test_coarser_nodes_are_averages() -> None:
