@@ -48,6 +48,8 @@ def title_of(name: str) -> str:
 def run(name: str) -> str | None:
     """Run one and return its section of the page, or None if it failed."""
     print(f"== {name}: {title_of(name)}", flush=True)
+    # What else the machine does: with more than a process per core, times are longer than on one that is quiet.
+    load = f", load {os.getloadavg()[1]:.1f} before" if hasattr(os, "getloadavg") else ""
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", *OWN_PAGE.get(name, ())],
         cwd=HERE.parent,
@@ -59,7 +61,8 @@ def run(name: str) -> str | None:
     if done.returncode:
         print(f"{name} ended with status {done.returncode}", file=sys.stderr)
         return None
-    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    cores = f"{os.cpu_count()} cores{load}"
+    machine = f"{cores}, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
     return (
         f"## {title_of(name)}\n\n`make bench ARGS={name}` · {datetime.now(UTC):%Y-%m-%d} · version {__version__} · "
         f"{machine}\n\n```text\n{done.stdout.rstrip()}\n```\n"
