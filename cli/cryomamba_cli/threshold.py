@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from cryomamba.output_paths import names_folder, require_outputs
+from cryomamba.printable import printable
 from cryomamba_cli.jobs import resolve
 from cryomamba_cli.local_run import run_locally
 from cryomamba_cli.masks import MinVolume
@@ -98,7 +99,7 @@ def threshold(
                 # As the desktop names it: the volume of the new job is only a score map.
                 least = params["min_volume_nm3"]
                 ending = f", threshold {high}"
-                name = (record.name or record.volume.name)[: NAME_MAX - len(ending)] + ending
+                name = printable(record.name or record.volume.name)[: NAME_MAX - len(ending)] + ending
                 submit = partial(client.threshold, job_id, high, low=low, min_volume_nm3=least, name=name)
                 statistics = submit_and_download(client, submit, task, display, interrupts)
     print_saved(task, statistics, json=json)
