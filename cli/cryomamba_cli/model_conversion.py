@@ -24,7 +24,7 @@ def convert(
             metavar="SOURCE", help="Keras file (.h5), MemBrain-seg checkpoint (.ckpt) or nnU-Net results folder."
         ),
     ],
-    out: Annotated[str, typer.Option("--output", "-o", metavar="FOLDER", help="Folder to make; must not exist.")],
+    out: Annotated[str, typer.Option("--out", "-o", metavar="FOLDER", help="Folder to make; it must not exist.")],
     label: Annotated[
         list[str] | None,
         typer.Option(
@@ -51,7 +51,7 @@ def convert(
     licence: Annotated[str, typer.Option("--licence", help="Licence of the weights, such as CC-BY-4.0.")] = "",
     json: Json = False,
 ) -> None:
-    """Convert a model of another framework to ONNX with a description (model.toml), on this machine.
+    """Convert a model of another framework to ONNX with a sidecar (model.toml), on this machine.
 
     Nothing in the file is executed. Keras is not needed; nnU-Net and MemBrain-seg need their extras.
     """
@@ -75,7 +75,9 @@ def convert(
         output.document(facts | described.model_dump(mode="json"))
         return
     names = ", ".join(f"{number} {name}" for number, name in described.labels.items())
-    output.say(f"Wrote {conversion.folder}: {len(described.weights)} network(s), labels {names}.")
+    count = len(described.weights)
+    networks = "one network" if count == 1 else f"an ensemble of {count} networks"
+    output.say(f"Wrote {conversion.folder}: {networks}, labels {names}.")
     if conversion.deviation is not None:
         output.say(f"Its output deviates from PyTorch's by {conversion.deviation:.1g} standard deviations at most.")
     output.note(f"Check {conversion.folder / 'model.toml'}: labels, voxel size, window, normalization and licence.")

@@ -186,7 +186,7 @@ def read_strokes(fields: object) -> Strokes:
         raise InvalidRequestError(
             f"The strokes cannot be used: {f'{where}: ' if where else ''}{problem}.",
             code=ErrorCode.INVALID_PARAMETERS,
-            hint="The guide 'Painted in a minute' shows a file of strokes.",
+            hint="The guide 'Segmentation from strokes' shows a file of strokes.",
         ) from None
 
 
@@ -209,7 +209,7 @@ def load_strokes(path: Path) -> Strokes:
     except (ValueError, RecursionError):
         raise InvalidRequestError(
             f"'{path.name}' is not JSON, so it holds no strokes.",
-            hint="The guide 'Painted in a minute' shows a file of strokes.",
+            hint="The guide 'Segmentation from strokes' shows a file of strokes.",
         ) from None
     return read_strokes(fields)
 

@@ -217,11 +217,6 @@ class VolumeReader:
             self._keep(known, (known.key, level, index), part)
         return made
 
-    @property
-    def cached_nbytes(self) -> int:
-        """Memory that the cached pictures and chunks take."""
-        return self._cache.nbytes
-
     def close(self) -> None:
         """End the processes, and close all files."""
         self._processes.close()
