@@ -34,7 +34,7 @@ async def test_a_wrong_submit_is_refused_before_it_is_queued(
         ({"params": {"seconds": -1}}, InvalidRequestError, ErrorCode.INVALID_PARAMETERS),
         ({"params": {"seconds": float("nan")}}, InvalidRequestError, ErrorCode.INVALID_PARAMETERS),
         ({"params": {"seconds": b"1"}}, InvalidRequestError, ErrorCode.INVALID_PARAMETERS),
-        ({"params": {"text": "x" * 20_000}}, InvalidRequestError, ErrorCode.TOO_LARGE),
+        ({"params": {"text": "x" * 25_000}}, InvalidRequestError, ErrorCode.TOO_LARGE),
         ({"engine": "threshold"}, InvalidRequestError, ErrorCode.BAD_REQUEST),
         ({"volume": {"shape": [0, 4, 4]}}, InvalidRequestError, ErrorCode.BAD_REQUEST),
         ({"volume": {"shape": [4, 4, 10**9]}}, InvalidRequestError, ErrorCode.BAD_REQUEST),
