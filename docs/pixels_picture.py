@@ -1,4 +1,4 @@
-"""Make the picture of the page 'Segmentation from strokes': a section of a phantom, strokes, the mask, and the ground truth.
+"""Make the picture of the page 'Segmentation from strokes': a section of a phantom, strokes, mask and ground truth.
 
 ``python -m docs.pixels_picture``, or ``PYTHONPATH=. python docs/pixels_picture.py``
 """

@@ -67,7 +67,8 @@ def add(
         Path, typer.Argument(metavar="FOLDER", help="The folder of the model, its weights file, or an archive.")
     ],
     name: Annotated[
-        str | None, typer.Option("--name", "-n", help="Name by which jobs ask for the model; by default that of the folder.")
+        str | None,
+        typer.Option("--name", "-n", help="Name by which jobs ask for the model; by default that of the folder."),
     ] = None,
     accept_licence: Accept = False,
     server: Server = None,

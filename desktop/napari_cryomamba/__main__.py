@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Not at the top: napari takes seconds to import, which --help need not wait for.
     try:
         import napari
+        import qtpy  # noqa: F401 (napari itself imports it only for its window)
 
         from napari_cryomamba.window import open_window
     except ImportError as error:

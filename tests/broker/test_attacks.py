@@ -115,6 +115,8 @@ def test_nothing_is_unpickled(part: str) -> None:
             if isinstance(node, ast.Import):
                 names = {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
+                if (node.module, [alias.name for alias in node.names]) == ("pickle", ["UnpicklingError"]):
+                    continue  # what PyTorch's restricted reader raises
                 names = {(node.module or "").partition(".")[0]}
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in {"eval", "exec", "compile", "__import__"}, path

@@ -27,7 +27,7 @@ SETTINGS = [
 @pytest.mark.parametrize(
     ("arguments", "suggestion"),
     [
-        (("segment", "t.mrc", "-e", "membrain"), "Did you mean 'membrane'?"),
+        (("segment", "t.mrc", "-e", "membrnae"), "Did you mean 'membrane'?"),
         (("engines", "Threshhold"), "Did you mean 'threshold'?"),
         (("segment", "t.mrc", "-e", "threshold", "-p", "sigma=3"), "Did you mean 'sigma_A'?"),
         (("synth", "t.mrc", "-p", "vesicle=3"), "Did you mean 'vesicles'?"),
@@ -70,7 +70,7 @@ def test_a_service_refuses_a_setting_that_is_not_valid(tmp_path: Path) -> None:
     ("arguments", "status", "code"),
     [
         (("info", "missing.mrc", "--json"), 5, "volume_not_found"),
-        (("segment", "t.mrc", "-e", "membrain", "--json"), 2, "unknown_engine"),
+        (("segment", "t.mrc", "-e", "membrnae", "--json"), 2, "unknown_engine"),
         (("jobs", "--server", "nowhere", "--json"), 2, "bad_request"),
         (("jobs", "--server", f"ipc:///tmp/{'x' * 103}", "--json"), 2, "bad_request"),
         (("jobs", "--limit", "0", "--json"), 2, "bad_request"),

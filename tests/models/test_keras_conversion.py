@@ -118,7 +118,8 @@ def test_a_unet_computes_what_keras_computes(tmp_path: Path) -> None:
     path = saved(model, tmp_path)
     for shape in ((16, 16, 16), (8, 12, 20)):
         found, expected = outputs(model, path, shape, 1)
-        np.testing.assert_allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
+        # Probabilities after eleven layers, each of which rounds.
+        np.testing.assert_allclose(found, expected, rtol=0, atol=10 * TOLERANCE)
     converted = convert_keras_model(read_keras_file(path), path.name)
     assert (converted.multiple, converted.window, converted.channels_out) == ((4, 4, 4), None, 3)
 

@@ -45,6 +45,7 @@ async def run_job(stack: Stack, token: str, body: dict[str, Any]) -> str:
     """Submit a job with a request id, wait for it with the client, download its mask, and return its id."""
     authorization = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(base_url=stack.http_url, headers=authorization, timeout=DEADLINE_S) as http:
+        assert (await http.post("/v1/jobs", json=body | {"name": FORGED})).status_code == 400
         reply = await http.post("/v1/jobs", json=body, headers=HEADERS)
         assert (reply.status_code, reply.headers["X-Request-ID"]) == (201, REQUEST_ID)
         created = reply.json()
@@ -67,7 +68,7 @@ async def test_an_id_leads_from_the_request_to_the_artifact(logged: Stack, tomog
     """The id and trace of the request are fields in all services' logs, with job, owner, worker and attempt."""
     token = run_cli(logged, "tokens", "create", "ada").strip()
     logged.start().wait_ready()
-    job_id = await run_job(logged, token, {"volume": {"path": str(tomogram)}, "engine": "threshold", "name": FORGED})
+    job_id = await run_job(logged, token, {"volume": {"path": str(tomogram)}, "engine": "threshold"})
     found = {
         service: [one for one in lines(logged, service) if one.get("request_id") == REQUEST_ID] for service in SERVICES
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import pickletools
+import pickletools  # nosec B403 (it lists a pickle, and runs nothing)
 import zipfile
 from collections.abc import Iterator, Mapping
 from itertools import takewhile

@@ -126,7 +126,7 @@ def parse_rdf(data: bytes, name: str, file: str = "rdf.yaml") -> ModelDescriptio
         ``details["problems"]`` has every problem.
     """
     try:
-        content = yaml.load(data, _Loader)  # noqa: S506 (a safe loader)
+        content = yaml.load(data, _Loader)  # noqa: S506 (a safe loader)  # nosec B506
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise invalid_model(name, [f"{file} is not valid YAML: {reason}."]) from None

@@ -86,7 +86,7 @@ async def test_a_repeated_submit_makes_one_job(services: Services, worker: Worke
         ({"params": {"seconds": 10**30}}, 422, "invalid_parameters"),
         ({"volume": {"path": "/etc/passwd"}}, 403, "path_forbidden"),
         ({"volume": {"path": "not-there.mrc"}}, 422, "volume_not_found"),
-        ({"params": {"seconds": 1, "x": "y" * 20_000}}, 413, "too_large"),
+        ({"params": {"seconds": 1, "x": "y" * 25_000}}, 413, "too_large"),
     ],
 )
 async def test_an_invalid_submit_is_refused(

@@ -286,7 +286,7 @@ async def test_a_watcher_over_http_learns_of_a_new_start_of_the_broker(idle_serv
         link.restore()
         await wait_until_async(end_received, what="the missed event")
         (told,) = texts("restarted")
-        assert "started anew" in told
+        assert "was restarted" in told
         types = [event.status if isinstance(event, ConnectionEvent) else "state" for event in seen]
         assert types.index("restarted") < types.index("state")
         following.cancel()

@@ -6,9 +6,9 @@ tensors and plain containers alone; what else it needs must be allowed by name.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError  # nosec B403 (the error alone)
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,7 +56,7 @@ def read_checkpoint(path: Path, allowed: Sequence[Any] = (), *, extra: str) -> M
     try:
         with torch.serialization.safe_globals(list(allowed)):
             found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
+    except UnpicklingError as error:
         raise _refusal(path, error) from None
     except (RuntimeError, ValueError, KeyError, EOFError, TypeError, AttributeError, OSError, IndexError) as error:
         raise damaged(path, str(error)) from error
@@ -79,7 +79,7 @@ def _refusal(path: Path, error: Exception) -> InvalidRequestError:
 
     try:
         names = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except (RuntimeError, ValueError, pickle.UnpicklingError, OSError):
+    except (RuntimeError, ValueError, UnpicklingError, OSError):
         names = []
     if not names:
         return damaged(path, str(error))
