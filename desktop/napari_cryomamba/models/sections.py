@@ -64,9 +64,9 @@ class Position:
         return f"Section {at + 1} of {count} ({PLANE_NAMES[self.axis]}) · {place} nm"
 
     def cursor_text(self) -> str:
-        """Return voxel and density at the cursor."""
+        """Return the voxel at the cursor, counted from 1, and its density."""
         if not self.inside:
             return "The cursor is not over the tomogram"
-        voxel = " ".join(f"{name} {at}" for name, at in zip(AXIS_NAMES, self.voxel, strict=True))
+        voxel = " ".join(f"{name} {at + 1}" for name, at in zip(AXIS_NAMES, self.voxel, strict=True))
         density = "" if self.density is None else f" · density {self.density:.4g}"
         return f"Voxel {voxel}{density}"

@@ -175,7 +175,7 @@ class MaskPanel(QScrollArea):
         self._compare.show_mask(mask)
         self._statistics.show_mask(mask)
         self._export.show_mask(mask, overlay)
-        self._threshold.show_overlay(overlay)
+        self._threshold.show_mask(mask, overlay)
         self._list_versions()
         rows = layer.metadata.get(ABOUT_KEY, {}) if mask is not None else {}
         self.made.setText(as_lines(list(rows.items())) or "This mask was not made by a job in the table.")

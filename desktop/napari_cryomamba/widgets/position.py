@@ -21,7 +21,7 @@ class PositionBar(QWidget):
         self.section.setToolTip(
             "Arrow keys, or Page Up and Page Down, change the section. In nm: the position of the cursor (z, y, x)"
         )
-        self.voxel.setToolTip("z, y and x of the voxel under the cursor, counted from 0, and the density in the file")
+        self.voxel.setToolTip("z, y and x of the voxel under the cursor, counted from 1, and the density in the file")
         vbox(self, self.section, self.voxel, margin=2)
         self._show_later = qthrottled(self.show_position, timeout=INTERVAL_MS, parent=self)
         sections.changed.connect(self._on_change)

@@ -17,6 +17,7 @@ from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.app.results import Results
 from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.app.task_runner import Task, TaskRunner
+from napari_cryomamba.layers.masks import Mask
 from napari_cryomamba.layers.overlay import Overlay
 from napari_cryomamba.models.jobs import JobKind, kind_of
 from napari_cryomamba.models.metadata import size_text
@@ -32,6 +33,7 @@ from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 
 _LOAD = "Adjust threshold…"
+_NO_SCORES = "The threshold cannot be adjusted: this mask has no score map."
 
 
 class ThresholdPanel(QWidget):
@@ -78,7 +80,7 @@ class ThresholdPanel(QWidget):
         self.status = text_label()
         self._build()
         self._connect()
-        self.show_overlay(None)
+        self.show_mask(None, None)
 
     def _build(self) -> None:
         form = QFormLayout(self.controls)
@@ -99,8 +101,8 @@ class ThresholdPanel(QWidget):
         self.min_volume.valueChanged.connect(self._on_changed)
         self._viewer.dims.events.ndisplay.connect(self._on_ndisplay)
 
-    def show_overlay(self, overlay: Overlay | None) -> None:
-        """Show the mask of another job; a threshold that was not applied to the one before is discarded."""
+    def show_mask(self, mask: Mask | None, overlay: Overlay | None) -> None:
+        """Show another mask, `overlay` is that of the job that made it; a threshold that was not applied is discarded."""
         if overlay is not None and overlay is self._overlay and self._score_map is not None:
             return
         self._end()
@@ -112,8 +114,10 @@ class ThresholdPanel(QWidget):
         self.load_button.setVisible(has_scores)
         self.load_button.setEnabled(has_scores)
         self.controls.hide()
-        self.status.setText("" if has_scores else "The threshold of this mask cannot be adjusted.")
-        self.status.setVisible(not has_scores)
+        self.status.setText(
+            "" if mask is None or has_scores else mask.not_ready.reason if mask.not_ready else _NO_SCORES
+        )
+        self.status.setVisible(bool(self.status.text()))
         self.load_button.setText(_LOAD)
         if has_scores and self._record is not None and self._is_on_server():
             size = next(artifact.size_bytes for artifact in self._record.artifacts if artifact.name == SCORES.name)

@@ -41,3 +41,21 @@ def test_the_look_of_a_mask_can_be_changed(
     assert app.preview.overlays["job-1"].palette.name(1) == "ER"
     assert not panel.statistics.measure_button.isEnabled()
     assert app.preferences.values.contour == 3
+
+
+def test_the_threshold_section_says_why_there_is_nothing_to_adjust(
+    panel: CryoMambaWidget, make_record: RecordMaker, make_frame: FrameMaker
+) -> None:
+    """Without a mask nothing is said of its threshold; of a preview, and of a mask without a score map, why it stays."""
+    app, status = panel.controller, panel.threshold.status
+    assert status.text() == ""
+    app.jobs.table.adopt("job-1")
+    app.on_message(JobChanged(make_record()))
+    app.preview.show_job("job-1")
+    app.frames["job-1"].put(make_frame())
+    app.preview.draw("job-1")
+    assert "preview" in status.text()
+    panel.viewer.layers.clear()
+    assert status.text() == ""
+    panel.viewer.add_labels(np.ones((4, 5, 6), np.uint8))
+    assert "no score map" in status.text()

@@ -27,7 +27,7 @@ def test_section_and_voxel_follow_slider_and_cursor(
     viewer.dims.set_current_step(0, 9)
     viewer.cursor.position = (0.0, 13.0, 26.0)
     wait_for(lambda: bar.section.text() == "Section 10 of 48 (xy) · 11.7 13.0 26.0 nm")
-    wait_for(lambda: bar.voxel.text() == f"Voxel z 9 y 10 x 20 · density {layer.data[9, 10, 20]:.4g}")
+    wait_for(lambda: bar.voxel.text() == f"Voxel z 10 y 11 x 21 · density {layer.data[9, 10, 20]:.4g}")
     assert not bar.isHidden()
     viewer.layers.clear()
     wait_for(bar.isHidden)
