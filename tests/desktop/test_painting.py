@@ -14,6 +14,7 @@ from cryomamba.masks.strokes import load_strokes
 from cryomamba.models.jobs import JobState
 from cryomamba.testing import Stack
 from cryomamba.volumes import write_volume
+from napari_cryomamba.layers.tomograms import tomogram_layers
 from napari_cryomamba.models.connection import Phase
 from napari_cryomamba.models.painted_strokes import PaintedStrokes
 from napari_cryomamba.widgets import CryoMambaWidget
@@ -49,7 +50,7 @@ def desktop(window: tuple[Any, CryoMambaWidget], tomogram: Path, wait_for: WaitF
     """The panel with the tomogram open and the engine chosen."""
     viewer, panel = window
     panel.controller.tomograms.open_files([tomogram])
-    wait_for(lambda: len(viewer.layers) == 1)
+    wait_for(lambda: tomogram_layers(viewer), panel.controller.notifications)
     wait_for(lambda: panel.segment.engine.findText("pixels") >= 0)
     panel.segment.engine.setCurrentText("pixels")
     yield panel

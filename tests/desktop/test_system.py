@@ -20,6 +20,7 @@ from cryomamba.testing import Service, Stack
 from cryomamba.volumes import write_volume
 from cryomamba_server.tokens import Scope, TokenStore
 from napari_cryomamba.app.settings import SettingsFile
+from napari_cryomamba.layers.tomograms import tomogram_layers
 from napari_cryomamba.models.connection import Phase
 from napari_cryomamba.models.frames import FrameStore
 from napari_cryomamba.models.notifications import bug_report
@@ -47,7 +48,7 @@ def desktop(window: tuple[Any, CryoMambaWidget], phantom_file: Path, wait_for: W
     viewer, panel = window
     viewer.window.resize(1300, 800)
     panel.controller.tomograms.open_files([phantom_file])
-    wait_for(lambda: len(viewer.layers) == 1)
+    wait_for(lambda: tomogram_layers(viewer), panel.controller.notifications)
     yield panel
     for job in panel.controller.jobs.table.unfinished():
         panel.controller.jobs.cancel(job.job_id)

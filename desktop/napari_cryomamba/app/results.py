@@ -65,12 +65,20 @@ class Results(QObject):
     # masks and picks
 
     def show(self, record: JobRecord) -> None:
-        """Show the newest mask of a job, and its picks, unless they are shown already."""
+        """Show the newest mask of a job, and its picks, unless they are shown already.
+
+        They are not shown either if the job's preview is removed while they are downloaded and opened.
+        """
         overlay = self._preview.overlays.get(record.job_id)
-        if record.newest_mask is not None and not (overlay is not None and overlay.final and overlay.in_viewer):
-            self.show_version(record, record.newest_mask)
+        before = overlay if overlay is not None and overlay.in_viewer else None
+
+        def is_wanted() -> bool:
+            return before is None or before.in_viewer
+
+        if (name := record.newest_mask) is not None and not (before is not None and before.final):
+            self._downloads.fetch(record, name, lambda path: self._show_mask(record, path, name, is_wanted))
         if record.has(PICKS.name):
-            self._downloads.fetch(record, PICKS.name, lambda path: self._show_picks(record, path))
+            self._downloads.fetch(record, PICKS.name, lambda path: self._show_picks(record, path, is_wanted))
 
     def show_version(self, record: JobRecord, name: str) -> None:
         """Show one of a job's masks: the engine's, or a corrected one."""
@@ -80,8 +88,12 @@ class Results(QObject):
         """Show a mask of a job that was made on this machine."""
         self._show_mask(record, path, "")
 
-    def _show_mask(self, record: JobRecord, path: Path, name: str) -> None:
+    def _show_mask(
+        self, record: JobRecord, path: Path, name: str, is_wanted: Callable[[], bool] = lambda: True
+    ) -> None:
         def opened(mask: OpenMask) -> None:
+            if not is_wanted():
+                return
             self.shown[record.job_id] = name
             self._preview.show_mask(record, mask.array, mask.voxel_size_A)
 
@@ -91,11 +103,13 @@ class Results(QObject):
             opened,
         )
 
-    def _show_picks(self, record: JobRecord, path: Path) -> None:
+    def _show_picks(self, record: JobRecord, path: Path, is_wanted: Callable[[], bool]) -> None:
         tomogram = self._preview.tomogram_of(record)
         info = self._jobs.engine(record.engine)
 
         def opened(picks: Picks) -> None:
+            if not is_wanted():
+                return
             source = source_of(tomogram) if tomogram is not None else None
             size = source.meta.voxel_size_A if source is not None else record.volume.voxel_size_A
             self._with_candidates.discard(record.job_id)

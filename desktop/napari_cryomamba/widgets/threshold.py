@@ -102,7 +102,7 @@ class ThresholdPanel(QWidget):
         self._viewer.dims.events.ndisplay.connect(self._on_ndisplay)
 
     def show_mask(self, mask: Mask | None, overlay: Overlay | None) -> None:
-        """Show another mask, `overlay` is that of the job that made it; a threshold that was not applied is discarded."""
+        """Show another mask; `overlay` is that of the job that made it. A pending threshold is discarded."""
         if overlay is not None and overlay is self._overlay and self._score_map is not None:
             return
         self._end()

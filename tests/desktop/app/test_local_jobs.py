@@ -96,3 +96,17 @@ def test_few_jobs_run_at_a_time(controller: AppController, make_submission: Subm
     for job_id in jobs:
         controller.jobs.cancel(job_id)
     wait_for(lambda: set(states()) == {cancelled}, controller.notifications)
+
+
+def test_a_mask_does_not_appear_after_its_preview_was_removed(
+    controller: AppController, viewer: Any, make_submission: SubmissionMaker, wait_for: WaitFor
+) -> None:
+    """Layers that the user removes while the finished mask is being opened stay removed."""
+    controller.preview.job_completed.connect(lambda _record: viewer.layers.clear())
+    drawn: list[str] = []
+    controller.preview.frame_drawn.connect(drawn.append)
+    controller.jobs.run_locally(make_submission("demo", seconds=0.5))
+    wait_for(lambda: state(controller) is JobState.COMPLETED, controller.notifications)
+    wait_for(lambda: not controller.tasks.is_busy, controller.notifications)
+    assert drawn
+    assert list(viewer.layers) == []

@@ -43,10 +43,10 @@ def test_the_look_of_a_mask_can_be_changed(
     assert app.preferences.values.contour == 3
 
 
-def test_the_threshold_section_says_why_there_is_nothing_to_adjust(
+def test_the_threshold_section_gives_the_reason_if_there_is_nothing_to_adjust(
     panel: CryoMambaWidget, make_record: RecordMaker, make_frame: FrameMaker
 ) -> None:
-    """Without a mask nothing is said of its threshold; of a preview, and of a mask without a score map, why it stays."""
+    """Without a mask it is empty; for a preview, and for a mask without a score map, it gives the reason."""
     app, status = panel.controller, panel.threshold.status
     assert status.text() == ""
     app.jobs.table.adopt("job-1")
