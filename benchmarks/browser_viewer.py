@@ -171,7 +171,7 @@ async def scroll(services: Services, folder: Path) -> None:
         await page.until(f"{canvas('z')} !== null && open_requests === 0")
         for axis, side in zip("zyx", SHAPE, strict=True):
             # Those along x are made of coarser levels, which take a while.
-            await page.until("!document.body.textContent.includes('coarse sample')" if axis == "x" else "true")
+            await page.until("!document.body.textContent.includes('reduced resolution')" if axis == "x" else "true")
             await page.value(f"{canvas(axis)}.focus()")
             cold: list[float] = []
             warm: list[float] = []

@@ -92,8 +92,12 @@ def add(
 @app.command()
 def accept(model: Name, server: Server = None, json: Json = False) -> None:
     """Accept the licence of a model, once for the data directory or the server."""
-    found = _accept(_named(model, server), server)
-    output.result(found, f"The licence of the model '{found.name}' is accepted: {found.licence or 'none'}.", json=json)
+    found = _named(model, server)
+    if not found.licence:
+        output.result(found, f"The model '{found.name}' states no licence, so none needs to be accepted.", json=json)
+        return
+    found = _accept(found, server)
+    output.result(found, f"The licence of the model '{found.name}' is accepted: {found.licence}.", json=json)
 
 
 @app.command()

@@ -17,7 +17,7 @@ def check(
     ],
     json: Json = False,
 ) -> None:
-    """Check a model: description, files, checksums, operators, one window, and the test tensors that it brings."""
+    """Check a model: sidecar, files, checksums, operators, one window, and the test tensors that it brings."""
     from cryomamba.optional_imports import requires_extra
     from cryomamba.settings import load_settings
     from cryomamba.trained_models.folders import ModelFolders

@@ -23,6 +23,12 @@ _UNSAFE: Final = (
 _UNSAFE_IN_TEXT: Final = re.compile(f"[{_UNSAFE}]")
 # A line break in JSON is one of its own: within a string it is escaped already.
 _UNSAFE_IN_JSON: Final = re.compile(f"(?!\n)[{_UNSAFE}]")
+# What is removed from both ends of a name before it is checked.
+_BLANK: Final = r"\t-\r\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_UNSAFE_16_BIT: Final = _UNSAFE.partition(r"\ud800")[0]
+PRINTABLE_PATTERN: Final = f"^[{_BLANK}]*[^{_UNSAFE_16_BIT}]*[{_BLANK}]*$"
+"""For JSON schemas: names that :func:`printable` would not change, with blanks around them. Tags are beyond 16 bits,
+for which the languages of patterns have no common notation."""
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _BYTES: Final = range(0xDC80, 0xDD00)
 _SPELT_OUT: Final[Mapping[str, str]] = {

@@ -58,7 +58,8 @@ def test_the_demo_scores_a_mask(tmp_path: Path) -> None:
     done = subprocess.run([*DEMO, str(tmp_path / "out"), "--json"], capture_output=True, text=True, timeout=DEADLINE_S)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])["data"]
-    assert result["previews"] >= 2
+    # On a busy machine the last frame may replace all others before they are sent.
+    assert result["previews"] >= 1
     assert 0.5 < result["score"]["f1"] <= 1
     assert score_of(result) == pytest.approx(result["score"])
     assert result["statistics"]["labels"][0]["voxels"] > 0

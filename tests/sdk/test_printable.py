@@ -5,14 +5,25 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from cryomamba.errors import InvalidRequestError, error_from_payload
-from cryomamba.printable import configure_stream, file_text, is_unicode, json_text, printable, takes_unicode
+from cryomamba.models.jobs import Label
+from cryomamba.printable import (
+    PRINTABLE_PATTERN,
+    configure_stream,
+    file_text,
+    is_unicode,
+    json_text,
+    printable,
+    takes_unicode,
+)
 
 HOSTILE = "a\x1b[31m\r\n\x07\x9b\u202eb\u2066\u200b\udcff"
 ANY = st.text(st.characters(exclude_categories=()))
@@ -32,6 +43,15 @@ def test_every_text_becomes_one_line_that_can_be_encoded(text: str) -> None:
     assert not {unicodedata.category(one) for one in shown} & {"Cc", "Cs", "Zl", "Zp"}
     assert not any(unicodedata.bidirectional(one) in {"LRE", "RLE", "LRO", "RLO", "PDF"} for one in shown)
     assert printable(shown) == shown
+
+
+def test_the_pattern_for_schemas_allows_the_names_that_are_accepted() -> None:
+    """Every character of 16 bits, alone, inside of a name and at its ends, where blanks are dropped."""
+    accepts = TypeAdapter(Label).validator
+    for code in (*range(0xD800), *range(0xE000, 0x10000)):
+        one = chr(code)
+        for name in (one, f"a{one}b", f"{one}a", f"a{one}"):
+            assert accepts.isinstance_python(name) == bool(re.match(PRINTABLE_PATTERN, name)), hex(code)
 
 
 @given(ANY, st.booleans())

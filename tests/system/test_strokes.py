@@ -1,4 +1,4 @@
-"""Painted in a minute, through real services: strokes over HTTP and the bus, added while the job runs."""
+"""Segmentation from strokes through real services, over HTTP and the bus: strokes are added while the job runs."""
 
 from __future__ import annotations
 

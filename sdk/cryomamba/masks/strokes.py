@@ -73,8 +73,8 @@ class StrokeLine(_Part):
     points: Annotated[tuple[tuple[Coordinate, Coordinate, Coordinate], ...], Field(min_length=1, max_length=2000)]
 
 
-class Strokes(_Part):
-    """All strokes on a tomogram.
+class StrokesFields(_Part):
+    """All strokes on a tomogram, each field checked by itself; :class:`Strokes` checks whether they fit together.
 
     Attributes
     ----------
@@ -110,6 +110,10 @@ class Strokes(_Part):
             {"name": one, "colour": COLOURS[number % len(COLOURS)]} if isinstance(one, str) else one
             for number, one in enumerate(value)
         )
+
+
+class Strokes(StrokesFields):
+    """The same, checked as a whole: no line leaves the tomogram, and the JSON has at most 20,000 bytes."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -18,7 +18,7 @@ from cryomamba.models.base import JobId as JobId
 from cryomamba.models.masks import MaskSource, MaskSummary
 from cryomamba.models.params import PARAMS_MAX_BYTES as PARAMS_MAX_BYTES
 from cryomamba.models.params import Params as Params
-from cryomamba.printable import printable
+from cryomamba.printable import PRINTABLE_PATTERN, printable
 from cryomamba.volumes.metadata import VolumeWarning
 
 DEMO_SIDE_MAX = 1024
@@ -33,7 +33,13 @@ def _require_shown(text: str) -> str:
     return text
 
 
-Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=NAME_MAX), AfterValidator(_require_shown)]
+Label = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=NAME_MAX),
+    AfterValidator(_require_shown),
+    # The validator says which characters are refused.
+    Field(json_schema_extra={"pattern": PRINTABLE_PATTERN}),
+]
 Owner = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_.@-]{0,64}$")]
 Voxel = Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False), JSON_NUMBER]
 Side = Annotated[int, Field(ge=1, le=DEMO_SIDE_MAX), JSON_NUMBER]

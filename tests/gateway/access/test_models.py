@@ -21,7 +21,7 @@ from cryomamba.errors import ErrorCode
 from cryomamba.models.model_listing import OfferedModel
 from cryomamba.wire.requests import WorkerHello
 from cryomamba_gateway import model_registry
-from cryomamba_server.model_store.catalog import ModelCatalog
+from cryomamba_inference import model_announcer
 
 if TYPE_CHECKING:
     from tests.gateway.access.conftest import SecuredServices
@@ -69,23 +69,17 @@ async def names(http: httpx.AsyncClient) -> list[str]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def worker(secured: SecuredServices) -> AsyncIterator[BusRequester]:
-    """A worker that has the models of the data directory, and announces them four times a second."""
+async def worker(secured: SecuredServices, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[BusRequester]:
+    """A worker that has the models of the data directory, and announces a change at once."""
+    monkeypatch.setattr(model_announcer, "_LOOK_S", 0.02)
     services = secured.services
     async with AsyncExitStack() as stack:
         requester = BusRequester(services.broker.endpoints.jobs, src="net-worker")
         stack.push_async_callback(requester.close)
         hello = WorkerHello(worker="net-worker", host="here", pid=1, version="0", engines=(NET,))
-        await requester.request("worker.hello", hello)
-        catalog = ModelCatalog(services.settings)
-
-        async def announce() -> None:
-            while True:
-                found = [model.model_dump(mode="json") for model in await asyncio.to_thread(catalog.models)]
-                await requester.request("worker.models", {"worker": "net-worker", "models": found})
-                await asyncio.sleep(0.25)
-
-        announcing = asyncio.create_task(announce())
+        epoch = (await requester.request("worker.hello", hello)).body["epoch"]
+        announcer = model_announcer.ModelAnnouncer("net-worker", services.settings, lambda: epoch)
+        announcing = asyncio.create_task(announcer.run(requester))
         yield requester
         announcing.cancel()
         await asyncio.gather(announcing, return_exceptions=True)

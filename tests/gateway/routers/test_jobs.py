@@ -199,6 +199,19 @@ async def test_a_name_that_cannot_be_shown_is_refused(
     assert (await services.submit(name=" Zellen 1 Å\n")).name == "Zellen 1 Å"
 
 
+async def test_strokes_that_do_not_fit_together_are_invalid_parameters(services: Services, worker: Worker) -> None:
+    """What keeps to the schema and has no meaning is refused with 422 and a sentence; what breaks it, with 400."""
+    job = await services.submit()
+    url = f"/v1/jobs/{job.job_id}/strokes"
+    strokes = {"shape": [8, 8, 8], "labels": ["background", "ball"]}
+    outside = {**strokes, "lines": [{"label": 1, "points": [[1, 1, 8]]}]}
+    for body in (outside, {**strokes, "lines": [{"label": 2, "points": [[1, 1, 1]]}]}, {**strokes, "voxels": "?"}):
+        reply = await services.http.put(url, json=body)
+        assert (reply.status_code, reply.json()["code"]) == (422, "invalid_parameters"), reply.text
+        assert reply.json()["message"].startswith("The strokes cannot be used: ")
+    assert (await services.http.put(url, json={**strokes, "labels": ["background"]})).status_code == 400
+
+
 async def test_the_answer_to_a_cancel_of_a_running_job_says_so(services: Services, worker: Worker) -> None:
     """It is still running until its worker has stopped."""
     job = await services.submit()

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cryomamba.atomic import write_atomically
 from cryomamba.errors import ErrorCode, UnavailableError, VolumeError
 from cryomamba.testing import wait_until
 from cryomamba_gateway.volumes.processes import Processes
@@ -30,7 +31,7 @@ def refuse() -> None:
 
 def leave(path: Path, name: str = "x") -> None:
     """Write down the process id, and wait for a signal."""
-    (path / name).write_text(str(os.getpid()), encoding="ascii")
+    write_atomically(path / name, str(os.getpid()))
     if sys.platform != "win32":
         signal.pause()
 

@@ -55,6 +55,28 @@ async def test_files_are_dropped_and_what_is_wrong_is_said_in_place(idle_service
     assert all(job["params"] == {"seconds": 2} for job in jobs)
 
 
+async def test_start_waits_until_a_chosen_file_was_read(idle_services: Services, tmp_path: Path) -> None:
+    """Pressed while the browser still reads the header, even twice, it starts one job, for that file."""
+    services = idle_services
+    await services.start_broker()
+    await services.start_worker()
+    url = await services.start_gateway()
+    async with tab(f"{url}/#/new", tmp_path / "profile") as page:
+        await page.until("!!document.querySelector('#engines input:checked')")
+        await page.value(
+            "{ const read = Blob.prototype.arrayBuffer, gate = new Promise((open) => { window.openGate = open; });"
+            " Blob.prototype.arrayBuffer = function () { return gate.then(() => read.call(this)); }; }"
+        )
+        await drop(page, [tomogram(tmp_path)])
+        await click(page, "#start")
+        await page.until("document.getElementById('form-problem').textContent === 'Reading the files …'")
+        await click(page, "#start")
+        assert await page.value("document.querySelectorAll('#volumes .volume-name').length") == 0
+        await page.value("window.openGate()")
+        await page.until("document.getElementById('job-name')?.textContent === 't1.mrc'")
+    assert len((await services.http.get("/v1/jobs")).json()["jobs"]) == 1
+
+
 async def test_a_file_may_be_dropped_anywhere(idle_services: Services, tmp_path: Path) -> None:
     """On the empty list it opens the form with the file, instead of leaving the page; the title says how a job does."""
     services = idle_services

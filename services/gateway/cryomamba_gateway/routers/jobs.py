@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from cryomamba.client import calls
 from cryomamba.errors import ErrorCode
-from cryomamba.masks.strokes import Strokes
+from cryomamba.masks.strokes import StrokesFields, read_strokes
 from cryomamba.models.jobs import JobId, SubmitRequest
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.conditional import not_modified
@@ -242,7 +242,8 @@ async def focus_job(
     },
 )
 async def set_strokes(
-    gateway: Context, caller: Caller, job_id: JobId, body: Annotated[Strokes, Body(openapi_examples=STROKES)]
+    gateway: Context, caller: Caller, job_id: JobId, body: Annotated[StrokesFields, Body(openapi_examples=STROKES)]
 ) -> Response:
     """Replace the strokes of a job that was submitted with some: it trains again, the section in view first."""
-    return _json(job_out(await gateway.bus.call(caller.visibility, calls.set_strokes(job_id, body))))
+    strokes = read_strokes(body.model_dump())
+    return _json(job_out(await gateway.bus.call(caller.visibility, calls.set_strokes(job_id, strokes))))

@@ -59,7 +59,7 @@ class LevelBuilder:
         try:
             made = await process.run(make_levels, source)
             problem = "" if made else "there is no room for them (CRYOMAMBA_VOLUME_LEVELS, CRYOMAMBA_DISK_RESERVE)"
-        except CryoMambaError as error:
+        except (CryoMambaError, OSError, ValueError) as error:
             problem = str(error)
         finally:
             del self._making[source]

@@ -27,7 +27,7 @@ followTitle();
 acceptDrops((files) => {
   if (access.value !== "allowed") return;
   go("#/new");
-  void addFiles(files);
+  addFiles(files);
 });
 followNewest();
 effect(() => {

@@ -36,8 +36,8 @@ class PixelsParameters(EngineParameters):
     strokes: Strokes | None = Field(
         None,
         title="Strokes",
-        description="What was painted: 'cryomamba segment --strokes FILE' reads it from a file, and napari's panel "
-        "'Paint' sends it.",
+        description="What was painted: 'cryomamba segment --strokes FILE' reads it from a file, and the desktop "
+        "sends what is painted there.",
         json_schema_extra={"unset": "none", "hidden": True},
     )
     model: str | None = Field(

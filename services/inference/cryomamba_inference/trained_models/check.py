@@ -104,7 +104,7 @@ def check_model(path: Path) -> CheckResult:
         for test in model.description.tests:
             _check_test(model, test, networks, passed, problems)
         if not model.description.tests:
-            notes.append("The description has no test tensors, so whether the scores are right was not checked.")
+            notes.append("The sidecar has no test tensors, so whether the scores are right was not checked.")
     except CryoMambaError as error:
         problems += _listed(error)
     except ValueError as error:

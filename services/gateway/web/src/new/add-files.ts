@@ -12,8 +12,23 @@ export const CAN_DROP = !matchMedia("(pointer: coarse)").matches;
 /** Why files that were added last cannot be used. */
 export const fileProblems = signal<readonly string[]>([]);
 
+/** Settles when the headers of all chosen files have been read; until then the files are not in the list. */
+let reading: Promise<unknown> | null = null;
+
 /** Add files to the job and begin their uploads. */
-export async function addFiles(files: readonly File[]): Promise<void> {
+export function addFiles(files: readonly File[]): void {
+  const all = Promise.allSettled([reading, addAll(files)]).then(() => {
+    if (reading === all) reading = null;
+  });
+  reading = all;
+}
+
+/** Return what settles when all chosen files are in the list, null if they are. */
+export function filesBeingRead(): Promise<unknown> | null {
+  return reading;
+}
+
+async function addAll(files: readonly File[]): Promise<void> {
   const problems: string[] = [];
   for (const file of files) {
     const waiting = interrupted(file);

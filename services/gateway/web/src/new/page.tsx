@@ -1,7 +1,9 @@
+import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { printable } from "../app/text.ts";
 import { serverProblem } from "../server/info.ts";
 import { uploads } from "../upload/queue.ts";
+import { filesBeingRead } from "./add-files.ts";
 import {
   attempted,
   engine,
@@ -28,8 +30,16 @@ export function NewJob() {
   useEffect(() => {
     if (refused.value) focusProblem(form.current);
   }, [refused.value]);
-  const start = (event: Event) => {
+  const reading = useSignal(false);
+  const start = async (event: Event) => {
     event.preventDefault();
+    // A second press, while the first one waits for a file, must not start the job twice.
+    if (reading.value) return;
+    for (let files = filesBeingRead(); files; files = filesBeingRead()) {
+      reading.value = true;
+      await files;
+    }
+    reading.value = false;
     attempted.value = true;
     const missing = firstProblem();
     formProblem.value = missing;
@@ -37,7 +47,7 @@ export function NewJob() {
     else place();
   };
   return (
-    <form ref={form} id="new" class="new-job" aria-labelledby="new-title" noValidate onSubmit={start}>
+    <form ref={form} id="new" class="new-job" aria-labelledby="new-title" noValidate onSubmit={(event) => void start(event)}>
       <div class="new-head">
         <h2 id="new-title">New job</h2>
         {!isPristine.value && !busy && (
@@ -52,8 +62,8 @@ export function NewJob() {
       <Parameters />
       <Options />
       <footer class="submit-bar">
-        <p id="form-problem" class={formProblem.value ? "problem" : "secondary"} role="status">
-          {printable(formProblem.value || waitingText(waiting.value[0]))}
+        <p id="form-problem" class={formProblem.value && !reading.value ? "problem" : "secondary"} role="status">
+          {reading.value ? "Reading the files …" : printable(formProblem.value || waitingText(waiting.value[0]))}
         </p>
         <button id="start" class="primary" disabled={busy}>
           {startWords()}

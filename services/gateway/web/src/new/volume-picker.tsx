@@ -20,7 +20,7 @@ export function VolumePicker() {
   return (
     <section class="step" aria-labelledby="volumes-title">
       <h3 id="volumes-title">Tomograms</h3>
-      <DropZone onFiles={(files) => void addFiles(files)} invalid={missing} empty={volumes.value.length === 0}>
+      <DropZone onFiles={(files) => addFiles(files)} invalid={missing} empty={volumes.value.length === 0}>
         <button
           id="show-server"
           type="button"

@@ -8,7 +8,7 @@ import { PLANE_COLOURS, PaneRenderer } from "./pane-renderer.ts";
 import { draggedLimits } from "./tone.ts";
 import type { Triple } from "../api/types.ts";
 
-const SAMPLED = "Made of a sample of the voxels until the server has made coarser levels of this large volume.";
+const SAMPLED = "The server is preparing lower-resolution levels of this large volume; until then, some voxels are left out.";
 
 export function Pane({ model, axis, large }: { model: ViewerModel; axis: Axis; large: boolean }) {
   const canvas = useRef<HTMLCanvasElement>(null);
@@ -40,7 +40,7 @@ export function Pane({ model, axis, large }: { model: ViewerModel; axis: Axis; l
           <button type="button" onClick={() => (model.large.value = axis)} aria-label={`Make ${name} the large view`}>{name}</button>
         )}
         <span>{`${AXIS_NAMES[axis]} ${index + 1} / ${sections}`}</span>
-        {model.sampled[axis]!.value && <span title={SAMPLED}>coarse sample</span>}
+        {model.sampled[axis]!.value && <span title={SAMPLED}>reduced resolution</span>}
       </p>
       <input
         class="pane-slider"
