@@ -218,6 +218,10 @@ class Engine(ABC, Generic[P]):
         Bytes per voxel of the volume that the engine writes into :attr:`VolumeContext.scratch`, rounded up.
     scratch_grid : ScratchGrid or None
         What it writes there on a grid of its own, which may have more nodes than a coarse volume has voxels.
+    in_threads : bool
+        Whether tiles are computed by threads of one process instead of several processes. For what takes much memory
+        in each process and computes outside of Python's interpreter lock, as the large libraries of networks do;
+        :meth:`predict` is then called by several threads at a time.
     picks : {'particles', 'filaments'} or None
         Kind of the picks of an engine whose `predict` returns a :class:`TileResult`; they become the job's
         ``picks.csv``, ``picks.star`` and ``picks.tbl``.
@@ -237,6 +241,7 @@ class Engine(ABC, Generic[P]):
     keeps_scores: bool = False
     scratch_per_voxel: ClassVar[int] = 0
     scratch_grid: ClassVar[ScratchGrid | None] = None
+    in_threads: ClassVar[bool] = False
     picks: ClassVar[Kind | None] = None
     output: Literal["labels", "scores"] = "labels"
 

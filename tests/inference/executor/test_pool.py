@@ -21,7 +21,7 @@ from cryomamba_inference.executor import ProcessExecutor, Result, open_executor
 from cryomamba_inference.failures import EngineFailedError
 
 ENGINES = """
-import os, signal
+import os, signal, threading
 import numpy as np
 from cryomamba.engines.api import Engine, EngineParameters
 from cryomamba.errors import InvalidRequestError
@@ -39,6 +39,17 @@ class Base(Engine):
 class Above(Base):
     def predict(self, tile):
         return (tile.data[tile.core] > tile.start[0]).astype(np.uint16)
+
+
+together = threading.Barrier(2)
+
+
+class Meeting(Base):
+    in_threads = True
+
+    def predict(self, tile):
+        together.wait(60)
+        return np.full(tile.shape, tile.start[0], np.uint16)
 
 
 class Dying(Base):
@@ -113,8 +124,8 @@ def tiles(count: int) -> list[Tile]:
     return [Tile(rng.normal(n, 3, (6, 5, 7)).astype(np.float32), (z, y, x), (n, 0, 0), (4, 4, 4)) for n in range(count)]
 
 
-def run_all(executor: Any, engine: Any, todo: list[Tile]) -> list[Result]:
-    executor.begin(engine, tile_voxels=6 * 5 * 7, result_nbytes=128)
+def run_all(executor: Any, engine: Any, todo: list[Tile], *, in_threads: bool = False) -> list[Result]:
+    executor.begin(engine, tile_voxels=6 * 5 * 7, result_nbytes=128, in_threads=in_threads)
     results: list[Result] = []
     waiting = list(enumerate(todo))
     try:
@@ -145,6 +156,32 @@ def test_what_is_in_flight_is_bounded(engines: Any, pool: ProcessExecutor) -> No
         pool.submit(number, tile)
     assert pool.free_slots == 0
     pool.end()
+
+
+def test_tiles_are_computed_in_threads_of_one_process(engines: Any, pool: ProcessExecutor) -> None:
+    """An engine that asks for it has one process, in which as many tiles are computed at a time as without."""
+    # Each waits for another, so that one after the other would never end.
+    found = run_all(pool, engines.Meeting(), tiles(12), in_threads=True)
+    assert [int(result.labels[0, 0, 0]) for result in found] == list(range(12))
+    assert len(pool.pids()) == 1
+    assert len(run_all(pool, engines.Above(), tiles(3))) == 3
+    assert len(pool.pids()) == 2
+    pool.warm_up(engines.Meeting())
+    assert len(pool.pids()) == 1
+
+
+def test_threads_end_with_their_job(engines: Any, pool: ProcessExecutor) -> None:
+    """Tiles in threads that never return are ended with the process, and their error is reported as of any other."""
+    pool.begin(engines.Endless(), tile_voxels=210, result_nbytes=128, in_threads=True)
+    assert pool.free_slots == 4
+    for number, tile in enumerate(tiles(4)):
+        pool.submit(number, tile)
+    (stuck,) = pool.pids()
+    pool.end()
+    assert not psutil.pid_exists(stuck)
+    with pytest.raises(EngineFailedError):
+        run_all(pool, engines.Raising(), tiles(3), in_threads=True)
+    assert len(run_all(pool, engines.Above(), tiles(3))) == 3
 
 
 @pytest.mark.parametrize(

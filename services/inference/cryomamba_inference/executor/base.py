@@ -49,8 +49,18 @@ class TileExecutor(Protocol):
     def warm_up(self, engine: Engine[Any] | None = None) -> None:
         """Start processes and import the engine's module there, without waiting for it."""
 
-    def begin(self, work: Computation, *, tile_voxels: int, result_nbytes: int) -> None:
-        """Begin with a prepared engine or a callable; give the voxels of the largest tile and the bytes of a result."""
+    def begin(self, work: Computation, *, tile_voxels: int, result_nbytes: int, in_threads: bool = False) -> None:
+        """Begin with a prepared engine or a callable.
+
+        Parameters
+        ----------
+        work : Engine or callable
+            What is computed for each tile.
+        tile_voxels, result_nbytes : int
+            Of the largest tile, and of what is computed for one.
+        in_threads : bool
+            Whether one process computes all tiles in threads, see :attr:`cryomamba.engines.api.Engine.in_threads`.
+        """
 
     @property
     def processes(self) -> int:

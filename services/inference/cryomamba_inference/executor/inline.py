@@ -23,7 +23,14 @@ class InlineExecutor:
     def warm_up(self, engine: Engine[Any] | None = None) -> None:
         """Do nothing."""
 
-    def begin(self, work: Computation, *, tile_voxels: int, result_nbytes: int) -> None:  # noqa: ARG002 (protocol)
+    def begin(
+        self,
+        work: Computation,
+        *,
+        tile_voxels: int,  # noqa: ARG002 (protocol)
+        result_nbytes: int,  # noqa: ARG002 (protocol)
+        in_threads: bool = False,  # noqa: ARG002 (protocol)
+    ) -> None:
         """Begin with a prepared engine or a callable."""
         self.end()
         self._work = work

@@ -54,7 +54,8 @@ class _Worker:
 class ProcessExecutor:
     """An executor with spawned processes, which start with the first engine and stay for the next.
 
-    Each process has two slots, so that it never waits for its next tile.
+    Each process has two slots, so that it never waits for its next tile; the one of an engine that computes in threads
+    has two for each of them.
     """
 
     def __init__(self, processes: int) -> None:
@@ -68,30 +69,30 @@ class ProcessExecutor:
 
     def warm_up(self, engine: Engine[Any] | None = None) -> None:
         """Start the processes, and let them import the engine's module, without waiting for it."""
-        self._keep_only([worker for worker in self._workers if worker.process.is_alive()])
-        while len(self._workers) < self._count:
-            self._workers.append(_start_worker())
+        self._start(1 if engine is not None and engine.in_threads else self._count)
         if engine is not None:
             for worker in self._workers:
                 _send(worker, ("import", type(engine).__module__))
 
-    def begin(self, work: Computation, *, tile_voxels: int, result_nbytes: int) -> None:
-        """Send the prepared engine, or the callable, to every process and allocate slots for its tiles."""
+    def begin(self, work: Computation, *, tile_voxels: int, result_nbytes: int, in_threads: bool = False) -> None:
+        """Send the prepared engine, or the callable, to the processes and allocate slots for its tiles."""
         self.end()
-        self.warm_up()
+        processes, threads = (1, self._count) if in_threads else (self._count, 1)
+        self._start(processes)
+        slots = _SLOTS * threads
         self._serial += 1
         offset = -(-tile_voxels * 4 // _ALIGNMENT) * _ALIGNMENT
         with _worker_lost():
             for worker in self._workers:
-                worker.slots = [_Slot(SharedBlock.create(offset + result_nbytes), offset) for _ in range(_SLOTS)]
-                worker.free = deque(range(_SLOTS))
-                worker.pipe.send(("begin", self._serial, work, worker.slots[0].block.nbytes, offset))
+                worker.slots = [_Slot(SharedBlock.create(offset + result_nbytes), offset) for _ in range(slots)]
+                worker.free = deque(range(slots))
+                worker.pipe.send(("begin", self._serial, work, worker.slots[0].block.nbytes, offset, slots, threads))
                 for slot in worker.slots:
                     send_handle(worker.pipe, slot.block.descriptor, worker.process.pid or 0)
 
     @property
     def processes(self) -> int:
-        """The number of processes."""
+        """How many tiles are computed at the same time."""
         return self._count
 
     @property
@@ -164,6 +165,12 @@ class ProcessExecutor:
         """End all processes."""
         _stop(self._workers, kill=any(worker.busy for worker in self._workers))
         self._workers = []
+
+    def _start(self, count: int) -> None:
+        """Have so many processes; those that are there stay, as they have loaded what they need."""
+        self._keep_only([worker for worker in self._workers if worker.process.is_alive()][:count])
+        while len(self._workers) < count:
+            self._workers.append(_start_worker())
 
     def _keep_only(self, workers: list[_Worker]) -> None:
         _stop([worker for worker in self._workers if worker not in workers], kill=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,6 @@ from cryomamba_inference.failures import as_error
 from cryomamba_inference.free_memory import release_free_memory
 from cryomamba_inference.threads import one_thread
 from cryomamba_server.process_lifetime import die_with_parent, leave_interrupt_to_parent
-
-_SLOTS = 2
 
 
 def work(pipe: Connection, parent: int) -> None:
@@ -34,6 +34,8 @@ def work(pipe: Connection, parent: int) -> None:
 class _WorkerLoop:
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
+        self._sending = Lock()
+        self._threads: ThreadPoolExecutor | None = None
         self._serial = 0
         self._work: Computation | None = None
         self._blocks: list[SharedBlock] = []
@@ -45,6 +47,8 @@ class _WorkerLoop:
             if kind == "begin":
                 self._end()
                 self._begin(*fields)
+            elif kind == "tile" and self._threads is not None:
+                self._threads.submit(self._tile, *fields)
             elif kind == "tile":
                 self._tile(*fields)
             elif kind == "call":
@@ -56,11 +60,16 @@ class _WorkerLoop:
             else:
                 self._end()
 
-    def _begin(self, serial: int, work: Computation, nbytes: int, output_offset: int) -> None:
+    def _begin(self, serial: int, work: Computation, nbytes: int, output_offset: int, slots: int, threads: int) -> None:
         self._serial, self._work, self._output_offset = serial, work, output_offset
-        self._blocks = [SharedBlock(recv_handle(self._pipe), nbytes) for _ in range(_SLOTS)]
+        self._blocks = [SharedBlock(recv_handle(self._pipe), nbytes) for _ in range(slots)]
+        if threads > 1:
+            self._threads = ThreadPoolExecutor(threads, thread_name_prefix="tile")
 
     def _end(self) -> None:
+        if self._threads is not None:
+            self._threads.shutdown()
+            self._threads = None
         for block in self._blocks:
             block.close()
         self._work, self._blocks = None, []
@@ -94,7 +103,11 @@ class _WorkerLoop:
         try:
             labels, points = compute(self._work, Tile(data, where, start, shape, factor, pass_index))
         except Exception as error:  # noqa: BLE001 (an engine may raise anything; every error is reported)
-            self._pipe.send(("failed", self._serial, number, as_error(error)))
+            self._send(("failed", self._serial, number, as_error(error)))
         else:
             block.array(self._output_offset, labels.shape, labels.dtype)[...] = labels
-            self._pipe.send(("done", self._serial, number, points, labels.shape, labels.dtype.str))
+            self._send(("done", self._serial, number, points, labels.shape, labels.dtype.str))
+
+    def _send(self, message: tuple[Any, ...]) -> None:
+        with self._sending:
+            self._pipe.send(message)

@@ -55,7 +55,12 @@ class TileRun:
         plan = self._plan
         volume = sink.volume if self._engine.needs_tile_data else None
         tile_voxels = plan.tile_voxels if self._engine.needs_tile_data else 0
-        executor.begin(self._engine, tile_voxels=tile_voxels, result_nbytes=2 * plan.core_voxels)
+        executor.begin(
+            self._engine,
+            tile_voxels=tile_voxels,
+            result_nbytes=2 * plan.core_voxels,
+            in_threads=self._engine.in_threads,
+        )
         try:
             run_tiles(
                 TileOrder(plan, sink.focus, indices=tiles.inside),

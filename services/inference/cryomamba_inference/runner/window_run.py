@@ -104,7 +104,12 @@ class WindowRun:
     def begin(self, executor: TileExecutor, engine: WindowEngine[Any]) -> None:
         """Begin with windows of a prepared engine."""
         nbytes = self._plan.node_count * engine.channels * 4
-        executor.begin(WindowPredictor(engine, self._plan), tile_voxels=self._plan.tile_voxels, result_nbytes=nbytes)
+        executor.begin(
+            WindowPredictor(engine, self._plan),
+            tile_voxels=self._plan.tile_voxels,
+            result_nbytes=nbytes,
+            in_threads=engine.in_threads,
+        )
 
     def tile(self, spec: WindowSpec, engine: WindowEngine[Any], volume: Volume) -> Tile:
         """Return a window as a tile."""

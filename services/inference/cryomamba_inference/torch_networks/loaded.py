@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,24 +18,30 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 _MODELS_MAX: Final = 2
 _loaded: OrderedDict[tuple[Any, ...], tuple[Module, ...]] = OrderedDict()
+_loading = threading.Lock()
+_this_thread = threading.local()
 
 
 def networks_of(model: Model, device: str) -> tuple[Module, ...]:
     """Return the networks of a model; the last models stay loaded, until their files change.
 
-    Each process computes in one thread: there are as many processes as cores, and the order of summation must not
-    depend on their number.
+    For several threads, each of which computes a window by itself: there are as many as cores, and the order of summation
+    must not depend on their number.
     """
     import torch
 
-    key = (model.description.kind, device, *((str(model.folder / name), *_stamp(model, name)) for name in model.files))
-    if key not in _loaded:
+    # PyTorch keeps the number of threads for each thread that computes.
+    if not getattr(_this_thread, "limited", False):
         torch.set_num_threads(1)
-        _loaded[key] = tuple(network.to(device) for network in LOADERS[model.description.kind](model))
-        while len(_loaded) > _MODELS_MAX:
-            _loaded.popitem(last=False)
-    _loaded.move_to_end(key)
-    return _loaded[key]
+        _this_thread.limited = True
+    key = (model.description.kind, device, *((str(model.folder / name), *_stamp(model, name)) for name in model.files))
+    with _loading:
+        if key not in _loaded:
+            _loaded[key] = tuple(network.to(device) for network in LOADERS[model.description.kind](model))
+            while len(_loaded) > _MODELS_MAX:
+                _loaded.popitem(last=False)
+        _loaded.move_to_end(key)
+        return _loaded[key]
 
 
 def run_network(network: Module, tensor: Array, device: str = "cpu") -> Array:

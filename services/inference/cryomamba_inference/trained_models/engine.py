@@ -66,6 +66,8 @@ class DescribedEngine(WindowEngine[P], Generic[P]):
     """
 
     kind: ClassVar[Kind]
+    # A process with PyTorch takes some 250 MB before it has a network, and each on a graphics processor as much there.
+    in_threads: ClassVar[bool] = True
     labels: Mapping[int, str] = {1: "label 1"}
     keeps_scores: bool = True
 

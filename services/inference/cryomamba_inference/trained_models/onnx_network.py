@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -35,6 +36,7 @@ _TYPES: Final = {
     "tensor(int8)": np.int8,
 }
 _DETAIL_MAX: Final = 300
+_loading: Final = threading.Lock()
 
 
 def provider_of(device: Device) -> str:
@@ -178,7 +180,8 @@ def _refused(name: str, problem: str) -> JobFailedError:
 def networks_of(paths: tuple[Path, ...], device: Device) -> tuple[OnnxNetwork, ...]:
     """Return the networks of a model: those of the last models stay loaded in a process, from job to job."""
     stamps = tuple((path, *_stamp(path)) for path in paths)
-    return _loaded(stamps, device)
+    with _loading:
+        return _loaded(stamps, device)
 
 
 @lru_cache(maxsize=2)
