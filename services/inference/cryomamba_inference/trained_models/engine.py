@@ -8,8 +8,9 @@ from typing import ClassVar, Final, Generic, Literal, TypeVar
 
 from pydantic import Field
 
-from cryomamba.engines.api import EngineParameters, Estimate, VolumeContext, Voxels, Work
+from cryomamba.engines.api import Estimate, VolumeContext, Voxels, Work
 from cryomamba.engines.info import CHOICES
+from cryomamba.engines.uncertainty import UncertaintyOptions
 from cryomamba.engines.windows import Axis, WindowEngine
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
@@ -35,7 +36,7 @@ def model_parameter(kind: Kind) -> str:
     return field
 
 
-class ModelParameters(EngineParameters):
+class ModelParameters(UncertaintyOptions):
     """Parameters of all engines that run described models; a subclass adds ``model``, see :func:`model_parameter`."""
 
     model: str
