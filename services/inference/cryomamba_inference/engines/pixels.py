@@ -31,9 +31,7 @@ _TILES_S = 0.9
 """Seconds per million voxels."""
 
 
-class PixelsParameters(UncertaintyOptions):
-    """What was painted, or the model that was made of it; and the scales of the features."""
-
+class _Training(EngineParameters):
     strokes: Strokes | None = Field(
         None,
         title="Strokes",
@@ -66,6 +64,10 @@ class PixelsParameters(UncertaintyOptions):
         description="How many scales the features have: more take in more of a voxel's surroundings. A model brings "
         "its own.",
     )
+
+
+class PixelsParameters(UncertaintyOptions, _Training):
+    """What was painted, or the model that was made of it; and the scales of the features."""
 
 
 class PixelsEngine(StrokesEngine[PixelsParameters]):
