@@ -122,6 +122,7 @@ def test_members_that_contradict_each_other_are_seen(volume: Path, tmp_path: Pat
     engine.members = 2
     mask, percent = files_of(volume, engine, tmp_path / "run", recorder)
     assert mask.all()
+    assert percent is not None
     assert (percent == 100).all()
 
 
