@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cryomamba.engines.membrane_options import MembraneOptions
     from cryomamba.engines.programs import ProgramEngine, ProgramFiles
     from cryomamba.engines.scratch import ScratchGrid
+    from cryomamba.engines.uncertainty import UncertaintyOptions, entropy_percent
     from cryomamba.engines.windows import Scores, WindowEngine
     from cryomamba.geometry import Shape, Spacing
     from cryomamba.masks.thresholds import HysteresisThreshold
@@ -57,11 +58,13 @@ __all__ = [
     "Spacing",
     "Tile",
     "TileResult",
+    "UncertaintyOptions",
     "VolumeContext",
     "VolumeWarning",
     "Voxels",
     "WindowEngine",
     "Work",
+    "entropy_percent",
 ]
 
 _EXPORTS = {
@@ -84,6 +87,7 @@ _EXPORTS = {
     "cryomamba.engines.membrane_options": ("MembraneOptions",),
     "cryomamba.engines.programs": ("ProgramEngine", "ProgramFiles"),
     "cryomamba.engines.scratch": ("ScratchGrid",),
+    "cryomamba.engines.uncertainty": ("UncertaintyOptions", "entropy_percent"),
     "cryomamba.engines.windows": ("Scores", "WindowEngine"),
     "cryomamba.geometry": ("Shape", "Spacing"),
     "cryomamba.masks.thresholds": ("HysteresisThreshold",),
