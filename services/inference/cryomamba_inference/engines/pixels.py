@@ -85,7 +85,8 @@ class PixelsEngine(StrokesEngine[PixelsParameters]):
             raise InvalidRequestError(
                 f"The engine 'pixels' {problem}.",
                 code=ErrorCode.INVALID_PARAMETERS,
-                hint="Paint in the desktop or the browser, or give --strokes FILE; a trained model is given with -p model=NAME.",
+                hint="Paint in the desktop or the browser, or give --strokes FILE; a trained model is given with "
+                "-p model=NAME.",
             )
         self._classifier: PixelClassifier | None = None
         self._features = features
