@@ -66,7 +66,10 @@ def files(folder: Path) -> dict[str, bytes]:
         writer.write(0, 0, 0, labels)
     scores = np.broadcast_to(np.arange(SHAPE[2], dtype=np.uint16), SHAPE)
     write_volume(folder / "scores.mrc", scores.copy(), 10.0)
-    with open_volume(folder / "ts.mrc") as like, uncertainty_writer(folder / "uncertainty.mrc", like, "x") as writer:
+    with (
+        open_volume(folder / "ts.mrc") as like,
+        uncertainty_writer(folder / "uncertainty.mrc", like.header, "x") as writer,
+    ):
         writer.write(0, 0, 0, np.broadcast_to(PERCENT[:, None], SHAPE).astype(np.uint8))
     return {name: (folder / name).read_bytes() for name in ("ts.mrc", "mask.mrc", "scores.mrc", "uncertainty.mrc")}
 
