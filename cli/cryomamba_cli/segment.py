@@ -11,10 +11,15 @@ import typer
 from cryomamba.errors import InvalidRequestError, JobFailedError
 from cryomamba.output_paths import names_folder, require_outputs
 from cryomamba_cli import output
-from cryomamba_cli.batch import SUMMARY, BatchItem, expand, mask_paths, require_batch_outputs, run_batch
+from cryomamba_cli.batch.loop import Options, Plan
+from cryomamba_cli.batch.record import recipe_of
+from cryomamba_cli.batch.report import SUMMARY
+from cryomamba_cli.batch.run_session import print_counts, run_session
+from cryomamba_cli.batch.session import Session
+from cryomamba_cli.batch.tomogram_list import expand, listed, mask_paths, require_batch_outputs
 from cryomamba_cli.engines import choose, offered
 from cryomamba_cli.local_run import run_locally
-from cryomamba_cli.options import Force, Json, Parameters, VoxelSize, voxel_size
+from cryomamba_cli.options import Force, Json, Parameters, Slots, VoxelSize, voxel_size
 from cryomamba_cli.parameters import parse
 from cryomamba_cli.remote_run import run_on_server
 from cryomamba_cli.reporter import Reporter, finding_lines, label_lines, stderr_reporter
@@ -119,6 +124,7 @@ def segment(
     nrrd: Nrrd = False,
     scores: Scores = False,
     formats: Formats = None,
+    slots: Slots = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -163,7 +169,7 @@ def segment(
     masks = mask_paths(expand(tomogram), out_dir, info.name)
     tasks = [make(path, mask) for path, mask in masks.items()]
     require_batch_outputs(tasks, out_dir, force=force)
-    _run_many(tasks, info, server, out_dir / SUMMARY, force=force, json=json)
+    _run_many(tasks, info, server, out_dir, slots=slots, force=force, json=json)
 
 
 def _learned(
@@ -225,61 +231,31 @@ def _run(task: Task, server: str | None, display: Reporter, interrupts: Interrup
 
 
 def _run_many(
-    tasks: Sequence[Task], info: EngineInfo, server: str | None, summary: Path, *, force: bool, json: bool
+    tasks: Sequence[Task],
+    info: EngineInfo,
+    server: str | None,
+    out_dir: Path,
+    *,
+    slots: int | None,
+    force: bool,
+    json: bool,
 ) -> None:
-    def report(number: int, item: BatchItem) -> None:
-        if json:
-            output.line({"type": "tomogram", "job_id": None, "data": _fields(number, len(tasks), item)})
-        else:
-            display.note(_line(number, len(tasks), item))
-
-    with stderr_reporter(json=json) as display, interruptible() as interrupts:
-        items = run_batch(
-            tasks,
-            info.parameters,
-            lambda task: _run(task, server, display, interrupts),
-            force=force,
-            report=report,
-            summary=summary,
-        )
-    failed = sum(item.state == "failed" for item in items)
-    skipped = sum(item.state == "skipped" for item in items)
-    counts = {"done": len(items) - failed - skipped, "skipped": skipped, "failed": failed}
-    if json:
-        output.line({"type": "summary", "job_id": None, "data": {**counts, "table": str(summary)}})
-    else:
-        output.note(", ".join(f"{count} {state}" for state, count in counts.items()))
-        output.say(str(summary))
+    plans = {task.tomogram: Plan(task, recipe_of(task, info.parameters)) for task in tasks}
+    found = listed(plans)
+    session = run_session(
+        Session(),
+        lambda: found,
+        plans.__getitem__,
+        out_dir,
+        Options(force=force, server=server is not None),
+        server=server,
+        slots=slots,
+        tomograms=len(tasks),
+        json=json,
+    )
+    failed = print_counts(session, out_dir / SUMMARY, json=json)
     if failed:
         raise JobFailedError(
-            f"{failed} of {len(items)} tomograms failed.",
-            hint=f"See '{summary}' for the reasons; run the same command again to retry.",
+            f"{failed} of {len(session)} tomograms failed.",
+            hint=f"See '{out_dir / SUMMARY}' for the reasons; run the same command again to retry.",
         )
-
-
-def _line(number: int, total: int, item: BatchItem) -> str:
-    start = f"[{number + 1}/{total}] {item.task.tomogram}"
-    match item.state:
-        case "waiting":
-            return start
-        case "failed":
-            return f"{start}: failed: {item.error}"
-        case "skipped":
-            return f"{start}: skipped, done before"
-        case state:
-            check = f"; to be checked: {', '.join(item.warnings)}" if item.warnings else ""
-            return f"{start}: {state} in {output.seconds(item.seconds)}, {item.task.mask}{check}"
-
-
-def _fields(number: int, total: int, item: BatchItem) -> dict[str, Any]:
-    return {
-        "number": number + 1,
-        "of": total,
-        "tomogram": str(item.task.tomogram),
-        "mask": str(item.task.mask),
-        "state": item.state,
-        "seconds": round(item.seconds, 3),
-        "labels": item.labels,
-        "warnings": list(item.warnings),
-        "error": item.error,
-    }

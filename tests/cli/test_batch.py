@@ -6,21 +6,22 @@ import csv
 import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import Result
 
 import cryomamba_cli.segmentation_task
-import cryomamba_inference.local
 from cryomamba.errors import InvalidRequestError
-from cryomamba.testing import Stack
+from cryomamba.testing import Stack, wait_until
 from cryomamba.volumes import write_volume
-from cryomamba_cli.batch import expand
+from cryomamba_cli.batch.tomogram_list import expand
 from cryomamba_cli.segmentation_task import Task
 
 Cli = Callable[..., Result]
@@ -98,29 +99,31 @@ def test_other_files_are_not_overwritten(cli: Cli, folder: Path) -> None:
     assert set(states().values()) == {"done"}
 
 
-def test_an_interrupted_batch_can_be_continued(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C in the second tomogram keeps the first mask and a summary; the same command then does only the second."""
+def test_an_interrupted_batch_can_be_continued(cli: Cli, folder: Path, tomogram: Path) -> None:
+    """Ctrl-C keeps the masks that are complete and a summary; the same command then does only the others."""
     (folder / "b.mrc").unlink()
-    runner = cryomamba_inference.local.LocalRunner()
-    count = 0
-
-    class Interrupted:
-        def run(self, *arguments: Any, **options: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == 2:
-                raise KeyboardInterrupt
-            return runner.run(*arguments, **options)
-
-    monkeypatch.setattr("cryomamba_inference.local.LocalRunner", Interrupted)
-    assert batch(cli, folder).exit_code == 130
-    assert states() == {"a.mrc": "done", "c.rec": "interrupted"}
+    for number in range(20):
+        shutil.copy(tomogram, folder / f"t{number:02d}.mrc")
+    command = [sys.executable, "-m", "cryomamba_cli", "segment", "tomograms", "--out-dir", "masks", "-e", "threshold"]
+    process = subprocess.Popen([*command, "--jobs", "1"], stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: list(Path("masks").glob("*.mrc.json")), what="the first mask")
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate()
+    assert process.returncode == 130
+    found = Counter(states().values())
+    assert found["done"] >= 1
+    assert found["waiting"] >= 1
+    assert found["done"] + found["waiting"] + found["interrupted"] == 22
+    assert f"{found['waiting']} not started" in printed
+    assert len(list(Path("masks").glob("*.mrc"))) == found["done"]
     done = batch(cli, folder, "--json")
     assert done.exit_code == 0
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert lines[-1]["data"] == {"done": 1, "skipped": 1, "failed": 0, "table": "masks/summary.csv"}
-    ended = [line["data"] for line in lines if line["type"] == "tomogram" and line["data"]["state"] != "waiting"]
-    assert [(one["state"], one["number"], one["of"]) for one in ended] == [("skipped", 1, 2), ("done", 2, 2)]
+    counts = {"done": 22 - found["done"], "skipped": found["done"], "failed": 0, "table": "masks/summary.csv"}
+    assert lines[-1]["data"] == counts
+    ended = [line["data"] for line in lines if line["type"] == "tomogram" and line["data"]["state"] != "running"]
+    assert Counter(one["state"] for one in ended) == {"done": counts["done"], "skipped": counts["skipped"]}
+    assert {one["of"] for one in ended} == {22}
     assert {"progress"} < {line["type"] for line in lines}
 
 
@@ -197,7 +200,7 @@ def test_a_defect_outside_an_engine_stops_one_tomogram_only(
             raise ZeroDivisionError
         real(task)
 
-    monkeypatch.setattr("cryomamba_cli.segment.convert_mask", convert)
+    monkeypatch.setattr("cryomamba_cli.batch.tomogram_run.convert_mask", convert)
     assert batch(cli, folder).exit_code == 1
     assert states() == {"a.mrc": "failed", "c.rec": "done"}
 

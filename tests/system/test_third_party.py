@@ -131,6 +131,8 @@ def test_the_halo_is_large_enough(registry: Registry, tomogram: Path) -> None:
     every = predict(engine, whole, (0, 0, 0), whole.shape, (0, 0, 0))
     start, shape = (11, 13, 15), (9, 12, 14)
     here = predict(engine, whole, start, shape, halo)
+    assert here.points is not None
+    assert every.points is not None
     inside = box(start, shape, (0, 0, 0))
     assert np.array_equal(here.labels, every.labels[inside])
     within = [all(s.start <= at < s.stop for at, s in zip(row, inside, strict=False)) for row in every.points]

@@ -166,21 +166,25 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class TileResult:
-    """What an engine with `picks` returns for a tile.
+    """What an engine with `picks`, or one that was asked for the uncertainty, returns for a tile.
 
     Attributes
     ----------
     labels : ndarray
         Labels or scores of the core.
-    points : ndarray of float64, shape (n, k)
+    points : ndarray of float64, shape (n, k), or None
         One row of numbers for each candidate pick in the core. The first three are its position (z, y, x in voxels of
         the volume), by which the runner leaves out those outside of the region :attr:`VolumeContext.within`; the
         engine alone interprets the others. Each candidate must be found by exactly one tile, the one whose core holds
-        it, however the volume is tiled.
+        it, however the volume is tiled. None without `picks`.
+    uncertainty : ndarray of uint8, or None
+        Of each voxel of the core, 0 to 100, if the engine's
+        :class:`~cryomamba.engines.uncertainty.UncertaintyOptions` request it.
     """
 
     labels: Labels
-    points: Points
+    points: Points | None = None
+    uncertainty: npt.NDArray[np.uint8] | None = None
 
 
 class Engine(ABC, Generic[P]):
@@ -323,4 +327,4 @@ class Engine(ABC, Generic[P]):
 
     @abstractmethod
     def predict(self, tile: Tile) -> Labels | TileResult:
-        """Segment a tile: labels or scores of its core, shape ``tile.shape``, a new array; with `picks`, points too."""
+        """Segment a tile: labels or scores of its core, shape ``tile.shape``, a new array; see :class:`TileResult`."""
