@@ -1,8 +1,8 @@
 """Turns of requests without a token, so that however many there are, most of the gateway's time is left to the others.
 
 One event loop serves everybody, and a request without a token costs its sender next to nothing: 47 kB are a thousand of
-them. So they are served one after the other, and after each there is a pause three times as long as it took. A connection has one
-place in the queue, whatever it has sent in advance (pipelining).
+them. So they are served one after the other, and after each there is a pause three times as long as it took. A
+connection has one place in the queue, whatever it has sent in advance (pipelining).
 """
 
 from __future__ import annotations
