@@ -142,12 +142,13 @@ async def test_requests_do_not_wait_for_leaving_subscribers(bus: LockedBus) -> N
 
     ZeroMQ looks through all topics for each of them, in the thread that uses the socket.
     """
-    peers, topics = 100, 100
+    peers, topics, key = 100, 100, bus.admin_key
+    assert key is not None
     context = zmq.Context()
     context.set(zmq.MAX_SOCKETS, peers + 8)
     crowd = [context.socket(zmq.SUB) for _ in range(peers)]
     for number, peer in enumerate(crowd):
-        bus.admin_key.secure(peer)
+        key.secure(peer)
         for topic in range(topics):
             peer.subscribe(owned_topic("ada", f"{number}-{topic}-".ljust(30, "x")))
         peer.subscribe(sync_topic(owned_topic("ada"), f"n{number}"))
