@@ -10,6 +10,7 @@ import { measured } from "../format/numbers.ts";
 import { minimumVolume } from "../job/settings.tsx";
 import { jobTitle } from "../jobs/filters.ts";
 import { ContrastControl } from "./contrast.tsx";
+import { HEAT_GRADIENT } from "./heat.ts";
 import { LabelList } from "./labels.tsx";
 import { NOTHING, PREVIEW } from "./layers.ts";
 import type { ViewerModel } from "./model.ts";
@@ -28,6 +29,7 @@ export function Controls({ model }: { model: ViewerModel }) {
       {model.tomogram.value && <ImageControls model={model} />}
       <MaskControls model={model} />
       {model.scores.value && <ThresholdControls model={model} />}
+      {model.uncertainty.value && <UncertaintyControls model={model} />}
       {model.picks.value && <PickControls model={model} />}
       <Keys />
     </div>
@@ -206,6 +208,42 @@ function ThresholdControls({ model }: { model: ViewerModel }) {
         </>
       )}
       {message && <p role="alert">{printable(message)}</p>}
+    </Group>
+  );
+}
+
+function UncertaintyControls({ model }: { model: ViewerModel }) {
+  const { showUncertainty, uncertaintyOpacity } = model;
+  return (
+    <Group title="Uncertainty">
+      <Check
+        id="show-uncertainty"
+        label="Show uncertainty"
+        value={showUncertainty.value}
+        onChange={(on) => (showUncertainty.value = on)}
+      />
+      {showUncertainty.value && (
+        <>
+          <div class="heat-legend">
+            <span>0 %, certain</span>
+            <div role="presentation" style={{ background: HEAT_GRADIENT }} />
+            <span>100 %</span>
+          </div>
+          <Range
+            id="uncertainty-opacity"
+            label="Opacity"
+            value={uncertaintyOpacity.value}
+            min={0.1}
+            max={1}
+            step={0.05}
+            text={`${Math.round(100 * uncertaintyOpacity.value)} %`}
+            onChange={(value) => (uncertaintyOpacity.value = value)}
+          />
+          <p class="hint">
+            How close the vote on the label of a voxel was (predictive entropy). What is certain is transparent.
+          </p>
+        </>
+      )}
     </Group>
   );
 }

@@ -60,6 +60,8 @@ export class ViewerModel {
   readonly looks = signal<ReadonlyMap<number, LabelLook>>(new Map());
   /** Scores from this one on are shown as the mask; null shows the mask itself. */
   readonly threshold = signal<number | null>(null);
+  readonly showUncertainty = signal(false);
+  readonly uncertaintyOpacity = signal(0.8);
   readonly showPicks = signal(true);
   readonly pickRadius: Signal<number>;
   readonly showCrosshair = signal(true);
@@ -70,6 +72,7 @@ export class ViewerModel {
 
   readonly tomogram: ReadonlySignal<ZarrImage | null> = computed(() => this.images.value.get("") ?? null);
   readonly scores: ReadonlySignal<ZarrImage | null> = computed(() => this.images.value.get("scores") ?? null);
+  readonly uncertainty: ReadonlySignal<ZarrImage | null> = computed(() => this.images.value.get("uncertainty") ?? null);
   /** Masks that are files, the newest revision of the mask first. */
   readonly masks: ReadonlySignal<ZarrImage[]> = computed(() =>
     [...this.images.value.values()]

@@ -1,4 +1,4 @@
-// Draws one section: density, mask, picks, crosshair and scale bar.
+// Draws one section: density, uncertainty, mask, picks, crosshair and scale bar.
 
 import { effect } from "@preact/signals";
 import { DensityLayer, type Placed, type ViewState } from "./density-layer.ts";
@@ -15,6 +15,7 @@ import {
 import { MaskLayer } from "./mask-layer.ts";
 import type { ViewerModel } from "./model.ts";
 import { circlesIn, linesIn } from "./picks.ts";
+import { UncertaintyLayer } from "./uncertainty-layer.ts";
 
 /** Colours of the sections perpendicular to z, y, x; the crosshair shows where the others are. */
 export const PLANE_COLOURS = ["#6cb6ff", "#7ddc9a", "#ff9d8a"] as const;
@@ -22,6 +23,7 @@ const BACKGROUND = "#0b0d10";
 
 export class PaneRenderer {
   private readonly densityLayer: DensityLayer;
+  private readonly uncertaintyLayer: UncertaintyLayer;
   private readonly maskLayer: MaskLayer;
   private readonly context: CanvasRenderingContext2D;
   private readonly observer: ResizeObserver;
@@ -35,6 +37,7 @@ export class PaneRenderer {
     private readonly axis: Axis,
   ) {
     this.densityLayer = new DensityLayer(model);
+    this.uncertaintyLayer = new UncertaintyLayer(model);
     this.maskLayer = new MaskLayer(model);
     this.context = canvas.getContext("2d", { alpha: false })!;
     this.observer = new ResizeObserver(() => this.resize());
@@ -67,7 +70,7 @@ export class PaneRenderer {
     const read = [
       model.arrivals, model.images, model.frame, model.position, model.cameras[axis]!, model.limits, model.invert,
       model.slab, model.sigma, model.smoothPixels, model.layer, model.opacity, model.style, model.looks,
-      model.threshold, model.picks, model.showPicks, model.pickRadius, model.showCrosshair, model.large,
+      model.showUncertainty, model.uncertaintyOpacity, model.threshold, model.picks, model.showPicks, model.pickRadius, model.showCrosshair, model.large,
     ];
     for (const { value } of read) void value;
   }
@@ -92,12 +95,14 @@ export class PaneRenderer {
     const view: ViewState = { axis: this.axis, camera: this.camera, size, density: devicePixelRatio };
     const keys: string[] = [];
     const density = this.densityLayer.draw(view, keys);
+    const uncertainty = this.uncertaintyLayer.draw(view, keys);
     const mask = this.maskLayer.draw(view, keys);
     model.store.want(this, [...new Set(keys)]);
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.fillStyle = BACKGROUND;
     context.fillRect(0, 0, canvas.width, canvas.height);
     for (const placed of density) this.place(placed, view, model.smoothPixels.value);
+    if (uncertainty) this.place(uncertainty, view, model.smoothPixels.value);
     if (mask) this.place(mask, view, false);
     context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     if (!model.tomogram.value) this.drawBorder(view);
