@@ -25,8 +25,8 @@ _this_thread = threading.local()
 def networks_of(model: Model, device: str) -> tuple[Module, ...]:
     """Return the networks of a model; the last models stay loaded, until their files change.
 
-    For several threads, each of which computes a window by itself: there are as many as cores, and the order of summation
-    must not depend on their number.
+    For several threads, each of which computes a window by itself: there are as many as cores, and the order of
+    summation must not depend on their number.
     """
     import torch
 
