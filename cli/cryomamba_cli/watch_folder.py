@@ -14,7 +14,7 @@ from cryomamba.output_paths import require_outputs
 from cryomamba_cli import output
 from cryomamba_cli.batch.folder_scan import FolderScanner
 from cryomamba_cli.batch.loop import Options
-from cryomamba_cli.batch.report import SUMMARY
+from cryomamba_cli.batch.report import REPORT, SUMMARY
 from cryomamba_cli.batch.run_session import print_counts, run_session
 from cryomamba_cli.batch.session import Session
 from cryomamba_cli.batch.watched_folder import Planner, WatchedFolder
@@ -102,11 +102,11 @@ def watch_folder(
 
     The folder is listed again and again, so this also works on network file systems. Tomograms that were segmented
     before with the same content and parameters are skipped, so the command can be stopped, killed and started again at
-    any time. Results appear under their names when they are complete; summary.csv lists all tomograms and their states.
+    any time. Results appear under their names when they are complete; report.html and summary.csv list all tomograms.
     """
     require_folder(folder)
     results = out_dir or folder
-    require_outputs([results / SUMMARY], replace=True, folder=results)
+    require_outputs([results / SUMMARY, results / REPORT], replace=True, folder=results)
     info = choose(offered(server), engine)
     maker = TaskMaker(
         info,
@@ -127,15 +127,16 @@ def watch_folder(
         server=server,
         slots=slots,
         tomograms=None,
+        title=f"Tomograms in {folder.absolute().name}",
         json=json,
         began=lambda count: output.note(
             f"Watching '{folder}': {count} at a time with {info.name}, results in '{results}'. Ctrl-C ends it."
         ),
     )
-    failed = print_counts(session, results / SUMMARY, json=json)
+    failed = print_counts(session, results, json=json)
     if failed:
         raise JobFailedError(
-            f"{failed} of {len(session)} tomograms failed.", hint=f"See '{results / SUMMARY}' for the reasons."
+            f"{failed} of {len(session)} tomograms failed.", hint=f"See '{results / REPORT}' for the reasons."
         )
 
 

@@ -58,7 +58,7 @@ def test_a_failure_does_not_stop_the_rest(cli: Cli, folder: Path) -> None:
     assert "truncated" in rows[1]["error"]
     assert int(rows[0]["feature_voxels"]) == int(rows[2]["feature_voxels"]) > 0
     assert float(rows[0]["feature_volume_nm3"]) > 0
-    assert done.stdout == "masks/summary.csv\n"
+    assert done.stdout == "masks/summary.csv\nmasks/report.html\n"
 
 
 def test_finished_tomograms_are_skipped(cli: Cli, folder: Path) -> None:
@@ -120,11 +120,50 @@ def test_an_interrupted_batch_can_be_continued(cli: Cli, folder: Path, tomogram:
     assert done.exit_code == 0
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     counts = {"done": 22 - found["done"], "skipped": found["done"], "failed": 0, "table": "masks/summary.csv"}
+    counts["report"] = "masks/report.html"
     assert lines[-1]["data"] == counts
     ended = [line["data"] for line in lines if line["type"] == "tomogram" and line["data"]["state"] != "running"]
     assert Counter(one["state"] for one in ended) == {"done": counts["done"], "skipped": counts["skipped"]}
     assert {one["of"] for one in ended} == {22}
     assert {"progress"} < {line["type"] for line in lines}
+
+
+def test_only_what_failed(cli: Cli, folder: Path, tomogram: Path) -> None:
+    """Tomograms that failed are tried again, and no others; without any there is nothing to do."""
+    assert batch(cli, folder).exit_code == 1
+    shutil.copy(tomogram, folder / "d.mrc")
+    shutil.copy(tomogram, folder / "b.mrc")
+    assert batch(cli, folder, "--only-failed").exit_code == 0
+    assert states() == {"b.mrc": "done"}
+    done = batch(cli, folder, "--only-failed")
+    assert done.exit_code == 0
+    assert "nothing to do" in done.stderr
+
+
+def test_a_dry_run_writes_nothing(cli: Cli, folder: Path) -> None:
+    """It says what would become of each tomogram: also what would fail, and what is done."""
+    done = batch(cli, folder, "--dry-run")
+    assert done.exit_code == 0
+    assert not Path("masks").exists()
+    assert batch(cli, folder / "a.mrc").exit_code == 0
+    Path("masks/c__threshold.mrc").write_bytes(b"mine")
+    plans = {
+        Path(one["tomogram"]).name: one["plan"] for one in json.loads(batch(cli, folder, "--dry-run", "--json").stdout)
+    }
+    assert plans["a.mrc"] == "skip: done before"
+    assert plans["b.mrc"].startswith("fail: The file is truncated")
+    assert "was not made by this command" in plans["c.rec"]
+
+
+def test_a_list_of_tomograms(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    """Lines are names, patterns or folders; empty ones and comments are left out."""
+    Path("list.txt").write_text(f"# two\n{folder / 'a.mrc'}\n\n{folder / '*.rec'}\n", encoding="utf-8")
+    assert batch(cli, "--list", "list.txt").exit_code == 0
+    assert states() == {"a.mrc": "done", "c.rec": "done"}
+    Path("list.txt").write_text("# none\n", encoding="utf-8")
+    assert batch(cli, "--list", "list.txt").exit_code == 2
+    assert batch(cli).exit_code == 2
+    assert cli("segment", folder / "a.mrc", "--dry-run").exit_code == 2
 
 
 FRAGILE = """

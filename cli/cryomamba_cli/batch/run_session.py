@@ -10,7 +10,7 @@ from cryomamba_cli import output
 from cryomamba_cli.batch.display import session_display
 from cryomamba_cli.batch.loop import Options, Plan, SessionLoop
 from cryomamba_cli.batch.open_runner import open_runner
-from cryomamba_cli.batch.report import ReportFiles
+from cryomamba_cli.batch.report import REPORT, SUMMARY, ReportFiles
 from cryomamba_cli.batch.session import Session, Sighting, State
 from cryomamba_cli.batch.work_folder import WorkFolder
 from cryomamba_cli.signals import Interrupted, interruptible
@@ -26,6 +26,7 @@ def run_session(
     server: str | None,
     slots: int | None,
     tomograms: int | None,
+    title: str,
     json: bool,
     began: Callable[[int], None] = lambda _: None,
 ) -> Session:
@@ -40,6 +41,8 @@ def run_session(
     server : str or None
     slots, tomograms : int or None
         As for :func:`~cryomamba_cli.batch.open_runner.open_runner`.
+    title : str
+        Of the report.
     began : callable
         Called with the number of tomograms at once when the folder is locked and the server was reached.
 
@@ -55,7 +58,7 @@ def run_session(
         runner, slots = stack.enter_context(open_runner(server, slots, tomograms, cancels=not options.watched))
         display = stack.enter_context(closing(session_display(json=json, bar=options.once)))
         interrupts = stack.enter_context(interruptible())
-        report = ReportFiles(results, work.scratch)
+        report = ReportFiles(results, work.scratch, title)
         loop = SessionLoop(session, look, plan, work, runner, slots, options, display, report)
         began(slots)
         try:
@@ -63,6 +66,7 @@ def run_session(
                 loop.run(interrupts.pending)
         except Interrupted:
             display.note(f"Interrupted: {counts_text(session)}. Run the same command again to continue.")
+            display.note(f"Report: {results / REPORT}")
             raise
     return session
 
@@ -75,13 +79,17 @@ def counts_text(session: Session) -> str:
     return ", ".join(found) or "no tomograms"
 
 
-def print_counts(session: Session, summary: Path, *, json: bool) -> int:
+def print_counts(session: Session, results: Path, *, json: bool) -> int:
     """Print how a batch ended, and return how many tomograms failed."""
     counts = session.counts()
     ended = {str(state): counts[state] for state in (State.DONE, State.SKIPPED, State.FAILED)}
+    report, summary = results / REPORT, results / SUMMARY
     if json:
-        output.line({"type": "summary", "job_id": None, "data": {**ended, "table": str(summary)}})
+        output.line(
+            {"type": "summary", "job_id": None, "data": {**ended, "table": str(summary), "report": str(report)}}
+        )
     else:
         output.note(", ".join(f"{count} {state}" for state, count in ended.items()))
         output.say(str(summary))
+        output.say(str(report))
     return ended[State.FAILED]

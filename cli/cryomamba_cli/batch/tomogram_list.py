@@ -5,12 +5,13 @@ from __future__ import annotations
 import glob
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cryomamba.errors import ConflictError, CryoMambaError, InvalidRequestError
 from cryomamba.file_names import is_volume
 from cryomamba.output_paths import require_outputs
-from cryomamba_cli.batch.record import record_path
+from cryomamba_cli.batch.inspection import inspect_files
+from cryomamba_cli.batch.record import made_from, matching_record, read_record, record_path, require_replaceable
 from cryomamba_cli.batch.report import REPORT, SUMMARY
 from cryomamba_cli.batch.rows import SUMMARY_HEAD
 from cryomamba_cli.batch.session import FileState, Sighting
@@ -134,6 +135,30 @@ def require_batch_outputs(tasks: Sequence[Task], folder: Path, *, force: bool) -
     files = [path for task in tasks for path in (*task.files, record_path(task.mask))]
     inputs = [path for task in tasks for path in task.inputs]
     require_outputs([summary, folder / REPORT, *files], inputs=inputs, replace=True, folder=folder)
+
+
+def has_failed(mask: Path) -> bool:
+    """Return whether the record of a mask says that its tomogram failed."""
+    record = read_record(mask)
+    return record is not None and record.state == "failed"
+
+
+def planned(task: Task, recipe: Mapping[str, Any], *, force: bool, server: bool) -> str:
+    """Return in words what a batch would do with a tomogram, by its header, size and date; no voxel is read."""
+    record = None if force else matching_record(task, recipe)
+    if record is not None and record.state == "done" and made_from(record, _state(task.tomogram)):
+        return "skip: done before"
+    if server and not task.tomogram.exists():
+        return "segment: only the server may have it"
+    try:
+        error = inspect_files([task.tomogram]).error
+        if error is not None:
+            return f"fail: {error}"
+        if not force:
+            require_replaceable(task)
+    except ConflictError as error:
+        return f"fail: {error}"
+    return "compare: the file has another date" if record is not None and record.state == "done" else "segment"
 
 
 def listed(paths: Iterable[Path]) -> Mapping[Path, Sighting]:

@@ -52,7 +52,7 @@ def test_results_get_the_same_subfolders(cli: Cli, folder: Path) -> None:
     assert watch(cli, "-o", "out").exit_code == 0
     found = sorted(path.relative_to("out").as_posix() for path in Path("out").rglob("*") if path.is_file())
     names = [f"{base}__threshold{end}" for base in ("a", "grid1/b") for end in (".apng", ".mrc", ".mrc.json", ".png")]
-    assert found == sorted([".cryomamba/lock", "summary.csv", *names])
+    assert found == sorted([".cryomamba/lock", "report.html", "summary.csv", *names])
     record = json.loads(Path("out/grid1/b__threshold.mrc.json").read_bytes())
     assert (record["tomogram"], record["state"]) == ("grid1/b.rec", "done")
     assert record["labels"][0]["voxels"] > 0
