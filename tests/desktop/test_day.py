@@ -188,7 +188,7 @@ def report(person: Person, patch: pytest.MonkeyPatch) -> None:
     path, opened = person.folder / "day.html", []
     patch.setattr(QFileDialog, "getSaveFileName", lambda *_arguments, **_options: (str(path), ""))
     patch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(Path(url.toLocalFile())))
-    person.press(Qt.Key.Key_P, CTRL_ALT)
+    person.press(Qt.Key.Key_J, CTRL_ALT)
     person.wait_for(lambda: opened)
     assert opened == [path]
     page = path.read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ table { border-collapse: collapse; margin: .5rem 0; }
 th, td { text-align: left; padding: .15rem 1rem .15rem 0; vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 th { font-weight: 600; } .rows th { color: #57606a; font-weight: normal; white-space: nowrap; }
-figure { margin: .5rem 0; } img { max-width: 100%; image-rendering: pixelated; } figcaption { color: #57606a; }
+figure { margin: .5rem 0; } img { width: min(100%, 30rem); image-rendering: pixelated; } figcaption { color: #57606a; }
 .warning { color: #9a6700; } .error { color: #cf222e; } .swatch { display: inline-block; width: .8em; height: .8em; }
 @media print { h2 { break-before: auto; } figure, table { break-inside: avoid; } }
 """

@@ -85,7 +85,7 @@ class CryoMambaMenu(QMenu):
         self._add("&Keep component under cursor", lambda: self.keep_component_requested.emit(), "Alt+K")
         self._add("&Compare with the other mask (A / B)", lambda: self.compare_requested.emit(), "Alt+B")
         self._add("Save new &version of the mask", lambda: self.save_version_requested.emit(), "Ctrl+Alt+V")
-        self._add("Session re&port…", lambda: self.report_requested.emit(), "Ctrl+Alt+P")
+        self._add("Session re&port…", lambda: self.report_requested.emit(), "Ctrl+Alt+J")
         self._add("&Trained models…", lambda: self.models_requested.emit())
         self.addSeparator()
         help_menu = self.addMenu("&Help")
