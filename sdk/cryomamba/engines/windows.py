@@ -17,7 +17,8 @@ from typing import Final, Generic, Literal
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.engines.api import Engine, Labels, P, Tile, Voxels
+from cryomamba.engines.api import Engine, Labels, P, Tile, VolumeContext, Voxels
+from cryomamba.engines.densities import Standardizer
 from cryomamba.engines.uncertainty import binary_entropy_percent, entropy_percent, wants_uncertainty
 from cryomamba.errors import ErrorCode, InternalError, JobFailedError
 from cryomamba.geometry import Shape, Spacing
@@ -51,8 +52,9 @@ class WindowEngine(Engine[P], Generic[P]):
     A second engine is prepared with the statistics of a small sample (:attr:`VolumeContext.coarse` is then True), for
     the first windows that are shown while the volume is being read: that must be quick.
 
-    The constructor sets the attributes, depending on the parameters. As any engine it is pickled into processes after
-    :meth:`prepare`, so it holds plain data; what is large, such as a loaded network, is kept in the module.
+    The class sets the attributes, or its constructor depending on the parameters. As any engine it is pickled into
+    processes after :meth:`prepare`, so it holds plain data; what is large, such as a loaded network, is kept in the
+    module.
 
     Attributes
     ----------
@@ -100,6 +102,7 @@ class WindowEngine(Engine[P], Generic[P]):
     mirror: Sequence[Axis] = ()
     members: int = 1
     scratch_per_voxel = 8
+    _standardizer: Standardizer = Standardizer()
 
     @abstractmethod
     def predict_window(self, data: Voxels, member: int) -> Scores:
@@ -118,8 +121,15 @@ class WindowEngine(Engine[P], Generic[P]):
             Shape (channels, z, y, x); not NaN.
         """
 
+    def prepare(self, context: VolumeContext) -> None:
+        """Note mean and standard deviation of the volume, or of the region that limits the job, for :meth:`normalize`.
+
+        A subclass that normalizes otherwise overrides both.
+        """
+        self._standardizer = Standardizer.of(context.statistics)
+
     def normalize(self, data: Voxels) -> Voxels:
-        """Return the densities of a window as the network wants them; the default leaves them as they are.
+        """Return the densities of a window as the network expects them: by default standardized by the volume's.
 
         Called with a new array of the part of the window that is in the volume, on the grid of the network; outside,
         the window is filled with 0 afterwards.

@@ -35,8 +35,8 @@ class _Training(EngineParameters):
     strokes: Strokes | None = Field(
         None,
         title="Strokes",
-        description="What was painted: 'cryomamba segment --strokes FILE' reads it from a file, and the desktop "
-        "sends what is painted there.",
+        description="What was painted: 'cryomamba segment --strokes FILE' reads it from a file; desktop and browser "
+        "send what is painted there.",
         json_schema_extra={"unset": "none", "hidden": True},
     )
     model: str | None = Field(
@@ -85,7 +85,8 @@ class PixelsEngine(StrokesEngine[PixelsParameters]):
             raise InvalidRequestError(
                 f"The engine 'pixels' {problem}.",
                 code=ErrorCode.INVALID_PARAMETERS,
-                hint="Paint in the desktop, or give --strokes FILE; a trained model is given with -p model=NAME.",
+                hint="Paint in the desktop or the browser, or give --strokes FILE; a trained model is given with "
+                "-p model=NAME.",
             )
         self._classifier: PixelClassifier | None = None
         self._features = features

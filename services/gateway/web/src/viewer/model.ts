@@ -8,6 +8,8 @@ import { type Artifact, type Job, type JobVolumes, type Triple, isFinal } from "
 import type { Statistics } from "../job/statistics.ts";
 import { ChunkStore } from "./chunk-store.ts";
 import { type Axis, type Camera, type Grid, clamp } from "./geometry.ts";
+import { Painter } from "../paint/painter.ts";
+import { keepView, restoreView } from "./kept-view.ts";
 import type { MaskStyle } from "./overlay.ts";
 import { NOTHING, PREVIEW } from "./layers.ts";
 import { type Rgb, labelColour } from "./palette.ts";
@@ -46,6 +48,8 @@ export class ViewerModel {
   /** One for each axis; null shows the whole section. */
   readonly cameras: readonly Signal<Camera | null>[] = [signal(null), signal(null), signal(null)];
   readonly large = signal<LargeView>(0);
+  /** Whether the viewer covers the whole page. */
+  readonly full = signal(false);
   /** For each axis, whether its section is made of a sample of the voxels. */
   readonly sampled: readonly Signal<boolean>[] = [signal(false), signal(false), signal(false)];
   readonly chosenLimits = signal<Limits | null>(null);
@@ -67,6 +71,7 @@ export class ViewerModel {
   readonly showCrosshair = signal(true);
   /** Densities of the section in the large view, when all of it is there. */
   readonly sectionValues = signal<Float32Array | null>(null);
+  readonly painter: Painter;
   /** The voxel under the pointer, and the axis of the section that it is in. */
   readonly pointer = signal<{ voxel: Triple; axis: Axis } | null>(null);
 
@@ -115,6 +120,8 @@ export class ViewerModel {
     const { shape, voxel_size_A: voxelSize } = job.peek().volume;
     this.grid = { shape, voxelSize };
     this.position = signal(shape.map((side) => Math.floor(side / 2)) as unknown as Triple);
+    this.painter = new Painter(job, this.position, (jobId) => keepView(jobId, this));
+    restoreView(this);
     const diameter = Number(job.peek().params.diameter_A);
     this.pickRadius = signal(diameter > 0 ? diameter / 2 : 5 * Math.max(...voxelSize));
     this.store = new ChunkStore(
@@ -129,6 +136,7 @@ export class ViewerModel {
   close(): void {
     this.abort.abort();
     clearTimeout(this.focusTimer);
+    this.painter.close();
     this.store.close();
   }
 
@@ -244,7 +252,7 @@ export class ViewerModel {
   }
 
   look(label: number): LabelLook {
-    return this.looks.value.get(label) ?? { colour: labelColour(label), hidden: false };
+    return this.looks.value.get(label) ?? { colour: this.painter.colourOf(label) ?? labelColour(label), hidden: false };
   }
 
   setLook(label: number, look: LabelLook): void {

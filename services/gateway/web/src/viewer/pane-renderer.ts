@@ -13,6 +13,7 @@ import {
   toPoint,
 } from "./geometry.ts";
 import { MaskLayer } from "./mask-layer.ts";
+import { StrokesLayer } from "../paint/strokes-layer.ts";
 import type { ViewerModel } from "./model.ts";
 import { circlesIn, linesIn } from "./picks.ts";
 import { UncertaintyLayer } from "./uncertainty-layer.ts";
@@ -25,6 +26,7 @@ export class PaneRenderer {
   private readonly densityLayer: DensityLayer;
   private readonly uncertaintyLayer: UncertaintyLayer;
   private readonly maskLayer: MaskLayer;
+  private readonly strokesLayer: StrokesLayer;
   private readonly context: CanvasRenderingContext2D;
   private readonly observer: ResizeObserver;
   private readonly stopFollowing: () => void;
@@ -39,6 +41,7 @@ export class PaneRenderer {
     this.densityLayer = new DensityLayer(model);
     this.uncertaintyLayer = new UncertaintyLayer(model);
     this.maskLayer = new MaskLayer(model);
+    this.strokesLayer = new StrokesLayer(model);
     this.context = canvas.getContext("2d", { alpha: false })!;
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(canvas);
@@ -73,6 +76,9 @@ export class PaneRenderer {
       model.showUncertainty, model.uncertaintyOpacity, model.threshold, model.picks, model.showPicks, model.pickRadius, model.showCrosshair, model.large,
     ];
     for (const { value } of read) void value;
+    const { painter, pointer } = model;
+    if (!painter.on.value && painter.strokes.value.lines.length === 0) return;
+    for (const { value } of [painter.draft, painter.radius, painter.label, painter.tool, pointer]) void value;
   }
 
   private resize(): void {
@@ -104,10 +110,13 @@ export class PaneRenderer {
     for (const placed of density) this.place(placed, view, model.smoothPixels.value);
     if (uncertainty) this.place(uncertainty, view, model.smoothPixels.value);
     if (mask) this.place(mask, view, false);
+    const strokes = this.strokesLayer.draw(this.axis);
+    if (strokes) this.place(strokes, view, false);
     context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     if (!model.tomogram.value) this.drawBorder(view);
     if (model.showPicks.value) this.drawPicks(view);
     if (model.showCrosshair.value) this.drawCrosshair(view);
+    if (this.axis === 0) this.drawBrush(view);
     this.drawScaleBar(view);
     this.noteValues();
     model.sampled[this.axis]!.value = this.densityLayer.sampled;
@@ -191,6 +200,25 @@ export class PaneRenderer {
       context.beginPath();
       context.arc(x, y, Math.max(circle.radius * camera.scale, 2), 0, 2 * Math.PI);
       context.strokeStyle = colour(circle.label);
+      context.stroke();
+    }
+  }
+
+  /** The brush around the pointer, as large as it paints. */
+  private drawBrush({ axis, camera, size }: ViewState): void {
+    const { context, model } = this;
+    const { painter } = model;
+    const at = model.pointer.value;
+    if (!painter.on.value || painter.tool.value === "eraser" || at?.axis !== axis) return;
+    const [, y, x] = at.voxel;
+    const centre = toPoint(camera, [y + 0.5, x + 0.5], size, model.grid, axis);
+    const [, sideY, sideX] = model.grid.voxelSize;
+    const reach = (painter.radius.value + 0.5) * camera.scale;
+    for (const [colour, width] of [["rgb(0 0 0 / 70%)", 3], [painter.strokes.value.labels[painter.label.value]!.colour, 1.5]] as const) {
+      context.beginPath();
+      context.ellipse(centre.x, centre.y, reach * sideX, reach * sideY, 0, 0, 2 * Math.PI);
+      context.strokeStyle = colour;
+      context.lineWidth = width;
       context.stroke();
     }
   }
