@@ -128,7 +128,7 @@ async def test_headers_that_are_too_large(secured: SecuredServices) -> None:
     "first", ["Content-Length: 4\r\nTransfer-Encoding: chunked", "Content-Length: 2\r\ncontent-length: 3"]
 )
 async def test_a_request_with_two_lengths_is_refused(secured: SecuredServices, lengths: str) -> None:
-    """A proxy might have believed the other length: nothing after it is taken for a request, and the connection ends."""
+    """A proxy may have believed the other length: nothing after it is taken for a request, and the connection ends."""
     head = f"Host: localhost\r\nAuthorization: Bearer {secured.token('ada')}\r\n"
     hidden = f"GET /v1/healthz HTTP/1.1\r\n{head}\r\n"
     head += f"Content-Type: application/json\r\n{lengths}\r\n"
