@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cryomamba.errors import InvalidRequestError, JobFailedError
-from cryomamba.geometry import Spacing
 from cryomamba.output_paths import require_outputs
 from cryomamba_cli import output
 from cryomamba_cli.batch.folder_scan import FolderScanner
+from cryomamba_cli.batch.halves import Halves
 from cryomamba_cli.batch.loop import Options
+from cryomamba_cli.batch.notifications import required_url, split_command
+from cryomamba_cli.batch.planning import FolderPlanner, Method
 from cryomamba_cli.batch.report import REPORT, SUMMARY
+from cryomamba_cli.batch.rules import Rules, read_rules
 from cryomamba_cli.batch.run_session import print_counts, run_session
-from cryomamba_cli.batch.session import Session
-from cryomamba_cli.batch.watched_folder import Planner, WatchedFolder
+from cryomamba_cli.batch.session import Session, Sighting
+from cryomamba_cli.batch.watched_folder import UniquePlans, WatchedFolder
 from cryomamba_cli.engines import choose, offered
 from cryomamba_cli.options import Json, Parameters, Slots, VoxelSize, voxel_size
 from cryomamba_cli.parameters import parse
-from cryomamba_cli.result_paths import result_path
-from cryomamba_cli.segmentation_task import Task, conversion_paths, export_paths, require_formats
-
-if TYPE_CHECKING:
-    from cryomamba.engines.info import EngineInfo
+from cryomamba_server.systemd import ALIVE, READY, notify_systemd
 
 Folder = Annotated[
     Path, typer.Argument(metavar="DIR", help="Folder in which tomograms appear, also in its subfolders.")
@@ -78,6 +77,32 @@ RetryFailed = Annotated[
 Pictures = Annotated[
     bool, typer.Option("--pictures/--no-pictures", help="Draw a picture and a short movie of each mask.")
 ]
+RulesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--rules", metavar="FILE.toml", help="Which engine and parameters for which tomograms; see the guide."
+    ),
+]
+HalvesOption = Annotated[
+    Halves,
+    typer.Option(
+        "--halves",
+        help="What is segmented of half-tomograms (EVN and ODD in their names): their mean, one of them, or each.",
+    ),
+]
+Command = Annotated[
+    str | None,
+    typer.Option(
+        "--command",
+        metavar="COMMAND",
+        help="Run this for each tomogram that is done or has failed, with its record as JSON on standard input; "
+        "{name}, {state}, {mask} and {record} (its path) are replaced.",
+    ),
+]
+Webhook = Annotated[
+    str | None,
+    typer.Option("--webhook", metavar="URL", help="Send the record of each tomogram that is done or has failed there."),
+]
 
 
 def watch_folder(
@@ -91,6 +116,10 @@ def watch_folder(
     scores: Scores = False,
     formats: Formats = None,
     pictures: Pictures = True,
+    rules: RulesFile = None,
+    halves: HalvesOption = Halves.SEPARATE,
+    command: Command = None,
+    webhook: Webhook = None,
     poll: Poll = 2.0,
     stable: Stable = 10.0,
     stalled: Stalled = 600.0,
@@ -105,23 +134,30 @@ def watch_folder(
     any time. Results appear under their names when they are complete; report.html and summary.csv list all tomograms.
     """
     require_folder(folder)
+    if command is not None:
+        split_command(command)
+    if webhook is not None:
+        required_url(webhook)
     results = out_dir or folder
     require_outputs([results / SUMMARY, results / REPORT], replace=True, folder=results)
-    info = choose(offered(server), engine)
-    maker = TaskMaker(
-        info,
-        parse(param or (), info.parameters, owner=info.name),
-        voxel_size(size),
-        scores=scores,
-        formats=tuple(formats or ()),
+    engines = offered(server)
+    info = choose(engines, engine)
+    params = parse(param or (), info.parameters, owner=info.name)
+    method = Method(info, params, voxel_size(size), scores=scores, formats=tuple(formats or ()), halves=halves)
+    planner = FolderPlanner(
+        folder,
+        results,
+        method,
+        Rules() if rules is None else read_rules(rules),
+        engines,
+        check_parameters=server is None,
     )
-    scanner = FolderScanner(folder, None if out_dir is None else out_dir, _report_unreadable)
-    watched = WatchedFolder(scanner, folder, stable)
+    watched = WatchedFolder(FolderScanner(folder, out_dir, _report_unreadable), folder, stable, planner.group)
     session = Session(stable_s=stable, stalled_s=stalled)
     run_session(
         session,
-        watched.look,
-        Planner(folder, results, maker.make).plan,
+        lambda: _alive(watched),
+        UniquePlans(folder, planner.plan).plan,
         results,
         Options(poll_s=poll, once=once, watched=True, retry_failed=retry_failed, pictures=pictures),
         server=server,
@@ -129,7 +165,10 @@ def watch_folder(
         tomograms=None,
         title=f"Tomograms in {folder.absolute().name}",
         json=json,
-        began=lambda count: output.note(
+        command=command,
+        webhook=webhook,
+        files_of=planner.files_of,
+        began=lambda count: _ready(
             f"Watching '{folder}': {count} at a time with {info.name}, results in '{results}'. Ctrl-C ends it."
         ),
     )
@@ -154,53 +193,15 @@ def require_folder(folder: Path) -> None:
         )
 
 
+def _ready(message: str) -> None:
+    output.note(message)
+    notify_systemd(READY)
+
+
+def _alive(watched: WatchedFolder) -> Mapping[Path, Sighting]:
+    notify_systemd(ALIVE)
+    return watched.look()
+
+
 def _report_unreadable(folder: Path, error: OSError) -> None:
     output.note(f"'{folder}' cannot be listed: {error.strerror}; its tomograms are left out.")
-
-
-class TaskMaker:
-    """Makes the tasks of tomograms.
-
-    Parameters
-    ----------
-    info : EngineInfo
-    params : dict
-        Parameters of the engine.
-    size : tuple of float or None
-        Å along z, y, x, in place of the header's.
-    scores : bool
-        Whether to write the score map.
-    formats : tuple of str
-        Further formats of the results.
-    """
-
-    def __init__(
-        self, info: EngineInfo, params: dict[str, Any], size: Spacing | None, *, scores: bool, formats: tuple[str, ...]
-    ) -> None:
-        from cryomamba.engines.artifacts import requested_formats
-
-        self._info, self._params, self._size = info, params, size
-        self._scores, self._formats = scores, formats
-        self._requested = requested_formats(info.parameters, params)
-        require_formats(formats, picks=info.picks is not None or "csv" in self._requested)
-
-    def make(self, tomogram: Path, place: Path) -> tuple[Task, Mapping[str, Any]]:
-        """Return the task of a tomogram and the schema of the engine's parameters.
-
-        Parameters
-        ----------
-        tomogram : Path
-        place : Path
-            The path that it would have among the results.
-        """
-        mask = result_path(place, self._info.name)
-        exports = export_paths(
-            mask,
-            scores=self._scores,
-            picks=self._info.picks is not None,
-            requested=self._requested,
-            formats=self._formats,
-        )
-        conversions = conversion_paths(mask, self._formats)
-        task = Task(tomogram, mask, self._info.name, self._params, self._size, None, "", exports, conversions)
-        return task, self._info.parameters

@@ -22,7 +22,7 @@ from cryomamba_cli.batch.display import Display
 from cryomamba_cli.batch.inspection import inspect_files
 from cryomamba_cli.batch.record import PENDING, FileFacts, TomogramRecord, made_from, matching_record
 from cryomamba_cli.batch.rows import Row
-from cryomamba_cli.batch.session import Session, Sighting, State, Tomogram
+from cryomamba_cli.batch.session import Files, Session, Sighting, State, Tomogram
 from cryomamba_cli.batch.tomogram_run import Outcome, Runner, TomogramRun, failure_record
 from cryomamba_cli.batch.work_folder import WorkFolder
 from cryomamba_cli.segmentation_task import Task
@@ -65,11 +65,16 @@ class Report(Protocol):
         """Note that something has changed."""
 
 
-class Notify(Protocol):
-    """Where the end of a tomogram is announced; returns at once."""
+class Notifier(Protocol):
+    """Where the end of a tomogram is announced."""
 
-    def __call__(self, mask: Path, record: TomogramRecord) -> None:
-        """Announce it."""
+    def notify(
+        self, path: Path, mask: Path, record: TomogramRecord, done: Callable[[Path, TomogramRecord], None]
+    ) -> None:
+        """Announce it; returns at once. `done` is called later, in any thread, with the record that has the outcome."""
+
+    def close(self, *, finish: bool) -> None:
+        """Wait until all is announced; without `finish`, leave what has not begun for the next session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,9 @@ class SessionLoop:
     options : Options
     display : Display
     report : Report
-    notify : Notify or None
+    notifier : Notifier or None
+    files_of : callable
+        Returns of how many files a tomogram is: one, or two half-tomograms.
     """
 
     session: Session
@@ -133,13 +140,16 @@ class SessionLoop:
     options: Options
     display: Display
     report: Report
-    notify: Notify | None = None
+    notifier: Notifier | None = None
+    files_of: Callable[[Path, Files], int] = lambda *_: 1
     _records: dict[Path, TomogramRecord] = field(default_factory=dict)
     _progress: dict[Path, Progress] = field(default_factory=dict)
     _numbers: dict[Path, int] = field(default_factory=dict)
     _own_results: dict[Path, Sighting] = field(default_factory=dict)
     _interrupted: dict[str, int] = field(default_factory=dict)
-    _events: queue.SimpleQueue[tuple[Path, Progress | Outcome]] = field(default_factory=queue.SimpleQueue)
+    _events: queue.SimpleQueue[tuple[Path, Progress | Outcome | TomogramRecord]] = field(
+        default_factory=queue.SimpleQueue
+    )
     _running: int = 0
     _unreadable: str = ""
 
@@ -161,6 +171,9 @@ class SessionLoop:
                 self._collect(min(_TICK_S, max(next_look - now, 0.0)))
             while self._running:
                 self._collect(_TICK_S)
+        if self.notifier is not None:
+            self.notifier.close(finish=not stopping())
+            self._collect(0.0)
         self.session.stop()
         self.report.update(self.rows, final=True)
 
@@ -215,8 +228,7 @@ class SessionLoop:
         self._records[one.path] = record
         # The program may have been killed between the record and the end of its work.
         self.work.end(one.path)
-        if record.notification == PENDING and self.notify is not None:
-            self.notify(plan.task.mask, record)
+        self._notify(one, plan, record)
         self.report.changed()
         if not self.options.watched:
             self.display.changed(self._row(one), len(self.session))
@@ -225,7 +237,7 @@ class SessionLoop:
         if not one.files and self.options.server:
             self.session.inspected(one.path, now)
             return
-        found = inspect_files(one.files or [one.path])
+        found = inspect_files(one.files or [one.path], self.files_of(one.path, one.files))
         if found.own_result and self.options.watched:
             self._own_results[one.path] = Sighting(one.files)
             self.session.forget(one.path)
@@ -248,7 +260,7 @@ class SessionLoop:
         )
         # The record of a tomogram whose mask would replace another one's would replace that one's record.
         scratch = self.work.scratch if plan.conflict is None else None
-        notify = self.notify is not None and scratch is not None
+        notify = self.notifier is not None and scratch is not None
         return failure_record(one.path, plan.task, plan.recipe, inputs, error, scratch=scratch, notify=notify)
 
     def _start(self, pool: ThreadPoolExecutor, stopping: Callable[[], bool]) -> None:
@@ -264,7 +276,7 @@ class SessionLoop:
                 work=self.work,
                 runner=self.runner,
                 pictures=self.options.pictures,
-                notify=self.notify is not None,
+                notify=self.notifier is not None,
                 force=self.options.force,
                 interruptions=one.interruptions,
                 keep_failure=partial(self._is_final, tries=one.tries),
@@ -298,6 +310,11 @@ class SessionLoop:
                 break
             if isinstance(event, Progress):
                 self._progress[path] = event
+                continue
+            if isinstance(event, TomogramRecord):
+                if path in self._records:
+                    self._records[path] = event
+                    self.report.changed()
                 continue
             self._running -= 1
             self._take(self.session[path], event)
@@ -347,8 +364,11 @@ class SessionLoop:
         self.work.end(one.path)
         self.display.changed(self._row(one), len(self.session))
         self.report.changed()
-        if self.notify is not None and record.notification == PENDING:
-            self.notify(plan.task.mask, record)
+        self._notify(one, plan, record)
+
+    def _notify(self, one: Tomogram, plan: Plan, record: TomogramRecord) -> None:
+        if self.notifier is not None and record.notification == PENDING:
+            self.notifier.notify(one.path, plan.task.mask, record, lambda path, done: self._events.put((path, done)))
 
     def _row(self, one: Tomogram) -> Row:
         task, progress = self.plan(one.path).task, self._progress.get(one.path)

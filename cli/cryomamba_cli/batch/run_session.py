@@ -9,9 +9,10 @@ from pathlib import Path
 from cryomamba_cli import output
 from cryomamba_cli.batch.display import session_display
 from cryomamba_cli.batch.loop import Options, Plan, SessionLoop
+from cryomamba_cli.batch.notifications import Notifier
 from cryomamba_cli.batch.open_runner import open_runner
 from cryomamba_cli.batch.report import REPORT, SUMMARY, ReportFiles
-from cryomamba_cli.batch.session import Session, Sighting, State
+from cryomamba_cli.batch.session import Files, Session, Sighting, State
 from cryomamba_cli.batch.work_folder import WorkFolder
 from cryomamba_cli.signals import Interrupted, interruptible
 
@@ -28,13 +29,16 @@ def run_session(
     tomograms: int | None,
     title: str,
     json: bool,
+    command: str | None = None,
+    webhook: str | None = None,
+    files_of: Callable[[Path, Files], int] = lambda *_: 1,
     began: Callable[[int], None] = lambda _: None,
 ) -> Session:
     """Run a session to its end.
 
     Parameters
     ----------
-    session, look, plan
+    session, look, plan, files_of
         As for :class:`~cryomamba_cli.batch.loop.SessionLoop`.
     results : Path
         Existing folder of the results.
@@ -43,6 +47,8 @@ def run_session(
         As for :func:`~cryomamba_cli.batch.open_runner.open_runner`.
     title : str
         Of the report.
+    command, webhook : str or None
+        As for :class:`~cryomamba_cli.batch.notifications.Notifier`.
     began : callable
         Called with the number of tomograms at once when the folder is locked and the server was reached.
 
@@ -59,7 +65,8 @@ def run_session(
         display = stack.enter_context(closing(session_display(json=json, bar=options.once)))
         interrupts = stack.enter_context(interruptible())
         report = ReportFiles(results, work.scratch, title)
-        loop = SessionLoop(session, look, plan, work, runner, slots, options, display, report)
+        notifier = None if command is webhook is None else Notifier(command, webhook, work.scratch)
+        loop = SessionLoop(session, look, plan, work, runner, slots, options, display, report, notifier, files_of)
         began(slots)
         try:
             with interrupts.deferred():

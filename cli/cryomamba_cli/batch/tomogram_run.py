@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, JobFailedError
+from cryomamba.file_names import stem
 from cryomamba.models.events import Event
 from cryomamba.printable import file_text
 from cryomamba_cli.batch.pictures import draw_pictures, picture_paths
@@ -160,7 +161,7 @@ class TomogramRun:
         on_event: Callable[[Event], None],
         cancelled: Callable[[], bool],
     ) -> Outcome:
-        made = _moved(self.task, folder)
+        made = replace(_moved(self.task, folder), tomogram=self._volume(folder))
         checksums = [one.sha256 for one in inputs]
         source = "" if self.force or None in checksums else f"{self.path} {checksums} {self.recipe}"
         result = self.runner.run(made, source, on_event, cancelled)
@@ -190,6 +191,18 @@ class TomogramRun:
         self.task.mask.parent.mkdir(parents=True, exist_ok=True)
         self.work.publish(folder, self.task.mask, record)
         return Outcome(State.DONE, record)
+
+    def _volume(self, folder: Path) -> Path:
+        """Return the volume to segment: the tomogram's file, or the mean of two half-tomograms."""
+        if len(self.inputs) == 1:
+            return self.inputs[0]
+        from cryomamba.volumes import average_volumes
+
+        # With the name that the tomogram would have.
+        mean = folder / f"{stem(self.path)}.mrc"
+        even, odd = self.inputs
+        average_volumes(even, odd, mean)
+        return mean
 
     def _draw(self, made: Task, files: list[Path]) -> list[dict[str, str]]:
         """Draw the pictures; that this failed is a warning, as the mask is there."""

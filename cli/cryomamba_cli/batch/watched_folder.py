@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from cryomamba.errors import ConflictError, CryoMambaError
 from cryomamba_cli.batch.folder_scan import FolderScanner
 from cryomamba_cli.batch.loop import Plan
-from cryomamba_cli.batch.record import read_record, recipe_of
-from cryomamba_cli.batch.session import FileState, Sighting
-from cryomamba_cli.segmentation_task import Task
-
-MakeTask = Callable[[Path, Path], tuple[Task, Mapping[str, Any]]]
+from cryomamba_cli.batch.record import read_record
+from cryomamba_cli.batch.session import Files, FileState, Sighting
 
 
 class WatchedFolder:
@@ -26,16 +23,25 @@ class WatchedFolder:
     root : Path
     stable_s : float
         Files that were last changed longer ago than this are complete; shorter than that, they may still be written.
+    group : callable
+        Returns the tomograms that volumes are, given by their paths below the folder.
     clock : callable
         Seconds since 1970.
     """
 
     def __init__(
-        self, scanner: FolderScanner, root: Path, stable_s: float, *, clock: Callable[[], float] = time.time
+        self,
+        scanner: FolderScanner,
+        root: Path,
+        stable_s: float,
+        group: Callable[[Mapping[Path, FileState]], Mapping[Path, Files]],
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._scanner = scanner
         self._root = root
         self._stable_s = stable_s
+        self._group = group
         self._clock = clock
 
     def look(self) -> Mapping[Path, Sighting]:
@@ -48,30 +54,31 @@ class WatchedFolder:
         """
         volumes, renamed = self._scanner.scan()
         now = self._clock()
-        return {
-            path.relative_to(self._root): Sighting({path: state}, path in renamed or self._is_old(state, now))
-            for path, state in volumes.items()
-        }
+        grouped = self._group({path.relative_to(self._root): state for path, state in volumes.items()})
+        found = {}
+        for name, parts in grouped.items():
+            files = {self._root / path: state for path, state in parts.items()}
+            complete = all(path in renamed or self._is_old(state, now) for path, state in files.items())
+            found[name] = Sighting(files, complete)
+        return found
 
     def _is_old(self, state: FileState, now: float) -> bool:
         return now - state.mtime_ns / 1e9 >= self._stable_s
 
 
-class Planner:
-    """Decides how each tomogram of a watched folder is segmented; decides once for each.
+class UniquePlans:
+    """The plans of tomograms, each made once, and none for a mask that is another tomogram's.
 
     Parameters
     ----------
-    root, results : Path
-        The watched folder, and the folder of the results, which gets the same subfolders; may be the same.
+    root : Path
+        The watched folder.
     make : callable
-        Makes the task of a tomogram, given its path and the same path in the folder of the results, and returns it with
-        the JSON schema of the engine's parameters.
+        Makes the plan of a tomogram, given its path below the folder.
     """
 
-    def __init__(self, root: Path, results: Path, make: MakeTask) -> None:
+    def __init__(self, root: Path, make: Callable[[Path], Plan]) -> None:
         self._root = root
-        self._results = results
         self._make = make
         self._plans: dict[Path, Plan] = {}
         self._owners: dict[Path, Path] = {}
@@ -79,8 +86,8 @@ class Planner:
     def plan(self, path: Path) -> Plan:
         """Return how a tomogram is segmented; where its mask would replace that of another one, with that error."""
         if path not in self._plans:
-            task, schema = self._make(self._root / path, self._results / path)
-            self._plans[path] = Plan(task, recipe_of(task, schema), self._conflict(path, task.mask))
+            plan = self._make(path)
+            self._plans[path] = replace(plan, conflict=self._conflict(path, plan.task.mask))
         return self._plans[path]
 
     def _conflict(self, path: Path, mask: Path) -> CryoMambaError | None:
