@@ -172,6 +172,7 @@ def main() -> None:
                 os.environ["CONNECTIONS"] = str(CONNECTIONS)
                 with attacker(stack.http_url):
                     report(stack, token, f"and {CONNECTIONS} connections without a token")
+            report(stack, token, "while all of them leave")
             wait_until(lambda: is_quiet(broker), timeout=TIMEOUT_S, what="the broker to be quiet")
             report(stack, token, "when all have gone")
 

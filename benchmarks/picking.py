@@ -96,6 +96,7 @@ def segmented(
     engine.prepare(VolumeContext(shape, voxel_size_A, None, lambda where: np.ascontiguousarray(density[where])))
     found = engine.predict(Tile(np.empty((0, 0, 0), np.float32), (slice(0, 0),) * 3, (0, 0, 0), shape))
     assert isinstance(found, TileResult)
+    assert found.points is not None
     picks = engine.finalize_picks(found.points)
     return found.labels.astype(np.uint8), picks, time.perf_counter() - started
 

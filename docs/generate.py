@@ -196,11 +196,31 @@ def licences() -> str:
     return table(("Package", "Licence", "Comes with"), module.table())
 
 
+def example(package: str, *files: str) -> Callable[[], str]:
+    """Return a function that gives files of an example, each as a block of code."""
+
+    def blocks() -> str:
+        folder = PAGES.parent / "examples" / package
+        return "\n".join(_code_block(name, (folder / name).read_text("utf-8")) for name in files)
+
+    return blocks
+
+
+def _code_block(name: str, text: str) -> str:
+    language = "toml" if name.endswith(".toml") else "python"
+    return f'```{language} title="{name}"\n{text}```\n'
+
+
 BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "commands": commands,
     "constants": constants,
     "engines": engines,
     "error-codes": error_codes,
+    "example-beads": example("cryomamba-beads", "cryomamba_beads.py"),
+    "example-kmeans": example("cryomamba-kmeans", "cryomamba_kmeans.py"),
+    "example-package": example("cryomamba-spots", "pyproject.toml"),
+    "example-spotnet": example("cryomamba-spotnet", "cryomamba_spotnet/__init__.py"),
+    "example-spots": example("cryomamba-spots", "cryomamba_spots.py"),
     "exit-codes": exit_codes,
     "licences": licences,
     "requests": requests,

@@ -28,6 +28,7 @@ from cryomamba_cli.synth import synth
 from cryomamba_cli.threshold import threshold
 from cryomamba_cli.tokens import app as tokens
 from cryomamba_cli.upload import upload
+from cryomamba_cli.watch_folder import watch_folder
 from cryomamba_cli.webhooks import app as webhooks
 
 SEGMENTATION: Final = "Segmentation"
@@ -83,6 +84,13 @@ _add(
     "cryomamba segment t1.mrc -o mask.mrc --server http://127.0.0.1:8000",
     "cryomamba segment 'tomograms/*.mrc' --out-dir masks/ -e threshold",
     "cryomamba segment t1.mrc -p instances=true -p medial_surface=true -p point_spacing_A=100 --format star",
+)
+_add(
+    SEGMENTATION,
+    watch_folder,
+    "cryomamba watch-folder reconstructions/ -o masks/",
+    "cryomamba watch-folder reconstructions/ -o masks/ -e threshold -p contrast=dark --once",
+    "cryomamba watch-folder reconstructions/ -o masks/ --server http://127.0.0.1:8000 --jobs 8",
 )
 _add(SEGMENTATION, info, "cryomamba info t1.mrc", "cryomamba info t1.rec.gz --no-statistics --json")
 _add(

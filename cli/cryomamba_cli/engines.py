@@ -76,12 +76,15 @@ def _row(info: EngineInfo) -> tuple[str, str, str]:
 def _show(info: EngineInfo) -> None:
     from cryomamba_cli.parameters import describe
 
-    output.say(f"{info.name}: {info.summary}")
+    output.say(f"{info.name}: {info.summary}".rstrip(": "))
+    if info.package:
+        output.say(f"From the package {info.package}.")
     if not info.available:
         output.say(f"Not available: {info.reason} {info.hint}".rstrip())
     parameters = describe(info.parameters)
     if not parameters:
-        output.say("It has no parameters.")
+        if info.available:
+            output.say("It has no parameters.")
         return
     output.say("")
     rows = [(one.name, one.default, one.unit, one.kind, one.bounds, one.description) for one in parameters]

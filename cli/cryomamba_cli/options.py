@@ -36,6 +36,18 @@ VoxelSize = Annotated[
     ),
 ]
 
+Slots = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        max=256,
+        metavar="N",
+        help="Tomograms at once. If not given: as many as cores and memory allow, or 4 with --server.",
+    ),
+]
+
 
 def numbers(text: str, *, option: str) -> tuple[float, float, float]:
     """Parse one number for all axes, or three as ``z,y,x``.

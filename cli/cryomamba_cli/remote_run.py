@@ -72,7 +72,7 @@ def submit_and_download(
         with interrupts.deferred():
             job_id = submit().job_id
         follow(client, job_id, display).raise_for_state()
-        return _download(client, job_id, task, display)
+        return download_files(client, job_id, task, display.transfer)
     except Interrupted:
         if job_id:
             with interrupts.deferred():
@@ -80,15 +80,24 @@ def submit_and_download(
         raise
 
 
-def _download(client: Client, job_id: str, task: Task, display: Reporter) -> dict[str, Any]:
+def download_files(
+    client: Client, job_id: str, task: Task, transfer: Callable[[str, int, int], None] = lambda *_: None
+) -> dict[str, Any]:
+    """Download the files of a task and return the statistics.
+
+    Parameters
+    ----------
+    transfer : callable
+        Called with the name of a file, bytes received and bytes in all.
+    """
     from cryomamba.engines.artifacts import EXPORTS, STATISTICS
 
     for form, path in task.exports.items():
-        client.download(job_id, EXPORTS[form].name, path, progress=partial(display.transfer, path.name))
+        client.download(job_id, EXPORTS[form].name, path, progress=partial(transfer, path.name))
     if task.model is not None:
         for name, path in model_paths(task.model).items():
-            client.download(job_id, name, path, progress=partial(display.transfer, name))
-    client.download(job_id, to=task.mask, progress=partial(display.transfer, task.mask.name))
+            client.download(job_id, name, path, progress=partial(transfer, name))
+    client.download(job_id, to=task.mask, progress=partial(transfer, task.mask.name))
     with tempfile.TemporaryDirectory(prefix="cryomamba-") as folder:
         path = client.download(job_id, STATISTICS.name, folder)
         statistics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -11,10 +11,23 @@ import typer
 from cryomamba.errors import InvalidRequestError, JobFailedError
 from cryomamba.output_paths import names_folder, require_outputs
 from cryomamba_cli import output
-from cryomamba_cli.batch import SUMMARY, BatchItem, expand, mask_paths, require_batch_outputs, run_batch
+from cryomamba_cli.batch.loop import Options, Plan
+from cryomamba_cli.batch.record import recipe_of
+from cryomamba_cli.batch.report import SUMMARY
+from cryomamba_cli.batch.run_session import print_counts, run_session
+from cryomamba_cli.batch.session import Session
+from cryomamba_cli.batch.tomogram_list import (
+    expand,
+    has_failed,
+    listed,
+    mask_paths,
+    planned,
+    read_list,
+    require_batch_outputs,
+)
 from cryomamba_cli.engines import choose, offered
 from cryomamba_cli.local_run import run_locally
-from cryomamba_cli.options import Force, Json, Parameters, VoxelSize, voxel_size
+from cryomamba_cli.options import Force, Json, Parameters, Slots, VoxelSize, voxel_size
 from cryomamba_cli.parameters import parse
 from cryomamba_cli.remote_run import run_on_server
 from cryomamba_cli.reporter import Reporter, finding_lines, label_lines, stderr_reporter
@@ -34,7 +47,23 @@ if TYPE_CHECKING:
 
 
 Tomograms = Annotated[
-    list[str], typer.Argument(metavar="IN.mrc", help="Tomogram; or several, a folder, or a pattern in quotes.")
+    list[str] | None, typer.Argument(metavar="IN.mrc", help="Tomogram; or several, a folder, or a pattern in quotes.")
+]
+ListFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--list", metavar="FILE", help="Text file with a tomogram, folder or pattern in each line. Needs --out-dir."
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only print what --out-dir would do with each tomogram; nothing is written.")
+]
+OnlyFailed = Annotated[
+    bool, typer.Option("--only-failed", help="With --out-dir: only tomograms that failed in an earlier run.")
+]
+Pictures = Annotated[
+    bool,
+    typer.Option("--pictures/--no-pictures", help="With --out-dir: draw a picture and a short movie of each mask."),
 ]
 Out = Annotated[
     str | None,
@@ -103,7 +132,7 @@ SaveModel = Annotated[
 
 
 def segment(
-    tomogram: Tomograms,
+    tomogram: Tomograms = None,
     out: Out = None,
     out_dir: OutDir = None,
     engine: EngineName = None,
@@ -119,13 +148,19 @@ def segment(
     nrrd: Nrrd = False,
     scores: Scores = False,
     formats: Formats = None,
+    list_file: ListFile = None,
+    slots: Slots = None,
+    pictures: Pictures = True,
+    dry_run: DryRun = False,
+    only_failed: OnlyFailed = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
     """Segment tomograms. Without --server this runs on this machine and needs no services.
 
     Ctrl-C cancels the job and leaves no unfinished files. With --out-dir, tomograms that were segmented before with the
-    same content and parameters are skipped, a failure does not stop the rest, and summary.csv lists all results.
+    same content and parameters are skipped, a failure does not stop the rest, and report.html and summary.csv show all
+    results.
     """
     from cryomamba.engines.artifacts import requested_formats
 
@@ -149,8 +184,13 @@ def segment(
         conversions = conversion_paths(mask, formats or ())
         return Task(path, mask, info.name, params, override, within, name, exports, conversions, save_model)
 
+    named = [*(tomogram or ()), *([] if list_file is None else read_list(list_file))]
     if out_dir is None:
-        path = _single(tomogram)
+        if list_file is not None or dry_run or only_failed:
+            raise InvalidRequestError(
+                "--list, --dry-run and --only-failed are for several tomograms.", hint="Give a folder with --out-dir."
+            )
+        path = _single(named)
         task = make(path, mask_path(path, out, info.name))
         folder = task.mask.parent if out is not None and names_folder(out) else None
         require_outputs(task.files, inputs=task.inputs, replace=force, folder=folder)
@@ -160,10 +200,16 @@ def segment(
         return
     if out is not None:
         raise InvalidRequestError("--out is for one mask, --out-dir for several.", hint="Give one of them.")
-    masks = mask_paths(expand(tomogram), out_dir, info.name)
-    tasks = [make(path, mask) for path, mask in masks.items()]
+    masks = mask_paths(expand(_required(named)), out_dir, info.name)
+    tasks = [make(path, mask) for path, mask in masks.items() if not only_failed or has_failed(mask)]
+    if dry_run:
+        _print_plan(tasks, info, server, force=force, json=json)
+        return
+    if not tasks:
+        output.note("No tomogram failed in an earlier run; there is nothing to do.")
+        return
     require_batch_outputs(tasks, out_dir, force=force)
-    _run_many(tasks, info, server, out_dir / SUMMARY, force=force, json=json)
+    _run_many(tasks, info, server, out_dir, slots=slots, pictures=pictures, force=force, json=json)
 
 
 def _learned(
@@ -188,8 +234,16 @@ def _learned(
     return learned if model is None else {**learned, "model": model}
 
 
+def _required(tomograms: Sequence[str]) -> Sequence[str]:
+    if not tomograms:
+        raise InvalidRequestError(
+            "No tomogram was given.", hint="Give a file, a folder, a pattern in quotes, or --list."
+        )
+    return tomograms
+
+
 def _single(tomograms: Sequence[str]) -> Path:
-    path = Path(tomograms[0])
+    path = Path(_required(tomograms)[0])
     if len(tomograms) > 1 or path.is_dir() or (any(sign in path.name for sign in "*?[") and not path.exists()):
         raise InvalidRequestError(
             "Several tomograms need a folder for their masks.", hint="Give a folder with --out-dir."
@@ -224,62 +278,47 @@ def _run(task: Task, server: str | None, display: Reporter, interrupts: Interrup
     return statistics
 
 
-def _run_many(
-    tasks: Sequence[Task], info: EngineInfo, server: str | None, summary: Path, *, force: bool, json: bool
-) -> None:
-    def report(number: int, item: BatchItem) -> None:
-        if json:
-            output.line({"type": "tomogram", "job_id": None, "data": _fields(number, len(tasks), item)})
-        else:
-            display.note(_line(number, len(tasks), item))
-
-    with stderr_reporter(json=json) as display, interruptible() as interrupts:
-        items = run_batch(
-            tasks,
-            info.parameters,
-            lambda task: _run(task, server, display, interrupts),
-            force=force,
-            report=report,
-            summary=summary,
-        )
-    failed = sum(item.state == "failed" for item in items)
-    skipped = sum(item.state == "skipped" for item in items)
-    counts = {"done": len(items) - failed - skipped, "skipped": skipped, "failed": failed}
+def _print_plan(tasks: Sequence[Task], info: EngineInfo, server: str | None, *, force: bool, json: bool) -> None:
+    plans = [
+        (task, planned(task, recipe_of(task, info.parameters), force=force, server=server is not None))
+        for task in tasks
+    ]
     if json:
-        output.line({"type": "summary", "job_id": None, "data": {**counts, "table": str(summary)}})
-    else:
-        output.note(", ".join(f"{count} {state}" for state, count in counts.items()))
-        output.say(str(summary))
+        fields = [{"tomogram": str(task.tomogram), "mask": str(task.mask), "plan": plan} for task, plan in plans]
+        output.document(fields)
+        return
+    output.table(("TOMOGRAM", "MASK", "PLAN"), [(str(task.tomogram), str(task.mask), plan) for task, plan in plans])
+    output.note(f"{len(tasks)} tomograms with the engine '{info.name}'. Nothing was written.")
+
+
+def _run_many(
+    tasks: Sequence[Task],
+    info: EngineInfo,
+    server: str | None,
+    out_dir: Path,
+    *,
+    slots: int | None,
+    pictures: bool,
+    force: bool,
+    json: bool,
+) -> None:
+    plans = {task.tomogram: Plan(task, recipe_of(task, info.parameters)) for task in tasks}
+    found = listed(plans)
+    session = run_session(
+        Session(),
+        lambda: found,
+        plans.__getitem__,
+        out_dir,
+        Options(force=force, server=server is not None, pictures=pictures),
+        server=server,
+        slots=slots,
+        tomograms=len(tasks),
+        title=f"Segmentation with {info.name}",
+        json=json,
+    )
+    failed = print_counts(session, out_dir, json=json)
     if failed:
         raise JobFailedError(
-            f"{failed} of {len(items)} tomograms failed.",
-            hint=f"See '{summary}' for the reasons; run the same command again to retry.",
+            f"{failed} of {len(session)} tomograms failed.",
+            hint=f"See '{out_dir / SUMMARY}' for the reasons; run the same command again to retry.",
         )
-
-
-def _line(number: int, total: int, item: BatchItem) -> str:
-    start = f"[{number + 1}/{total}] {item.task.tomogram}"
-    match item.state:
-        case "waiting":
-            return start
-        case "failed":
-            return f"{start}: failed: {item.error}"
-        case "skipped":
-            return f"{start}: skipped, done before"
-        case state:
-            check = f"; to be checked: {', '.join(item.warnings)}" if item.warnings else ""
-            return f"{start}: {state} in {output.seconds(item.seconds)}, {item.task.mask}{check}"
-
-
-def _fields(number: int, total: int, item: BatchItem) -> dict[str, Any]:
-    return {
-        "number": number + 1,
-        "of": total,
-        "tomogram": str(item.task.tomogram),
-        "mask": str(item.task.mask),
-        "state": item.state,
-        "seconds": round(item.seconds, 3),
-        "labels": item.labels,
-        "warnings": list(item.warnings),
-        "error": item.error,
-    }

@@ -46,6 +46,7 @@ class ErrorCode(StrEnum):
     UNKNOWN_ENGINE = "unknown_engine", "The server has no engine of this name."
     ENGINE_UNAVAILABLE = "engine_unavailable", "The engine is known but cannot run: a package is missing."
     UNKNOWN_MODEL = "unknown_model", "No worker has a trained model of this name for this engine."
+    MODEL_CHANGED = "model_changed", "The trained model was replaced after the job was submitted."
     LICENCE_NOT_ACCEPTED = "licence_not_accepted", "Nobody has accepted the licence of the trained model yet."
     PATH_FORBIDDEN = "path_forbidden", "The path is outside the allowed input directories."
     URL_FORBIDDEN = "url_forbidden", "The server sends no webhooks to this URL."
@@ -214,6 +215,7 @@ _CLASSES: dict[ErrorCode, type[CryoMambaError]] = {
     ErrorCode.UNKNOWN_ENGINE: InvalidRequestError,
     ErrorCode.ENGINE_UNAVAILABLE: InvalidRequestError,
     ErrorCode.UNKNOWN_MODEL: InvalidRequestError,
+    ErrorCode.MODEL_CHANGED: InvalidRequestError,
     ErrorCode.LICENCE_NOT_ACCEPTED: InvalidRequestError,
     ErrorCode.PATH_FORBIDDEN: InvalidRequestError,
     ErrorCode.URL_FORBIDDEN: InvalidRequestError,

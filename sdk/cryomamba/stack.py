@@ -50,6 +50,9 @@ class Stack:
         Folder of the log files, one per service; ``<home>/logs`` if not given.
     new_session : bool
         Keep Ctrl-C at the terminal from reaching the services, for a program that stops them itself.
+    python : Path, optional
+        The interpreter of the environment that the services run in, with the engines that are installed there; this
+        one if not given.
 
     Attributes
     ----------
@@ -67,8 +70,10 @@ class Stack:
         env: Mapping[str, str] | None = None,
         logs: Path | None = None,
         new_session: bool = False,
+        python: Path | None = None,
     ) -> None:
         self.home = home
+        self._python = sys.executable if python is None else str(python)
         self.logs = logs or home / "logs"
         self.ports = dict(zip(("jobs", "preview_in", "preview_out", "events", "gateway"), free_ports(5), strict=True))
         bus = {f"CRYOMAMBA_BUS_{name.upper()}": f"tcp://127.0.0.1:{self.ports[name]}" for name in list(self.ports)[:4]}
@@ -107,7 +112,7 @@ class Stack:
         for service in services or SERVICES:
             with (self.logs / f"{service}.log").open("ab") as log:
                 self.processes[service] = subprocess.Popen(  # noqa: S603 (our own module)  # nosec B603
-                    [sys.executable, "-m", f"cryomamba_{service}"],
+                    [self._python, "-m", f"cryomamba_{service}"],
                     env={**self.env, **self.env_of.get(service, {})},
                     cwd=self.home,
                     stdin=subprocess.DEVNULL,

@@ -114,6 +114,62 @@ async def test_a_key_cannot_fill_the_memory_with_topics(bus: LockedBus, monkeypa
     await wait_until_async(answered, what="a subscription to be accepted again")
 
 
+async def test_topics_that_are_ignored_take_no_memory_either(bus: LockedBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ZeroMQ remembers each topic that a connection has asked for: beyond twice the limit the connection is ended.
+
+    It counts neither whether the topic is permitted nor who says to have given it up without ever having had it.
+    """
+    monkeypatch.setattr(topic_count, "TOPICS_MAX", 50)
+    spy = bus.socket(bus.files["bob"], bus.broker.endpoints.events, zmq.XSUB)
+    monitor = spy.get_monitor_socket(zmq.Event.DISCONNECTED)
+    for number in range(120):
+        await spy.send(b"\x01" + owned_topic("ada", f"made-up-{number}"))
+        await spy.send(b"\x00" + owned_topic("bob", f"never-had-{number}"))
+    async with asyncio.timeout(20):
+        await monitor.recv_multipart()
+    spy.disable_monitor()
+    monitor.close(linger=0)
+    spy.close(linger=0)
+    other = bus.socket(bus.files["ada"], bus.broker.endpoints.events)
+    wanted = sync_topic(owned_topic("ada"), "n")
+    other.subscribe(wanted)
+    assert await all_of(other, wanted) == [wanted]
+
+
+@pytest.mark.slow
+async def test_requests_do_not_wait_for_leaving_subscribers(bus: LockedBus) -> None:
+    """When many connections with many topics end at once, a request is answered long before the events go on.
+
+    ZeroMQ looks through all topics for each of them, in the thread that uses the socket.
+    """
+    peers, topics, key = 100, 100, bus.admin_key
+    assert key is not None
+    context = zmq.Context()
+    context.set(zmq.MAX_SOCKETS, peers + 8)
+    crowd = [context.socket(zmq.SUB) for _ in range(peers)]
+    for number, peer in enumerate(crowd):
+        key.secure(peer)
+        for topic in range(topics):
+            peer.subscribe(owned_topic("ada", f"{number}-{topic}-".ljust(30, "x")))
+        peer.subscribe(sync_topic(owned_topic("ada"), f"n{number}"))
+        peer.connect(bus.broker.endpoints.events)
+    # A connection's subscriptions are handled in order, so the answer to the last one comes after all of them.
+    for peer in crowd:
+        assert await asyncio.to_thread(peer.poll, 20_000)
+    ada = bus.socket(bus.files["ada"], bus.broker.endpoints.events)
+    ada.subscribe(sync_topic(owned_topic("ada"), "before"))
+    await ada.recv_multipart()
+    for peer in crowd:
+        peer.close(linger=0)
+    await asyncio.to_thread(context.term)
+    ada.subscribe(sync_topic(owned_topic("ada"), "after"))
+    events = asyncio.ensure_future(ada.recv_multipart())
+    await bus.bob.call(calls.submit_job(DEMO))
+    assert not events.done()
+    async with asyncio.timeout(60):
+        assert (await events)[0] == sync_topic(owned_topic("ada"), "after")
+
+
 async def _states(events: AsyncIterator[object]) -> AsyncIterator[StateEvent]:
     async for event in events:
         if isinstance(event, StateEvent):

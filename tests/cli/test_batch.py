@@ -6,21 +6,22 @@ import csv
 import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import Result
 
 import cryomamba_cli.segmentation_task
-import cryomamba_inference.local
 from cryomamba.errors import InvalidRequestError
-from cryomamba.testing import Stack
+from cryomamba.testing import Stack, wait_until
 from cryomamba.volumes import write_volume
-from cryomamba_cli.batch import expand
+from cryomamba_cli.batch.tomogram_list import expand
 from cryomamba_cli.segmentation_task import Task
 
 Cli = Callable[..., Result]
@@ -57,7 +58,7 @@ def test_a_failure_does_not_stop_the_rest(cli: Cli, folder: Path) -> None:
     assert "truncated" in rows[1]["error"]
     assert int(rows[0]["feature_voxels"]) == int(rows[2]["feature_voxels"]) > 0
     assert float(rows[0]["feature_volume_nm3"]) > 0
-    assert done.stdout == "masks/summary.csv\n"
+    assert done.stdout == "masks/summary.csv\nmasks/report.html\n"
 
 
 def test_finished_tomograms_are_skipped(cli: Cli, folder: Path) -> None:
@@ -98,30 +99,71 @@ def test_other_files_are_not_overwritten(cli: Cli, folder: Path) -> None:
     assert set(states().values()) == {"done"}
 
 
-def test_an_interrupted_batch_can_be_continued(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C in the second tomogram keeps the first mask and a summary; the same command then does only the second."""
+def test_an_interrupted_batch_can_be_continued(cli: Cli, folder: Path, tomogram: Path) -> None:
+    """Ctrl-C keeps the masks that are complete and a summary; the same command then does only the others."""
     (folder / "b.mrc").unlink()
-    runner = cryomamba_inference.local.LocalRunner()
-    count = 0
-
-    class Interrupted:
-        def run(self, *arguments: Any, **options: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == 2:
-                raise KeyboardInterrupt
-            return runner.run(*arguments, **options)
-
-    monkeypatch.setattr("cryomamba_inference.local.LocalRunner", Interrupted)
-    assert batch(cli, folder).exit_code == 130
-    assert states() == {"a.mrc": "done", "c.rec": "interrupted"}
+    for number in range(20):
+        shutil.copy(tomogram, folder / f"t{number:02d}.mrc")
+    command = [sys.executable, "-m", "cryomamba_cli", "segment", "tomograms", "--out-dir", "masks", "-e", "threshold"]
+    process = subprocess.Popen([*command, "--jobs", "1"], stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: list(Path("masks").glob("*.mrc.json")), what="the first mask")
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate()
+    assert process.returncode == 130
+    found = Counter(states().values())
+    assert found["done"] >= 1
+    assert found["waiting"] >= 1
+    assert found["done"] + found["waiting"] + found["interrupted"] == 22
+    assert f"{found['waiting']} not started" in printed
+    assert len(list(Path("masks").glob("*.mrc"))) == found["done"]
     done = batch(cli, folder, "--json")
     assert done.exit_code == 0
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert lines[-1]["data"] == {"done": 1, "skipped": 1, "failed": 0, "table": "masks/summary.csv"}
-    ended = [line["data"] for line in lines if line["type"] == "tomogram" and line["data"]["state"] != "waiting"]
-    assert [(one["state"], one["number"], one["of"]) for one in ended] == [("skipped", 1, 2), ("done", 2, 2)]
+    counts = {"done": 22 - found["done"], "skipped": found["done"], "failed": 0, "table": "masks/summary.csv"}
+    counts["report"] = "masks/report.html"
+    assert lines[-1]["data"] == counts
+    ended = [line["data"] for line in lines if line["type"] == "tomogram" and line["data"]["state"] != "running"]
+    assert Counter(one["state"] for one in ended) == {"done": counts["done"], "skipped": counts["skipped"]}
+    assert {one["of"] for one in ended} == {22}
     assert {"progress"} < {line["type"] for line in lines}
+
+
+def test_only_what_failed(cli: Cli, folder: Path, tomogram: Path) -> None:
+    """Tomograms that failed are tried again, and no others; without any there is nothing to do."""
+    assert batch(cli, folder).exit_code == 1
+    shutil.copy(tomogram, folder / "d.mrc")
+    shutil.copy(tomogram, folder / "b.mrc")
+    assert batch(cli, folder, "--only-failed").exit_code == 0
+    assert states() == {"b.mrc": "done"}
+    done = batch(cli, folder, "--only-failed")
+    assert done.exit_code == 0
+    assert "nothing to do" in done.stderr
+
+
+def test_a_dry_run_writes_nothing(cli: Cli, folder: Path) -> None:
+    """It says what would become of each tomogram: also what would fail, and what is done."""
+    done = batch(cli, folder, "--dry-run")
+    assert done.exit_code == 0
+    assert not Path("masks").exists()
+    assert batch(cli, folder / "a.mrc").exit_code == 0
+    Path("masks/c__threshold.mrc").write_bytes(b"mine")
+    plans = {
+        Path(one["tomogram"]).name: one["plan"] for one in json.loads(batch(cli, folder, "--dry-run", "--json").stdout)
+    }
+    assert plans["a.mrc"] == "skip: done before"
+    assert plans["b.mrc"].startswith("fail: The file is truncated")
+    assert "was not made by this command" in plans["c.rec"]
+
+
+def test_a_list_of_tomograms(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    """Lines are names, patterns or folders; empty ones and comments are left out."""
+    Path("list.txt").write_text(f"# two\n{folder / 'a.mrc'}\n\n{folder / '*.rec'}\n", encoding="utf-8")
+    assert batch(cli, "--list", "list.txt").exit_code == 0
+    assert states() == {"a.mrc": "done", "c.rec": "done"}
+    Path("list.txt").write_text("# none\n", encoding="utf-8")
+    assert batch(cli, "--list", "list.txt").exit_code == 2
+    assert batch(cli).exit_code == 2
+    assert cli("segment", folder / "a.mrc", "--dry-run").exit_code == 2
 
 
 FRAGILE = """
@@ -197,7 +239,7 @@ def test_a_defect_outside_an_engine_stops_one_tomogram_only(
             raise ZeroDivisionError
         real(task)
 
-    monkeypatch.setattr("cryomamba_cli.segment.convert_mask", convert)
+    monkeypatch.setattr("cryomamba_cli.batch.tomogram_run.convert_mask", convert)
     assert batch(cli, folder).exit_code == 1
     assert states() == {"a.mrc": "failed", "c.rec": "done"}
 

@@ -18,6 +18,7 @@ from cryomamba_server.exit_codes import ExitCode
 
 Program = Callable[[str], str]
 SERVICES = ("cryomamba-broker.service", "cryomamba-inference@1.service", "cryomamba-gateway.service")
+WATCH = ("cryomamba-watch@grid1.service",)
 ONCE = ("cryomamba-backup.service", "cryomamba-gc.service")
 # systemd calls this "OK"; an unconfined service has more than 9.
 EXPOSURE_MAX = 2.0
@@ -52,13 +53,13 @@ def settings_of(text: str) -> dict[str, list[str]]:
 
 def test_systemd_accepts_the_units(root: Path, program: Program) -> None:
     """No unknown option, no missing program, no missing unit."""
-    units = (*SERVICES, *ONCE, "cryomamba.target", "cryomamba-backup.timer", "cryomamba-gc.timer")
+    units = (*SERVICES, *WATCH, *ONCE, "cryomamba.target", "cryomamba-backup.timer", "cryomamba-gc.timer")
     command = [program("systemd-analyze"), f"--root={root}", "verify", *units]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("unit", [*SERVICES, *ONCE])
+@pytest.mark.parametrize("unit", [*SERVICES, *WATCH, *ONCE])
 def test_services_are_confined(root: Path, program: Program, unit: str) -> None:
     """Each unit has a low exposure by the measure of systemd."""
     command = [program("systemd-analyze"), f"--root={root}", "security", "--offline=true", "--no-pager", unit]
@@ -78,8 +79,12 @@ def test_units_start_existing_programs(deploy: Path) -> None:
     assert all(importlib.util.find_spec(module) for module in modules)
     group = get_command(app)
     commands = [line.split()[1:] for line in started if " -m " not in line]
-    assert len(commands) == len(ONCE)
-    for name, *arguments in commands:
+    assert len(commands) == len(ONCE) + len(WATCH)
+    example = dict(re.findall(r"^(\w+)=(.*)$", (deploy / "systemd" / "watch-example.env").read_text(), re.MULTILINE))
+    for name, *words in commands:
+        # As systemd replaces variables: ${NAME} is one word, $NAME as many as it has.
+        arguments = [example.get(word.strip("${}"), word) for word in words if word != "$OPTIONS"]
+        arguments += example["OPTIONS"].split() if "$OPTIONS" in words else []
         group.commands[name].make_context(name, arguments)  # type: ignore[attr-defined]
 
 

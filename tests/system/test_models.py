@@ -75,3 +75,24 @@ def test_models_are_known_again_after_the_broker_has_restarted(stack: Stack, net
 
         wait_until(known, what="the model to be known again")
         client.remove_model("net")
+
+
+def test_a_model_that_is_replaced_before_its_job_starts_fails_it(stack: Stack, tomogram: Path, network: Path) -> None:
+    """The checksum of the submit counts; a job that is submitted afterwards runs with the new one."""
+    with cryomamba.connect(stack.http_url) as client:
+        model = client.add_model(network, "replaced", accept_licence=True)
+        busy = client.submit(shape=(32, 32, 32), engine="demo", params={"seconds": 600})
+        wait_until(lambda: client.record(busy.job_id).state is JobState.RUNNING, what="the worker to be busy")
+        job = client.submit(tomogram, engine="onnx", params={"model": "replaced"})
+        assert job.record.model_sha256 == model.sha256
+        convolution(stack.home / "models" / "replaced" / "net.onnx", seed=1)
+        busy.cancel()
+        with pytest.raises(InvalidRequestError, match="'replaced' was changed after the job was submitted") as caught:
+            job.wait()
+        assert caught.value.code is ErrorCode.MODEL_CHANGED
+        assert client.record(job.job_id).attempt == 1
+        wait_until(lambda: client.model("replaced").sha256 != model.sha256, what="the other model to be announced")
+        client.accept_licence("replaced", LICENCE)
+        again = client.submit(tomogram, engine="onnx", params={"model": "replaced"})
+        assert again.wait().state is JobState.COMPLETED
+        client.remove_model("replaced")

@@ -1,11 +1,10 @@
-"""The package of the page "Adding an engine": installed, found, listed, run, and its scores thresholded again."""
+"""The example with the whole interface: installed, found, listed, run, and its scores thresholded again."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-import re
 import subprocess
 import sys
 import urllib.error
@@ -29,20 +28,16 @@ from napari_cryomamba.models.form import FormModel
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "guide" / "adding-an-engine.md"
+PACKAGE = ROOT / "examples" / "cryomamba-beads"
 BEADS = ((8, 9, 12), (12, 24, 20), (22, 14, 40), (25, 31, 33))
 
 
 @pytest.fixture(scope="module")
 def beads_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package of the page, built and installed into a folder for PYTHONPATH."""
-    source, site = tmp_path_factory.mktemp("cryomamba-beads"), tmp_path_factory.mktemp("site")
-    for name, code in re.findall(
-        r'^```\w+ title="(.+?)"\n(.*?)^```', PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE
-    ):
-        (source / name).write_text(code, encoding="utf-8")
+    """The package, built and installed into a folder for PYTHONPATH."""
+    site = tmp_path_factory.mktemp("site")
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
-    install += ["--no-deps", "--no-build-isolation", "--target", str(site), str(source)]
+    install += ["--no-deps", "--no-build-isolation", "--target", str(site), str(PACKAGE)]
     subprocess.run(install, check=True, timeout=DEADLINE_S)
     return site
 
@@ -131,6 +126,8 @@ def test_the_halo_is_large_enough(registry: Registry, tomogram: Path) -> None:
     every = predict(engine, whole, (0, 0, 0), whole.shape, (0, 0, 0))
     start, shape = (11, 13, 15), (9, 12, 14)
     here = predict(engine, whole, start, shape, halo)
+    assert here.points is not None
+    assert every.points is not None
     inside = box(start, shape, (0, 0, 0))
     assert np.array_equal(here.labels, every.labels[inside])
     within = [all(s.start <= at < s.stop for at, s in zip(row, inside, strict=False)) for row in every.points]

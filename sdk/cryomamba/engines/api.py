@@ -1,8 +1,9 @@
 """The engine API: how a segmentation method plugs into CryoMamba.
 
 A method is a class with a name, parameters in physical units and :meth:`Engine.predict`. Files, tile order, jobs and
-sockets are the runner's business, not the engine's. A package of its own offers an engine through the entry point
-group ``cryomamba.engines``::
+sockets are the runner's business, not the engine's. Most methods derive from :class:`~cryomamba.engines.ArrayEngine`,
+:class:`~cryomamba.engines.WindowEngine` or :class:`~cryomamba.engines.ProgramEngine`, which ask for less. A package of
+its own offers an engine through the entry point group ``cryomamba.engines``::
 
     [project.entry-points."cryomamba.engines"]
     mine = "my_package:MyEngine"
@@ -44,6 +45,8 @@ CONTRAST: Final = "contrast"
 CONTRAST_MARGIN: Final = "contrast_margin"
 """Name of the estimate of how certain the contrast is, from 0 (undecided) to 1; the runner warns of a low one."""
 
+_HALF: Final = 128
+"""Of the scores from 0 to 255: the least above one half."""
 _PREPARE_S: Final = 0.03
 _TILES_S: Final = 0.2
 """Seconds per million voxels assumed for an engine that does not estimate its duration."""
@@ -166,21 +169,25 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class TileResult:
-    """What an engine with `picks` returns for a tile.
+    """What an engine with `picks`, or one that was asked for the uncertainty, returns for a tile.
 
     Attributes
     ----------
     labels : ndarray
         Labels or scores of the core.
-    points : ndarray of float64, shape (n, k)
+    points : ndarray of float64, shape (n, k), or None
         One row of numbers for each candidate pick in the core. The first three are its position (z, y, x in voxels of
         the volume), by which the runner leaves out those outside of the region :attr:`VolumeContext.within`; the
         engine alone interprets the others. Each candidate must be found by exactly one tile, the one whose core holds
-        it, however the volume is tiled.
+        it, however the volume is tiled. None without `picks`.
+    uncertainty : ndarray of uint8, or None
+        Of each voxel of the core, 0 to 100, if the engine's
+        :class:`~cryomamba.engines.uncertainty.UncertaintyOptions` request it.
     """
 
     labels: Labels
-    points: Points
+    points: Points | None = None
+    uncertainty: npt.NDArray[np.uint8] | None = None
 
 
 class Engine(ABC, Generic[P]):
@@ -197,7 +204,7 @@ class Engine(ABC, Generic[P]):
     summary : str
         One line for people.
     Parameters : type
-        Model of the parameters.
+        Model of the parameters; the default has none.
     labels : mapping of int to str
         What each label means, without 0, the background. The constructor may set it depending on the parameters, as of
         a model; `keeps_scores` likewise.
@@ -228,7 +235,7 @@ class Engine(ABC, Generic[P]):
 
     name: ClassVar[str]
     summary: ClassVar[str]
-    Parameters: ClassVar[type[EngineParameters]]
+    Parameters: ClassVar[type[EngineParameters]] = EngineParameters
     labels: Mapping[int, str]
     needs_volume: ClassVar[bool] = True
     needs_tile_data: ClassVar[bool] = True
@@ -273,11 +280,11 @@ class Engine(ABC, Generic[P]):
         """Calibrate on statistics and samples of the volume; called once, before the first tile."""
 
     def thresholds(self) -> HysteresisThreshold:
-        """Return how scores become labels; required if `output` is ``"scores"``.
+        """Return how scores become labels if `output` is ``"scores"``; the default is one half of the largest score.
 
         Called after :meth:`prepare`, for the preview, and again after :meth:`finalize_picks`, for the mask.
         """
-        raise NotImplementedError
+        return HysteresisThreshold(_HALF, _HALF)
 
     def finalize_picks(self, points: Points) -> Picks:
         """Turn the points of all tiles into picks; called once, after the last tile, in the process that prepared.
@@ -323,4 +330,4 @@ class Engine(ABC, Generic[P]):
 
     @abstractmethod
     def predict(self, tile: Tile) -> Labels | TileResult:
-        """Segment a tile: labels or scores of its core, shape ``tile.shape``, a new array; with `picks`, points too."""
+        """Segment a tile: labels or scores of its core, shape ``tile.shape``, a new array; see :class:`TileResult`."""

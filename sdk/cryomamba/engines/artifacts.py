@@ -12,9 +12,19 @@ _REVISION: Final = re.compile(r"mask_r([1-9][0-9]{0,5})\.mrc")
 _BINARY: Final = "application/octet-stream"
 
 ExportFormat = Literal[
-    "nifti", "nrrd", "scores", "candidates", "instances", "medial_surface", "normals", "csv", "star", "tbl"
+    "nifti",
+    "nrrd",
+    "scores",
+    "candidates",
+    "uncertainty",
+    "instances",
+    "medial_surface",
+    "normals",
+    "csv",
+    "star",
+    "tbl",
 ]
-Producer = Literal["any", "scores", "membranes", "picks", "strokes"]
+Producer = Literal["any", "scores", "uncertainty", "membranes", "picks", "strokes"]
 PRODUCES: Final = "produces"
 """Key of a parameter in an engine's JSON schema: the format of the artifact that a job has if the parameter is set."""
 
@@ -28,9 +38,10 @@ class ArtifactKind:
     name : str
         File name among the job's artifacts.
     media_type : str
-    producer : {'any', 'scores', 'membranes', 'picks', 'strokes'}
+    producer : {'any', 'scores', 'uncertainty', 'membranes', 'picks', 'strokes'}
         Which engines make it: all; those that keep scores (:attr:`~cryomamba.engines.api.Engine.keeps_scores`); those
-        with :class:`~cryomamba.engines.membrane_options.MembraneOptions`, if the parameter is set; those that pick, or
+        with :class:`~cryomamba.engines.uncertainty.UncertaintyOptions` or
+        :class:`~cryomamba.engines.membrane_options.MembraneOptions`, if the parameter is set; those that pick, or
         place points on membranes; those that were trained on strokes.
     format : str, optional
         Name by which an export of it is requested; None for files that are always written.
@@ -51,6 +62,7 @@ class ArtifactKind:
 MASK: Final = ArtifactKind("mask.mrc", ending=".mrc")
 SCORES: Final = ArtifactKind("scores.mrc", _BINARY, "scores", "scores", "_scores.mrc")
 CANDIDATES: Final = ArtifactKind("candidates.csv", "text/csv", "scores", "candidates", "_candidates.csv")
+UNCERTAINTY: Final = ArtifactKind("uncertainty.mrc", _BINARY, "uncertainty", "uncertainty", "_uncertainty.mrc", 1)
 INSTANCES: Final = ArtifactKind("instances.mrc", _BINARY, "membranes", "instances", "_instances.mrc", 2)
 MEDIAL_SURFACE: Final = ArtifactKind(
     "medial_surface.mrc", _BINARY, "membranes", "medial_surface", "_medial_surface.mrc", 2
@@ -67,6 +79,7 @@ ARTIFACTS: Final = (
     ArtifactKind("mask.nrrd", _BINARY, "any", "nrrd", ".nrrd"),
     SCORES,
     CANDIDATES,
+    UNCERTAINTY,
     INSTANCES,
     MEDIAL_SURFACE,
     ArtifactKind("normals.nrrd", _BINARY, "membranes", "normals", "_normals.nrrd"),

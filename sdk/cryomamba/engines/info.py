@@ -21,6 +21,8 @@ class EngineInfo(BaseModel):
     ----------
     parameters : dict
         JSON schema of its parameters, from which forms are generated.
+    package : str
+        Name and version of the package that offers it; empty if it comes with CryoMamba.
     disk_per_voxel : int
         Peak disk use of a job in bytes per voxel; a job is refused if the disk has less.
     scratch : ScratchGrid or None
@@ -38,6 +40,7 @@ class EngineInfo(BaseModel):
     name: EngineName
     summary: str
     parameters: dict[str, Any]
+    package: str = Field("", max_length=200)
     needs_volume: bool = True
     disk_per_voxel: int = Field(1, ge=1, le=1024)
     scratch: ScratchGrid | None = None

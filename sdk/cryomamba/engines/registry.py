@@ -4,41 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from pydantic import ValidationError
 
 from cryomamba.engines.api import Engine
+from cryomamba.engines.discovery import BrokenEngine, discover_engines
 from cryomamba.engines.info import EngineInfo
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.field_problems import field_problem
 from cryomamba.suggestions import did_you_mean
 
-GROUP = "cryomamba.engines"
 DEFAULT_ENGINES = ("membrane", "threshold")
 NO_SUCH_PARAMETER: Final = "there is no such parameter"
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The installed engines by name; `broken` has those that cannot be imported, with the reason."""
+    """The installed engines by name.
+
+    Attributes
+    ----------
+    engines : mapping
+    broken : mapping of str to BrokenEngine
+        Those that cannot be used, with the reason.
+    packages : mapping of str to str
+        Name and version of the package that offers an engine, if it does not come with CryoMamba.
+    """
 
     engines: Mapping[str, type[Engine[Any]]]
-    broken: Mapping[str, str] = field(default_factory=dict)
+    broken: Mapping[str, BrokenEngine] = field(default_factory=dict)
+    packages: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def discover(cls) -> Registry:
-        """Import the engines of all installed packages; one that cannot be imported is recorded, not raised."""
-        engines: dict[str, type[Engine[Any]]] = {}
-        broken: dict[str, str] = {}
-        for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+    def discover(cls) -> Self:
+        """Import the engines of all installed packages; one that cannot be used is recorded, not raised."""
+        found = discover_engines()
+        usable, broken = dict(found.engines), dict(found.broken)
+        for name, engine in found.engines.items():
             try:
-                engines[point.name] = point.load()
-            except Exception as error:  # noqa: BLE001 (a third party's import may raise anything)
-                broken[point.name] = f"{type(error).__name__}: {error}"
-        return cls(engines, broken)
+                describe(engine)
+            except Exception as error:  # noqa: BLE001 (others' code, and all other engines must stay usable)
+                package = found.packages.get(name, "")
+                what = f"{package} cannot be described: {type(error).__name__}: {error}".rstrip(": .")
+                broken[name] = BrokenEngine(f"{what}.", "Report this to its authors.", package)
+                del usable[name]
+        return cls(usable, broken, found.packages)
 
     @property
     def default(self) -> str | None:
@@ -57,9 +69,9 @@ class Registry:
         chosen = name or self.default
         if chosen is not None and chosen in self.broken:
             raise InvalidRequestError(
-                f"The engine '{chosen}' cannot be loaded: {self.broken[chosen]}.",
+                f"The engine '{chosen}' cannot run here: {self.broken[chosen].reason}",
                 code=ErrorCode.ENGINE_UNAVAILABLE,
-                hint="Reinstall the package that provides it.",
+                hint=self.broken[chosen].hint,
             )
         if chosen is None or chosen not in self.engines:
             raise unknown_engine(name or "", sorted(self.engines))
@@ -90,17 +102,22 @@ class Registry:
 
     def infos(self) -> tuple[EngineInfo, ...]:
         """Describe all engines, including broken ones, sorted by name."""
-        found = [describe(engine, default=name == self.default) for name, engine in self.engines.items()]
+        default = self.default
+        found = [
+            describe(engine, default=name == default, package=self.packages.get(name, ""))
+            for name, engine in self.engines.items()
+        ]
         found += [
             EngineInfo(
                 name=name,
                 summary="",
                 parameters={},
+                package=broken.package,
                 available=False,
-                reason=f"It cannot be loaded: {why}.",
-                hint="Reinstall the package that provides it.",
+                reason=broken.reason,
+                hint=broken.hint,
             )
-            for name, why in self.broken.items()
+            for name, broken in self.broken.items()
         ]
         return tuple(sorted(found, key=lambda info: info.name))
 
@@ -115,13 +132,14 @@ def disk_per_voxel(engine: type[Engine[Any]]) -> int:
     return mask + 1 + 2 * engine.keeps_scores + engine.scratch_per_voxel
 
 
-def describe(engine: type[Engine[Any]], *, default: bool = False) -> EngineInfo:
-    """Return the description of an engine for clients."""
+def describe(engine: type[Engine[Any]], *, default: bool = False, package: str = "") -> EngineInfo:
+    """Return the description of an engine for clients; `package` offers it, if it does not come with CryoMamba."""
     availability = engine.availability()
     return EngineInfo(
         name=engine.name,
         summary=engine.summary,
         parameters=engine.Parameters.model_json_schema(),
+        package=package,
         needs_volume=engine.needs_volume,
         disk_per_voxel=disk_per_voxel(engine),
         scratch=engine.scratch_grid,

@@ -17,7 +17,9 @@ from typing import Final, Generic, Literal
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.engines.api import Engine, Labels, P, Tile, Voxels
+from cryomamba.engines.api import Engine, Labels, P, Tile, VolumeContext, Voxels
+from cryomamba.engines.densities import Standardizer
+from cryomamba.engines.uncertainty import binary_entropy_percent, entropy_percent, wants_uncertainty
 from cryomamba.errors import ErrorCode, InternalError, JobFailedError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
@@ -50,8 +52,9 @@ class WindowEngine(Engine[P], Generic[P]):
     A second engine is prepared with the statistics of a small sample (:attr:`VolumeContext.coarse` is then True), for
     the first windows that are shown while the volume is being read: that must be quick.
 
-    The constructor sets the attributes, depending on the parameters. As any engine it is pickled into processes after
-    :meth:`prepare`, so it holds plain data; what is large, such as a loaded network, is kept in the module.
+    The class sets the attributes, or its constructor depending on the parameters. As any engine it is pickled into
+    processes after :meth:`prepare`, so it holds plain data; what is large, such as a loaded network, is kept in the
+    module.
 
     Attributes
     ----------
@@ -99,6 +102,7 @@ class WindowEngine(Engine[P], Generic[P]):
     mirror: Sequence[Axis] = ()
     members: int = 1
     scratch_per_voxel = 8
+    _standardizer: Standardizer = Standardizer()
 
     @abstractmethod
     def predict_window(self, data: Voxels, member: int) -> Scores:
@@ -117,39 +121,58 @@ class WindowEngine(Engine[P], Generic[P]):
             Shape (channels, z, y, x); not NaN.
         """
 
+    def prepare(self, context: VolumeContext) -> None:
+        """Note mean and standard deviation of the volume, or of the region that limits the job, for :meth:`normalize`.
+
+        A subclass that normalizes otherwise overrides both.
+        """
+        self._standardizer = Standardizer.of(context.statistics)
+
     def normalize(self, data: Voxels) -> Voxels:
-        """Return the densities of a window as the network wants them; the default leaves them as they are.
+        """Return the densities of a window as the network expects them: by default standardized by the volume's.
 
         Called with a new array of the part of the window that is in the volume, on the grid of the network; outside,
         the window is filled with 0 afterwards.
         """
         return data
 
+    @property
+    def blended_channels(self) -> int:
+        """Channels of :meth:`window_scores`: those of the scores, and those of the probabilities."""
+        return 2 * self.channels if self._blends_probabilities else self.channels
+
     def window_scores(self, data: Voxels) -> Scores:
         """Return the scores of a normalized window, averaged over mirrorings and members.
+
+        If the uncertainty is wanted and the scores are logits, the mean probabilities follow as further channels: a
+        mean of logits hides how much they differ.
 
         Raises
         ------
         JobFailedError
             The scores have another shape, or are NaN.
         """
-        total = np.zeros((self.channels, *data.shape), np.float32)
+        total = np.zeros((self.blended_channels, *data.shape), np.float32)
         count = 0
         for member in range(self.members):
             for axes in self._mirrorings():
                 flipped = np.ascontiguousarray(np.flip(data, axes))
                 found = self._checked(self.predict_window(flipped, member), data.shape)
-                total += np.flip(found, tuple(axis + 1 for axis in axes))
+                found = np.flip(found, tuple(axis + 1 for axis in axes))
+                total[: self.channels] += found
+                if self._blends_probabilities:
+                    total[self.channels :] += self.probabilities(found)
                 count += 1
         return np.asarray(total / np.float32(count), np.float32)
 
     def empty_scores(self) -> npt.NDArray[np.float32]:
-        """Return the scores (channels) of a voxel of the background, for windows that are not computed."""
+        """Return what :meth:`window_scores` has for a voxel of the background, for windows that are not computed."""
         if self.scoring == "softmax":
             scores = np.zeros(self.channels, np.float32)
             scores[0] = _CERTAIN if self.logits else 1.0
-            return scores
-        return np.full(self.channels, -_CERTAIN if self.logits else 0.0, np.float32)
+        else:
+            scores = np.full(self.channels, -_CERTAIN if self.logits else 0.0, np.float32)
+        return np.concatenate([scores, self.probabilities(scores)]) if self._blends_probabilities else scores
 
     def probabilities(self, scores: Scores) -> Scores:
         """Return the probabilities of averaged scores, of the same shape."""
@@ -165,6 +188,16 @@ class WindowEngine(Engine[P], Generic[P]):
             largest = np.where(self.probabilities(scores).max(axis=0) >= self.threshold, largest + 1, 0)
         return largest.astype(np.uint8) if self.channels <= 256 else largest.astype(np.uint16)
 
+    def uncertainty(self, blended: Scores) -> npt.NDArray[np.uint8]:
+        """Return the predictive entropy in percent, ZYX, of what :meth:`window_scores` gives, averaged over windows.
+
+        With sigmoid it is that of the most uncertain label.
+        """
+        mean = blended[-self.channels :]
+        if self.scoring == "softmax":
+            return entropy_percent(np.clip(mean, 0, 1))
+        return np.asarray(np.max([binary_entropy_percent(each) for each in mean], axis=0), np.uint8)
+
     def thresholds(self) -> HysteresisThreshold:
         """Return the threshold on the scores of the only label."""
         lowest = _HALF if self.scoring == "softmax" else min(max(round(self.threshold * 255 + 0.5), 1), 255)
@@ -173,6 +206,10 @@ class WindowEngine(Engine[P], Generic[P]):
     def predict(self, tile: Tile) -> Labels:  # noqa: ARG002 (the interface)
         """Raise: the runner predicts windows, not tiles."""
         raise InternalError(f"The engine '{self.name}' predicts windows, not tiles.")
+
+    @property
+    def _blends_probabilities(self) -> bool:
+        return self.logits and wants_uncertainty(self)
 
     def _mirrorings(self) -> Iterator[tuple[int, ...]]:
         axes = ["zyx".index(axis) for axis in self.mirror]

@@ -249,6 +249,9 @@ class JobRecord(Record):
 
     Attributes
     ----------
+    model_sha256 : str
+        Checksum of the trained model that the parameters name, as it was when the job was submitted; the job fails if
+        the model is another one when it begins. Empty for none.
     warnings : tuple of VolumeWarning
         What was seen in the volume or its mask that should be checked; of a completed job.
     estimates : dict of str to float or str
@@ -263,6 +266,7 @@ class JobRecord(Record):
     engine: str
     params: dict[str, Any]
     volume: VolumeSummary
+    model_sha256: str = ""
     within: MaskSummary | None = None
     preview: PreviewOptions = Field(default_factory=PreviewOptions)
     priority: int = 0

@@ -1,6 +1,7 @@
 """Tomograms and masks on disk: read, inspect, measure, write, export. Axes are z, y, x; lengths in Å."""
 
 from cryomamba.volumes.allowed_paths import resolve_below, verify_opened
+from cryomamba.volumes.average import average_volumes
 from cryomamba.volumes.file_version import FileVersion
 from cryomamba.volumes.header_encoder import is_own_result, is_own_volume, result_kind
 from cryomamba.volumes.header_fields import HeaderFields, blank_header
@@ -24,6 +25,7 @@ __all__ = [
     "Volume",
     "VolumeMeta",
     "VolumeWarning",
+    "average_volumes",
     "blank_header",
     "check_finite_sample",
     "inspect",

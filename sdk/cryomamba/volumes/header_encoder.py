@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
@@ -15,6 +15,7 @@ from cryomamba.volumes.moments import Moments
 _LABELS, _LABEL_NBYTES = 10, 80
 _VERSION = 20141
 _OWN = "CryoMamba "
+ResultKind = Literal["mask", "scores", "uncertainty"]
 
 
 def encode_header(header: HeaderFields, labels: tuple[str, ...], moments: Moments | None = None) -> bytes:
@@ -60,16 +61,14 @@ def is_own_volume(labels: Sequence[str]) -> bool:
 
 
 def is_own_result(labels: Sequence[str]) -> bool:
-    """Return whether the text labels of a file's header identify it as a mask or score map from CryoMamba."""
+    """Return whether the text labels of a file's header identify it as a result of CryoMamba."""
     return is_own_volume(labels) and result_kind(labels[-1:]) is not None
 
 
-def result_kind(labels: Sequence[str]) -> Literal["mask", "scores"] | None:
+def result_kind(labels: Sequence[str]) -> ResultKind | None:
     """Return what CryoMamba wrote a file as, by its header's text labels; other programs may have added more."""
     own = [label.rstrip() for label in labels if label.startswith(_OWN)]
-    if not own:
-        return None
-    return "mask" if own[-1].endswith(" mask") else "scores" if own[-1].endswith(" scores") else None
+    return next((kind for kind in get_args(ResultKind) if own and own[-1].endswith(f" {kind}")), None)
 
 
 def _statistics(moments: Moments | None) -> tuple[float, float, float, float]:

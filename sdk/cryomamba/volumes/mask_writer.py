@@ -41,6 +41,8 @@ class MaskWriter:
         Engine name for the header's text label.
     what : str
         Kind of file, for the same label.
+    note : str
+        A text label before that one: what the values mean, if it is not plain.
 
     Attributes
     ----------
@@ -56,7 +58,14 @@ class MaskWriter:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], like: Volume | HeaderFields, *, labels: int, engine: str, what: str = "mask"
+        self,
+        path: str | os.PathLike[str],
+        like: Volume | HeaderFields,
+        *,
+        labels: int,
+        engine: str,
+        what: str = "mask",
+        note: str = "",
     ) -> None:
         if not 0 < labels <= 0xFFFF:
             raise ValueError(f"labels must be between 1 and 65535, not {labels}")
@@ -71,7 +80,7 @@ class MaskWriter:
             nibbles=False,
             extended_type="",
             extended_nbytes=0,
-            labels=(*source.labels[:9], own_label(f"{engine} {what}")),
+            labels=(*source.labels[: 8 if note else 9], *([note] if note else []), own_label(f"{engine} {what}")),
         )
         self.dtype = np.dtype(np.uint8 if small else np.uint16)
         self.moments: Moments | None = None

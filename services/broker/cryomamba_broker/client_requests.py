@@ -164,7 +164,9 @@ class ClientRequests:
         engine = next(info for info in engines if info.name == new.engine)
         nbytes = job_nbytes(new.volume, engine, new.request.params)
         model = required_model(engine, new.request.params, models)
-        return replace(new, nbytes=nbytes, model=model, trace=trace), self._measure_disk()
+        if model is not None:
+            new = replace(new, model=model.name, model_sha256=model.sha256)
+        return replace(new, nbytes=nbytes, trace=trace), self._measure_disk()
 
     async def get(self, request: JobRef, visibility: Visibility) -> Answer:
         """Return a job."""

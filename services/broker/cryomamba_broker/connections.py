@@ -64,11 +64,17 @@ class BusConnection:
     descriptor : int
     encrypted : bool
         Whether its peer must show a key.
+
+    Attributes
+    ----------
+    open : bool
+        Until ZeroMQ reports that it has closed it.
     """
 
     def __init__(self, descriptor: int, *, encrypted: bool) -> None:
         self._descriptor, self._encrypted = descriptor, encrypted
         self._accepted_at = time.monotonic()
+        self.open = True
         self._peer = self._with_socket(socket.socket.getpeername)
         self.network = client_network(str(self._peer[0])) if isinstance(self._peer, tuple) else ""
 
@@ -171,7 +177,9 @@ class BusConnections:
         """Note a connection of a listener, and close one if there are too many."""
         new = BusConnection(descriptor, encrypted=self._encrypted)
         with self._lock:
-            self._open[listener, descriptor] = new
+            before, self._open[listener, descriptor] = self._open.get((listener, descriptor)), new
+            if before is not None:
+                before.open = False
             if not new.local:
                 self._count_incomplete(new)
             if len(self._open) > connections_max():
@@ -228,7 +236,12 @@ class BusConnections:
         with self._lock:
             gone = self._open.pop((listener, descriptor), None)
             if gone is not None:
+                gone.open = False
                 self._incomplete.discard(gone)
+
+    def find(self, listener: int, descriptor: int) -> BusConnection | None:
+        """Return an open connection of a listener."""
+        return self._open.get((listener, descriptor))
 
     def forget(self, listener: int) -> None:
         """Note that a listener was closed with all its connections."""
@@ -268,6 +281,10 @@ class ConnectionMonitor:
                     case zmq.EVENT_MONITOR_STOPPED:
                         self._connections.forget(self._serial)
                         return
+
+    def find(self, descriptor: int) -> BusConnection | None:
+        """Return an open connection of the socket; None also if it has not been counted yet."""
+        return self._connections.find(self._serial, descriptor)
 
     def stop(self) -> None:
         """Stop counting, before the socket is closed; the thread has ended when this returns."""

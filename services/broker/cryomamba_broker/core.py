@@ -89,7 +89,7 @@ class Core:
                 self.deliveries.wake_all()
             _log_event(change.event, change.record)
             self.metrics.count_event(change.event, change.record)
-            await self.publisher.publish_state(change.event, change.record)
+            self.publisher.publish_state(change.event, change.record)
 
 
 def _log_event(event: JobEvent, record: JobRecord) -> None:

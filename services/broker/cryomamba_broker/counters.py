@@ -27,6 +27,8 @@ class Counters:
         Late joiners that were sent the current state.
     events : int
         Changes of state that were published.
+    events_dropped : int
+        Messages that waited too long to be sent.
     evicted : int
         Connections that were closed because too many were open.
     """
@@ -40,6 +42,7 @@ class Counters:
     frames_stale: int = 0
     syncs: int = 0
     events: int = 0
+    events_dropped: int = 0
     evicted: int = 0
 
     def __str__(self) -> str:

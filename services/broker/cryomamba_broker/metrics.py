@@ -33,6 +33,7 @@ _COUNTED: Final = {
     "frames_stale": "Preview frames of attempts that had ended.",
     "syncs": "Late joiners that were sent the present state.",
     "events": "Changes of state that were published.",
+    "events_dropped": "Messages on the events socket that waited too long to be sent.",
 }
 
 

@@ -11,8 +11,10 @@ from cryomamba.models.model_listing import ListedModel
 from cryomamba.suggestions import did_you_mean
 
 
-def required_model(engine: EngineInfo, params: Mapping[str, Any], models: Sequence[ListedModel] | None) -> str:
-    """Return the name of the trained model that a job needs, empty for none.
+def required_model(
+    engine: EngineInfo, params: Mapping[str, Any], models: Sequence[ListedModel] | None
+) -> ListedModel | None:
+    """Return the trained model that a job needs, None for none.
 
     Parameters
     ----------
@@ -29,10 +31,10 @@ def required_model(engine: EngineInfo, params: Mapping[str, Any], models: Sequen
     """
     parameter = engine.model_parameter
     if parameter is None:
-        return ""
+        return None
     name = params.get(parameter, engine.parameters["properties"][parameter].get("default"))
     if not isinstance(name, str):
-        return ""
+        return None
     if not name:
         raise _refused(
             parameter,
@@ -55,7 +57,7 @@ def required_model(engine: EngineInfo, params: Mapping[str, Any], models: Sequen
         raise _refused(parameter, message, "Ask whoever runs the server to remove all but one of them.")
     if not fitting[0].licence_accepted:
         raise licence_not_accepted(fitting[0], parameter)
-    return name
+    return fitting[0]
 
 
 def licence_not_accepted(model: ListedModel, parameter: str) -> CryoMambaError:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import zmq
@@ -22,11 +20,10 @@ from cryomamba.wire.topics import Topic, parse_topic
 from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.counters import Counters
 from cryomamba_broker.preview_cache import CachedFrame, PreviewCache
+from cryomamba_broker.socket_thread import DROP, SocketThread
 from cryomamba_broker.subscriptions import Subscriptions
 from cryomamba_server.throttle import Throttle
 
-_STOP: Final = b""
-_DROP: Final = b"drop"
 FENCED_JOBS: Final = 10_000
 
 logger = logging.getLogger(__name__)
@@ -117,46 +114,33 @@ class PreviewRelay:
         self._source, self._target, self._cache, self._counters = source, target, cache, counters
         self._authenticator, self._subscriptions, self._rebind = authenticator, subscriptions, rebind
         self._count_frame = count_frame
-        self._control: zmq.Socket[bytes] | None = None
+        self._thread = SocketThread(source.context, "previews", self._work)
         self._log = Throttle(logger)
 
     async def run(self) -> None:
         """Work until cancelled; the thread has ended when this returns."""
-        control: zmq.Socket[bytes] = zmq.Socket(self._source.context, zmq.PAIR)
-        with ThreadPoolExecutor(1, thread_name_prefix="previews") as thread, control:
-            control.bind(f"inproc://relay-{id(self)}")
-            self._control = control
-            working = asyncio.get_running_loop().run_in_executor(thread, self._work, f"inproc://relay-{id(self)}")
-            try:
-                await asyncio.shield(working)
-            finally:
-                self._control = None
-                control.send(_STOP, zmq.NOBLOCK)
+        await self._thread.run()
 
     def drop_subscriptions(self) -> None:
         """Drop all subscriptions, in the relay's thread; subscribers with valid keys reconnect."""
-        if self._control is not None:
-            self._control.send(_DROP, zmq.NOBLOCK)
+        self._thread.signal(DROP)
 
-    def _work(self, control_at: str) -> None:
-        control: zmq.Socket[bytes] = zmq.Socket(self._source.context, zmq.PAIR)
-        with control:
-            control.connect(control_at)
-            while self._relay_until_signalled(control) == _DROP:
-                self._target = self._rebind()
-                self._subscriptions.clear()
+    def _work(self, signals: zmq.Socket[bytes]) -> None:
+        while self._relay_until_signalled(signals) == DROP:
+            self._target = self._rebind()
+            self._subscriptions.clear()
 
-    def _relay_until_signalled(self, control: zmq.Socket[bytes]) -> bytes:
+    def _relay_until_signalled(self, signals: zmq.Socket[bytes]) -> bytes:
         """Return the signal that ended the loop: to stop, or to drop all subscriptions."""
         poller = zmq.Poller()
-        for one in (self._source, self._target, control):
+        for one in (self._source, self._target, signals):
             poller.register(one, zmq.POLLIN)
-        while control not in (ready := dict(poller.poll())):
+        while signals not in (ready := dict(poller.poll())):
             if self._source in ready:
                 self._forward(self._source.recv_multipart(copy=False))
             if self._target in ready and not self._on_subscription(self._target.recv(copy=False)):
-                return _DROP
-        return control.recv()
+                return DROP
+        return signals.recv()
 
     def _forward(self, parts: Sequence[zmq.Frame]) -> None:
         try:

@@ -6,19 +6,20 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
 import zmq
-import zmq.asyncio
 
 from cryomamba.access.visibility import Visibility
-from cryomamba.errors import CryoMambaError, NotFoundError, ProtocolError, UnavailableError
+from cryomamba.errors import CryoMambaError, NotFoundError, ProtocolError
 from cryomamba.models.jobs import JobEvent, JobRecord, JobState, Progress
 from cryomamba.wire.envelope import Envelope, EnvelopeFactory, encode
 from cryomamba.wire.messages import HEAD, PROGRESS, STATE
 from cryomamba.wire.topics import Topic, event_topic, owned_topic
 from cryomamba_broker.counters import Counters
+from cryomamba_broker.event_socket import EventSocket
 from cryomamba_broker.store_thread import StoreThread
 from cryomamba_broker.subscriptions import Subscriptions
 from cryomamba_server.throttle import Throttle
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class EventPublisher:
-    """The XPUB socket of `events`.
+    """What is sent on `events`.
 
     A message about a job that has an owner is published twice: on the topic of the job, and on that of the owner.
 
@@ -43,71 +44,55 @@ class EventPublisher:
 
     def __init__(
         self,
-        socket: zmq.asyncio.Socket,
+        socket: zmq.Socket[bytes],
         envelopes: EnvelopeFactory,
         store: StoreThread,
         counters: Counters,
         wall: Callable[[], float],
         subscriptions: Subscriptions,
-        rebind: Callable[[], zmq.asyncio.Socket],
+        rebind: Callable[[], zmq.Socket[bytes]],
     ) -> None:
-        self._socket, self._subscriptions, self._rebind = socket, subscriptions, rebind
+        self._loop = asyncio.get_running_loop()
+        self._late_joiners: asyncio.Queue[tuple[bytes, Topic]] = asyncio.Queue()
+        self._socket = EventSocket(socket, subscriptions, counters, rebind, self._note_late_joiner)
         self._envelopes, self._store, self._counters = envelopes, store, counters
         self._wall = wall
         self._log = Throttle(logger)
         self._ended: OrderedDict[bytes, None] = OrderedDict()
 
-    async def publish_state(self, event: JobEvent, record: JobRecord) -> None:
+    async def run(self) -> None:
+        """Send events and accept subscriptions until cancelled."""
+        await self._socket.run()
+
+    def publish_state(self, event: JobEvent, record: JobRecord) -> None:
         """Publish a change of state."""
         body = _state_body(event, record)
         for topic in _topics(record.job_id, record.owner):
-            await self._send(topic, self._envelope(STATE, body, topic, record.job_id, record.attempt))
+            self._send(topic, self._envelope(STATE, body, topic, record.job_id, record.attempt))
             self._ended.pop(topic, None)
             if record.state.final:
                 self._retire(topic)
         self._counters.events += 1
 
-    async def publish_progress(self, job_id: str, owner: str, attempt: int, progress: Progress) -> None:
+    def publish_progress(self, job_id: str, owner: str, attempt: int, progress: Progress) -> None:
         """Publish the progress of a running job."""
         body = {"progress": progress.model_dump(mode="json"), "attempt": attempt, "state": str(JobState.RUNNING)}
         for topic in _topics(job_id, owner):
-            await self._send(topic, self._envelope(PROGRESS, body, topic, job_id, attempt))
+            self._send(topic, self._envelope(PROGRESS, body, topic, job_id, attempt))
 
     def drop_subscriptions(self) -> None:
         """Drop all subscriptions; subscribers with valid keys reconnect."""
-        self._socket = self._rebind()
-        self._subscriptions.clear()
+        self._socket.drop_subscriptions()
 
-    async def run_subscriptions(self) -> None:
+    async def answer_late_joiners(self) -> None:
         """Answer subscriptions to ``sync/`` topics with the current state, forever."""
         while True:
-            socket = self._socket
-            try:
-                frame = await socket.recv(copy=False)
-            except asyncio.CancelledError:
-                if socket is self._socket:
-                    raise
-                # The socket was replaced, which ends the wait on the old one.
-                continue
-            try:
-                await self._on_subscription(frame)
-            except ProtocolError as error:
-                self._counters.malformed += 1
-                self._log.warning("A message on the events socket was dropped: %s", error.message)
-                if self._subscriptions.restricted:
-                    self.drop_subscriptions()
-            except UnavailableError as error:
-                self._log.warning("A subscription could not be checked, so all are asked for again: %s", error.message)
-                self.drop_subscriptions()
-            await asyncio.sleep(0)
+            await self._send_state(*await self._late_joiners.get())
 
-    async def _on_subscription(self, frame: zmq.Frame) -> None:
-        # Nothing else is read from the socket meanwhile, so the accepted subscription is that of this sender.
-        if self._subscriptions.needs_store(frame):
-            await asyncio.to_thread(self._subscriptions.find_owner, frame)
-        topic = self._subscriptions.handle(self._socket, frame)
-        if topic is not None:
-            await self._send_state(frame.bytes[1:], topic)
+    def _note_late_joiner(self, wanted: bytes, topic: Topic) -> None:
+        # The loop is closed if the broker ends at this moment.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._late_joiners.put_nowait, (wanted, topic))
 
     async def _send_state(self, wanted: bytes, topic: Topic) -> None:
         try:
@@ -128,14 +113,14 @@ class EventPublisher:
         body = _state_body(record.history[-1], record)
         # The number of the last published message, so that a gap after the snapshot is noticed.
         seq = self._envelopes.last_seq(event_topic(job_id))
-        await self._send(wanted, replace(self._envelope(STATE, body, wanted, job_id, record.attempt), seq=seq))
+        self._send(wanted, replace(self._envelope(STATE, body, wanted, job_id, record.attempt), seq=seq))
         self._envelopes.forget(wanted)
         self._counters.syncs += 1
 
     async def _send_head(self, wanted: bytes, owner: str | None) -> None:
         visibility = Visibility.everything() if owner is None else Visibility.of(owner)
         last, active = await self._store.call(lambda store: (store.events.last(), store.events.active(visibility)))
-        await self._send(wanted, self._envelope(HEAD, {"last": last, "jobs": active}, wanted))
+        self._send(wanted, self._envelope(HEAD, {"last": last, "jobs": active}, wanted))
         self._envelopes.forget(wanted)
         self._counters.syncs += 1
 
@@ -144,8 +129,8 @@ class EventPublisher:
     ) -> Envelope:
         return self._envelopes.envelope(type_, body, ts=self._wall(), topic=topic, job=job, attempt=attempt)
 
-    async def _send(self, topic: bytes, envelope: Envelope) -> None:
-        await self._socket.send_multipart([topic, encode(envelope)], flags=zmq.NOBLOCK)
+    def _send(self, topic: bytes, envelope: Envelope) -> None:
+        self._socket.send(topic, encode(envelope))
 
     def _retire(self, topic: bytes) -> None:
         self._ended[topic] = None

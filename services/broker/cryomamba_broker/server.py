@@ -186,7 +186,8 @@ class Broker:
         stack.push_async_callback(self._end_tasks)
         self._begin("requests", dispatcher.run())
         self._begin("previews", relay.run())
-        self._begin("event subscriptions", publisher.run_subscriptions())
+        self._begin("events", publisher.run())
+        self._begin("late joiners", publisher.answer_late_joiners())
         if self.authenticator.public_key is not None:
             self._begin("revocation", Revocation(self.authenticator, relay, publisher).run())
         self._begin("loop lag", measure_loop_lag(self.metrics.loop_lag.observe))
@@ -200,7 +201,7 @@ class Broker:
             cache,
             self.counters,
             self.authenticator,
-            Subscriptions(self.authenticator, owners),
+            Subscriptions(self.authenticator, owners, lambda fd: sockets.monitors["preview_out"].find(fd)),
             sockets.renew_preview_out,
             self.metrics.count_frame,
         )
@@ -212,7 +213,7 @@ class Broker:
             store,
             self.counters,
             self.clock.wall,
-            Subscriptions(self.authenticator, owners),
+            Subscriptions(self.authenticator, owners, lambda fd: sockets.monitors["events"].find(fd)),
             sockets.renew_events,
         )
 

@@ -47,14 +47,14 @@ _BIND_PAUSE_S: Final = 0.01
 
 @dataclass(slots=True)
 class BusSockets:
-    """The bound sockets and their actual endpoints; the preview sockets belong to the relay's thread."""
+    """The bound sockets and their actual endpoints; all but `jobs` belong to threads of their own."""
 
     context: zmq.asyncio.Context
     authenticator: BusAuthenticator
     jobs: zmq.asyncio.Socket
     preview_in: zmq.Socket[bytes]
     preview_out: zmq.Socket[bytes]
-    events: zmq.asyncio.Socket
+    events: zmq.Socket[bytes]
     endpoints: BusEndpoints
     connections: BusConnections
     monitors: dict[str, ConnectionMonitor]
@@ -66,8 +66,8 @@ class BusSockets:
         for one in (self.jobs, self.preview_in, self.preview_out, self.events):
             one.close(linger=LINGER_MS)
 
-    def renew_events(self) -> zmq.asyncio.Socket:
-        """Drop all subscriptions to events, and return the socket that accepts new ones at the same address."""
+    def renew_events(self) -> zmq.Socket[bytes]:
+        """Drop all subscriptions to events, and return the socket that accepts new ones; for the events' thread."""
         self.monitors["events"].stop()
         self.events.close(linger=0)
         self.events = _events(self.context, self.authenticator)
@@ -163,8 +163,8 @@ def _preview_out(context: zmq.asyncio.Context, authenticator: BusAuthenticator) 
     return _publishing(zmq.Socket(context, zmq.XPUB), PREVIEW_OUT_HWM, authenticator)
 
 
-def _events(context: zmq.asyncio.Context, authenticator: BusAuthenticator) -> zmq.asyncio.Socket:
-    return _publishing(context.socket(zmq.XPUB), EVENTS_HWM, authenticator)
+def _events(context: zmq.asyncio.Context, authenticator: BusAuthenticator) -> zmq.Socket[bytes]:
+    return _publishing(zmq.Socket(context, zmq.XPUB), EVENTS_HWM, authenticator)
 
 
 def _publishing(one: S, high_water_mark: int, authenticator: BusAuthenticator) -> S:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, Final
 
 import zmq
@@ -17,7 +18,7 @@ from cryomamba.errors import NotFoundError, ProtocolError, UnavailableError
 from cryomamba.wire.topics import Topic, parse_topic
 from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.store_thread import StoreThread
-from cryomamba_broker.topic_count import TopicCount
+from cryomamba_broker.topic_count import Subscriber, TopicCount
 
 OWNERS_KEPT: Final = 10_000
 _SUBSCRIBE, _UNSUBSCRIBE = b"\x01", b"\x00"
@@ -67,10 +68,20 @@ class OwnerCache:
 
 
 class Subscriptions:
-    """Accepts or ignores the subscriptions to a publishing socket; for the thread of the socket."""
+    """Accepts or ignores the subscriptions to a publishing socket; for the thread of the socket.
 
-    def __init__(self, authenticator: BusAuthenticator, owners: OwnerCache) -> None:
-        self._authenticator, self._owners = authenticator, owners
+    Parameters
+    ----------
+    authenticator : BusAuthenticator
+    owners : OwnerCache
+    find_connection : callable
+        Returns the open connection of the socket with a descriptor, or None.
+    """
+
+    def __init__(
+        self, authenticator: BusAuthenticator, owners: OwnerCache, find_connection: Callable[[int], Subscriber | None]
+    ) -> None:
+        self._authenticator, self._owners, self._find_connection = authenticator, owners, find_connection
         self._topics = TopicCount()
 
     def clear(self) -> None:
@@ -81,19 +92,6 @@ class Subscriptions:
     def restricted(self) -> bool:
         """Whether subscriptions need permission; the socket must then be bound again after a malformed message."""
         return self._authenticator.locked
-
-    def needs_store(self, frame: zmq.Frame) -> bool:
-        """Whether :meth:`handle` would have to wait for the store."""
-        topic, visibility = _topic(frame), self._authenticator.visibility(frame)
-        if topic is None or not topic.job_id or visibility is None or visibility.is_everything:
-            return False
-        return self._owners.get(topic.job_id) is None
-
-    def find_owner(self, frame: zmq.Frame) -> None:
-        """Read from the store what :meth:`handle` will need; for any thread."""
-        topic = _topic(frame)
-        if topic is not None and topic.job_id:
-            self._owners.find(topic.job_id)
 
     def handle(self, socket: zmq.Socket[Any], frame: zmq.Frame) -> Topic | None:
         """Handle the message that was last received from the socket.
@@ -116,18 +114,29 @@ class Subscriptions:
         raw = frame.bytes[1:]
         if frame.bytes[:1] == _UNSUBSCRIBE:
             if self.restricted:
-                self._topics.remove(raw)
+                self._topics.remove(raw, self._owner(frame), self._connection(frame))
                 socket.setsockopt(zmq.UNSUBSCRIBE, raw)
             return None
         topic = _topic(frame)
         if self.restricted:
             visibility = self._authenticator.visibility(frame)
-            if visibility is None or not self._permitted(visibility, topic):
+            if visibility is None or not self._topics.add(raw, visibility.owner, self._connection(frame)):
                 return None
-            if not self._topics.add(raw, visibility.owner):
+            if not self._permitted(visibility, topic):
                 return None
             socket.setsockopt(zmq.SUBSCRIBE, raw)
         return topic if topic is not None and topic.nonce is not None else None
+
+    def _owner(self, frame: zmq.Frame) -> str | None:
+        visibility = self._authenticator.visibility(frame)
+        return None if visibility is None else visibility.owner
+
+    def _connection(self, frame: zmq.Frame) -> Subscriber | None:
+        try:
+            return self._find_connection(int(frame.get(zmq.SRCFD)))
+        except zmq.ZMQError:
+            # ZeroMQ itself makes the message when a connection has ended.
+            return None
 
     def _permitted(self, visibility: Visibility, topic: Topic | None) -> bool:
         if visibility.is_everything:

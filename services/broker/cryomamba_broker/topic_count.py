@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from typing import Final
+from typing import Final, Protocol
 
 from cryomamba_server.throttle import Throttle
 
 TOPICS_MAX: Final = 20_000
 """Topics of one owner on one publishing socket. ZeroMQ takes 4 kB for each; a client that watches a job has one."""
+# ZeroMQ remembers those that are ignored too, until their connection ends.
+_ENDED_ABOVE: Final = 2
 _REPORT_S: Final = 60.0
 
 logger = logging.getLogger(__name__)
 
 
+class Subscriber(Protocol):
+    """A connection with topics."""
+
+    @property
+    def open(self) -> bool:
+        """Whether it has not been closed."""
+        ...
+
+    def evict(self) -> None:
+        """End it."""
+        ...
+
+
 class TopicCount:
     """The topics that are subscribed to on one publishing socket of a locked bus; for the thread of the socket.
+
+    A topic counts as long as its connection is open, whether it was accepted or ignored.
 
     Parameters
     ----------
@@ -26,30 +42,49 @@ class TopicCount:
 
     def __init__(self, limit: int | None = None) -> None:
         self._limit = limit
-        self._owners: dict[bytes, list[str | None]] = {}
-        self._count: Counter[str | None] = Counter()
+        self._topics: dict[str, dict[Subscriber, set[bytes]]] = {}
+        self._count: dict[str, int] = {}
         self._log = Throttle(logger, interval_s=_REPORT_S)
 
-    def add(self, topic: bytes, owner: str | None) -> bool:
-        """Count a subscription; False if its owner has too many. Services and administrators (None) have no limit."""
-        limit = TOPICS_MAX if self._limit is None else self._limit
-        if owner is not None and self._count[owner] >= limit:
-            self._log.warning("Subscriptions of '%s' are ignored: it has %d topics already.", owner, limit)
-            return False
-        self._owners.setdefault(topic, []).append(owner)
-        self._count[owner] += 1
-        return True
+    def add(self, topic: bytes, owner: str | None, connection: Subscriber | None) -> bool:
+        """Count a subscription; False if its owner has too many. Services and administrators (None) have no limit.
 
-    def remove(self, topic: bytes) -> None:
-        """Count the end of a subscription; for one that ends with its connection, ZeroMQ does not name the sender."""
-        owners = self._owners.get(topic)
-        if not owners:
+        Parameters
+        ----------
+        connection : Subscriber or None
+            Ended if its owner goes on after twice the limit; None if it is closed already.
+        """
+        if owner is None or connection is None:
+            return True
+        limit = TOPICS_MAX if self._limit is None else self._limit
+        if self._count.get(owner, 0) >= limit:
+            self._forget_closed(owner)
+        topics = self._topics.setdefault(owner, {}).setdefault(connection, set())
+        if topic not in topics:
+            topics.add(topic)
+            self._count[owner] = self._count.get(owner, 0) + 1
+        if self._count[owner] <= limit:
+            return True
+        self._log.warning("Subscriptions of '%s' are ignored: it has %d topics already.", owner, limit)
+        if self._count[owner] > _ENDED_ABOVE * limit:
+            connection.evict()
+        return False
+
+    def remove(self, topic: bytes, owner: str | None, connection: Subscriber | None) -> None:
+        """Count the end of a subscription of an open connection."""
+        if owner is None or connection is None:
             return
-        self._count[owners.pop()] -= 1
-        if not owners:
-            del self._owners[topic]
+        topics = self._topics.get(owner, {}).get(connection, set())
+        if topic in topics:
+            topics.remove(topic)
+            self._count[owner] -= 1
+
+    def _forget_closed(self, owner: str) -> None:
+        connections = self._topics.get(owner, {})
+        self._topics[owner] = {one: topics for one, topics in connections.items() if one.open and topics}
+        self._count[owner] = sum(len(topics) for topics in self._topics[owner].values())
 
     def clear(self) -> None:
         """Forget all: the socket was replaced."""
-        self._owners.clear()
+        self._topics.clear()
         self._count.clear()

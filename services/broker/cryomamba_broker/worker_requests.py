@@ -168,7 +168,7 @@ class WorkerRequests:
         self._seen(request.worker, request.job)
         reported = await self._core.store.call(lambda store: store.leases.report(attempt, request.progress))
         self._core.metrics.tiles.labels(reported.engine).inc(reported.new_tiles)
-        await self._core.publisher.publish_progress(request.job, reported.owner, request.attempt, request.progress)
+        self._core.publisher.publish_progress(request.job, reported.owner, request.attempt, request.progress)
         return Answer({}, job=request.job, attempt=request.attempt)
 
     async def finish(self, request: Finish, caller: Caller) -> Answer:

@@ -40,6 +40,7 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.UNKNOWN_ENGINE: 422,
     ErrorCode.ENGINE_UNAVAILABLE: 422,
     ErrorCode.UNKNOWN_MODEL: 422,
+    ErrorCode.MODEL_CHANGED: 422,
     ErrorCode.LICENCE_NOT_ACCEPTED: 422,
     ErrorCode.PATH_FORBIDDEN: 403,
     ErrorCode.URL_FORBIDDEN: 422,

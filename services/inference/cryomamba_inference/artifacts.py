@@ -16,8 +16,6 @@ from cryomamba.engines.api import Engine, ReportProgress
 from cryomamba.engines.artifacts import (
     CANDIDATES,
     EXPORTS,
-    MASK,
-    SCORES,
     STATISTICS,
     STATISTICS_TABLE,
     ExportFormat,
@@ -39,6 +37,7 @@ from cryomamba_inference.mask_statistics import mask_statistics
 from cryomamba_inference.runner.progress import WRITING
 from cryomamba_inference.runner.reported import run_reported
 from cryomamba_inference.runner.task import Outcome
+from cryomamba_inference.uncertainty import summarize_uncertainty
 
 ALL_FORMATS: tuple[ExportFormat, ...] = ("nifti", "nrrd")
 
@@ -96,8 +95,8 @@ def _write_all(
     folder = outcome.mask.parent
     masks = [form for form in formats if form in _WRITERS]
     options = membrane_options(engine)
-    steps = _Steps(report, len(masks) + (3 if options else 2))
-    names = [MASK.name, *([SCORES.name] if outcome.scores is not None else [])]
+    steps = _Steps(report, len(masks) + 2 + bool(options) + bool(outcome.uncertainty))
+    names = [path.name for path in (outcome.mask, outcome.scores, outcome.uncertainty) if path is not None]
     with open_volume(outcome.mask) as mask:
         labels = LabelVolume.of(mask)
         for form in masks:
@@ -120,7 +119,14 @@ def _write_all(
             measured, written, picks = _trace_membranes(measured, options, mask, folder, engine, progress)
             names += written
         write_csv(measured, folder / STATISTICS_TABLE.name)
-    statistics = mask_statistics(outcome, engine, volume_name, measured, picks, surfaces=options is not None)
+        uncertainty = None
+        if outcome.uncertainty is not None:
+            with open_volume(outcome.uncertainty) as percent:
+                progress = steps.next("averaging the uncertainty")
+                uncertainty = summarize_uncertainty(labels, percent, labels=max(engine.labels), progress=progress)
+    statistics = mask_statistics(
+        outcome, engine, volume_name, measured, picks, surfaces=options is not None, uncertainty=uncertainty
+    )
     text = json.dumps(statistics.model_dump(mode="json"), indent=2) + "\n"
     (folder / STATISTICS.name).write_text(text, encoding="utf-8")
     names += [STATISTICS.name, STATISTICS_TABLE.name, *_write_picks(outcome, picks, volume_name)]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cryomamba.engines.api import Engine
-from cryomamba.engines.registry import Registry
+from cryomamba.engines.registry import Registry, describe
 from cryomamba.errors import ProtocolError
 from cryomamba.masks.strokes import Strokes
 from cryomamba.models.frames import PreviewFrame
@@ -33,8 +33,10 @@ from cryomamba_inference.job_files import open_mask, open_tomogram, read_candida
 from cryomamba_inference.mask_statistics import read_statistics
 from cryomamba_inference.pipe import Message, MessagePipe
 from cryomamba_inference.runner import Control, Outcome, Task, run_to_last_strokes
+from cryomamba_inference.submitted_model import require_submitted_model
 from cryomamba_server import log_context
 from cryomamba_server.logs import configure_logging
+from cryomamba_server.model_store.catalog import ModelCatalog
 from cryomamba_server.process_lifetime import die_with_parent, leave_signals_to_parent
 
 log = logging.getLogger(__name__)
@@ -66,6 +68,7 @@ class _JobRunner:
     def __init__(self, pipe: MessagePipe, settings: Settings, codec: Codec) -> None:
         self._pipe, self._settings, self._codec = pipe, settings, codec
         self._registry = Registry.discover()
+        self._models = ModelCatalog(settings)
         self._executor = open_executor(settings.processes or os.cpu_count() or 1)
         self._jobs: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._control = Control()
@@ -115,6 +118,8 @@ class _JobRunner:
         folder = Path(job["folder"])
         control: Control = job["control"]
         log.info("Job %s, attempt %d: computing.", record.job_id, job["attempt"])
+        parameter = describe(self._registry.get(record.engine)).model_parameter
+        require_submitted_model(record, parameter, self._models)
         engine = self._registry.create(record.engine, record.params)
         events = _PipeEventSink(self._pipe, self._codec)
         with ExitStack() as files:

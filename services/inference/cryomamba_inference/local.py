@@ -16,6 +16,7 @@ from cryomamba.engines.artifacts import EXPORTS, MASK, ExportFormat, candidates_
 from cryomamba.engines.info import EngineInfo
 from cryomamba.engines.registry import Registry, describe
 from cryomamba.engines.strokes import STROKES
+from cryomamba.engines.uncertainty import wants_uncertainty
 from cryomamba.errors import InvalidRequestError
 from cryomamba.masks.region import Region
 from cryomamba.models.events import PreviewEvent, ProgressEvent
@@ -195,6 +196,11 @@ def _require_available(engine: Engine[Any], formats: Sequence[ExportFormat], can
             f"The engine '{engine.name}' does not pick, so there is no table of picks.",
             hint="Use 'particles' or 'filaments', get points on membranes with -p point_spacing_A=100, or leave out "
             "the formats csv, star and tbl.",
+        )
+    if "uncertainty" in formats and not wants_uncertainty(engine):
+        raise InvalidRequestError(
+            f"The engine '{engine.name}' does not give the uncertainty with these parameters.",
+            hint="Engines that can do so with -p uncertainty=true; 'cryomamba engines NAME' shows their parameters.",
         )
     for form in formats_of("membranes"):
         if form in formats and not getattr(options, form, False):

@@ -20,6 +20,7 @@ from cryomamba.picks import Kind, Picks
 from cryomamba.volumes import Statistics, VolumeWarning
 from cryomamba_inference.result_warnings import mask_warnings
 from cryomamba_inference.runner.task import Outcome
+from cryomamba_inference.uncertainty import UncertaintySummary
 
 INSTANCES_MAX = 1000
 
@@ -83,6 +84,8 @@ class MaskStatistics(BaseModel):
     picks : dict or None
         If there are picks: their ``kind``, the number of ``points``, and of ``objects`` (particles, filaments or
         membrane components).
+    uncertainty : dict or None
+        If it was requested: the `method`, its mean over the voxels of the mask, `mean_percent`, and `by_label`.
     instance_count : int
         Number of connected components.
     instances : tuple of InstanceSummary
@@ -106,6 +109,7 @@ class MaskStatistics(BaseModel):
     thickness_method: str = THICKNESS_METHOD
     medial_surface_method: str | None = None
     picks: PicksSummary | None = None
+    uncertainty: UncertaintySummary | None = None
     labels: tuple[LabelSummary, ...]
     instance_count: int
     instances: tuple[InstanceSummary, ...]
@@ -119,6 +123,7 @@ def mask_statistics(
     picks: Picks | None,
     *,
     surfaces: bool,
+    uncertainty: UncertaintySummary | None,
 ) -> MaskStatistics:
     """Return what ``stats.json`` holds.
 
@@ -143,6 +148,7 @@ def mask_statistics(
         threshold=outcome.thresholds,
         medial_surface_method=MEDIAL_SURFACE_METHOD if surfaces else None,
         picks=summary,
+        uncertainty=uncertainty,
         labels=measured.labels,
         instance_count=measured.count,
         instances=tuple(measured.instances(INSTANCES_MAX)),

@@ -9,7 +9,7 @@ from typing import Any, Final
 from cryomamba.engines.api import CONTRAST, CONTRAST_MARGIN, Engine, Estimate
 from cryomamba.geometry import Spacing
 from cryomamba.masks.measure import LabelSummary
-from cryomamba.volumes import VolumeWarning
+from cryomamba.volumes import Volume, VolumeWarning
 from cryomamba.volumes.grid import VOXEL_SIZE_WARNINGS
 
 # Cells and lamellae are reconstructed at 5 to 20 Å; beyond this range the voxel size is more often wrong than right.
@@ -29,6 +29,17 @@ def finite_estimates(engine: Engine[Any]) -> dict[str, Estimate]:
         elif math.isfinite(value):
             found[name] = float(value)
     return found
+
+
+def volume_warnings(
+    engine: Engine[Any], volume: Volume | None, voxel_size_A: Spacing, estimates: Mapping[str, Estimate]
+) -> tuple[VolumeWarning, ...]:
+    """Return the warnings of a volume's header, of its voxel size, and of what the engine has seen in it."""
+    seen = (*contrast_warnings(estimates), *engine.warnings())
+    if volume is None:
+        return seen
+    header = tuple(volume.meta.warnings)
+    return (*header, *voxel_size_warnings(voxel_size_A, header), *seen)
 
 
 def voxel_size_warnings(voxel_size_A: Spacing, header: tuple[VolumeWarning, ...]) -> Iterator[VolumeWarning]:

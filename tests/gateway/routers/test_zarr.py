@@ -107,7 +107,7 @@ async def test_a_job_has_its_masks_as_labels(services: Services, worker: Worker,
     labels = np.zeros(SHAPE, np.uint8)
     labels[:, 70:73, :] = 2
     masks = {}
-    for name in ("mask", "scores"):
+    for name in ("mask", "scores", "uncertainty"):
         with open_volume(path) as like, MaskWriter(tmp_path / name, like, labels=2, engine="x", what=name) as writer:
             writer.write(0, 0, 0, labels)
         masks[f"{name}.mrc"] = (tmp_path / name).read_bytes()
@@ -129,7 +129,11 @@ async def test_a_job_has_its_masks_as_labels(services: Services, worker: Worker,
     assert read.dtype == np.uint8
     assert np.array_equal(read, labels)
     assert np.all((await values(group, "labels/mask/2"))[:, 17:19].max(axis=1) == 2)
-    assert np.array_equal(await values(group, "scores/0"), labels)
+    for name in ("scores", "uncertainty"):
+        assert np.array_equal(await values(group, f"{name}/0"), labels)
+    listed = (await services.http.get(f"/v1/jobs/{job.job_id}/volumes")).json()["volumes"]
+    kinds = {volume["zarr_path"]: volume["kind"] for volume in listed}
+    assert kinds == {"": "tomogram", "labels/mask": "labels", "scores": "scores", "uncertainty": "uncertainty"}
     mask: Any = await asyncio.to_thread(group.__getitem__, "labels/mask")
     assert multiscale(mask, version)["datasets"] == multiscale(group, version)["datasets"]
     own = mask.attrs.asdict()

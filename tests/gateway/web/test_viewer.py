@@ -31,6 +31,7 @@ from cryomamba.models.jobs import JobError, JobRecord
 from cryomamba.testing import DEADLINE_S, wait_until_async
 from cryomamba.volumes import MaskWriter, open_volume, write_volume
 from cryomamba_gateway.png import palette
+from cryomamba_inference.uncertainty import uncertainty_writer
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import Mask, Services, Worker
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
 
 SHAPE = (70, 160, 150)
+PERCENT = np.minimum(np.arange(SHAPE[1]), 100)
 AXE = Path(__file__).parents[3] / "services" / "gateway" / "web" / "node_modules" / "axe-core" / "axe.min.js"
 PICKS = b"z,y,x,z_A,y_A,x_A,score,label\n35,80,75,350,800,750,200,1\n35,20,20,350,200,200,100,1\n"
 
@@ -54,7 +56,7 @@ NAMED = json.dumps(
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Return a tomogram of noise, a mask of two labels, and scores that grow along x."""
+    """Return a tomogram of noise, two labels, scores that grow along x, and an uncertainty that grows along y."""
     rng = np.random.default_rng(5)
     write_volume(folder / "ts.mrc", rng.normal(size=SHAPE).astype(np.float32), 10.0)
     labels = np.zeros(SHAPE, np.uint8)
@@ -64,7 +66,12 @@ def files(folder: Path) -> dict[str, bytes]:
         writer.write(0, 0, 0, labels)
     scores = np.broadcast_to(np.arange(SHAPE[2], dtype=np.uint16), SHAPE)
     write_volume(folder / "scores.mrc", scores.copy(), 10.0)
-    return {name: (folder / name).read_bytes() for name in ("ts.mrc", "mask.mrc", "scores.mrc")}
+    with (
+        open_volume(folder / "ts.mrc") as like,
+        uncertainty_writer(folder / "uncertainty.mrc", like.header, "x") as writer,
+    ):
+        writer.write(0, 0, 0, np.broadcast_to(PERCENT[:, None], SHAPE).astype(np.uint8))
+    return {name: (folder / name).read_bytes() for name in ("ts.mrc", "mask.mrc", "scores.mrc", "uncertainty.mrc")}
 
 
 async def finished_job(services: Services, worker: Worker, folder: Path, **more: bytes) -> JobRecord:
@@ -248,6 +255,26 @@ async def test_a_threshold_acts_at_once(services: Services, worker: Worker, tmp_
             expected = grey.copy()
             expected[:, threshold:] = list(palette()[3:6])
             await until_shown(page, "z", expected, tolerance=1)
+
+
+async def test_the_uncertainty_lies_over_the_tomogram(services: Services, worker: Worker, tmp_path: Path) -> None:
+    """Where it is 0 the tomogram is as before; its colours are as opaque as it is high; the readout has its value."""
+    job = await finished_job(services, worker, tmp_path)
+    grey = (await grey_slice(services, job, "z", 35)).astype(float)
+    ramp = np.array([(87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)])
+    colour = np.stack([np.interp(PERCENT, np.linspace(0, 100, 4), channel) for channel in ramp.T], axis=-1)[:, None]
+    async with tab(f"{services.url}/#/jobs/{job.job_id}", tmp_path / "profile") as page:
+        await change(page, "#layer", "none")
+        await show_plainly(page, "z")
+        await until_shown(page, "z", grey, tolerance=1)
+        await page.value("document.getElementById('show-uncertainty').click()")
+        for opacity in (0.8, 0.3):
+            await change(page, "#uncertainty-opacity", str(opacity))
+            alpha = (opacity * PERCENT / 100)[:, None, None]
+            await until_shown(page, "z", np.rint((1 - alpha) * grey + alpha * colour), tolerance=4)
+        await page.until("document.querySelector('.readout').textContent.includes('Uncertainty80 %')")
+        await page.value("document.getElementById('show-uncertainty').click()")
+        await until_shown(page, "z", grey, tolerance=1)
 
 
 async def test_picks_are_circles_in_the_sections_that_cut_them(

@@ -35,6 +35,7 @@ def picked(
         nothing = np.empty((0, 0, 0), np.float32)
         found = engine.predict(Tile(nothing, (slice(0, 0),) * 3, (z.start, y.start, x.start), core))
         assert isinstance(found, TileResult)
+        assert found.points is not None
         scores[z, y, x] = found.labels
         points.append(found.points)
     return scores, engine.finalize_picks(np.concatenate(points))

@@ -53,7 +53,7 @@ def in_tiles(prepared: PixelsEngine, data: Density, tile_bytes: int) -> Labels:
     out = np.full(data.shape, 255, np.uint8)
     for spec in plan:
         tile = Tile(np.ascontiguousarray(data[spec.read]), spec.core, spec.start, spec.shape)
-        out[spec.target] = prepared.predict(tile)
+        out[spec.target] = prepared.predict(tile).labels
     assert len(plan) > 1 or tile_bytes > data.nbytes
     return out
 

@@ -50,7 +50,9 @@ def scores_of(engine: MembraneEngine, shape: Shape, side: int = 10_000) -> Score
     for start in itertools.product(*(range(0, size, side) for size in shape)):
         z, y, x = (slice(at, min(at + side, size)) for at, size in zip(start, shape, strict=True))
         core = (z.stop - z.start, y.stop - y.start, x.stop - x.start)
-        scores[z, y, x] = engine.predict(Tile(nothing, (slice(0, 0),) * 3, (z.start, y.start, x.start), core))
+        found = engine.predict(Tile(nothing, (slice(0, 0),) * 3, (z.start, y.start, x.start), core))
+        assert isinstance(found, np.ndarray)
+        scores[z, y, x] = found
     return scores
 
 

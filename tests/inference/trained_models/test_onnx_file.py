@@ -53,6 +53,21 @@ def test_functions_of_the_file_itself_are_not_foreign(tmp_path: Path) -> None:
     assert read_onnx(tmp_path / "net.onnx").foreign == set()
 
 
+def test_defaults_of_functions_are_searched_too(tmp_path: Path) -> None:
+    """A function may have data in another file as the default of an attribute."""
+    hidden = numpy_helper.from_array(np.zeros(3, np.float32), "hidden")
+    onnx.external_data_helper.set_external_data(hidden, "../secret.bin")
+    function = helper.make_function(
+        "pkg", "Twice", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])], [helper.make_opsetid("", 17)]
+    )
+    function.attribute_proto.append(helper.make_attribute("k", hidden))
+    save(tmp_path / "net.onnx", [helper.make_node("Twice", ["in"], ["out"], domain="pkg")], {}, domains=["pkg"])
+    model = onnx.load(tmp_path / "net.onnx")
+    model.functions.append(function)
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    assert read_onnx(tmp_path / "net.onnx").external == {"../secret.bin"}
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"\x00" * 20, b"not an onnx file at all", b"\x3a\xff\xff\xff\xff\xff\xff\xff\x7f"]
 )

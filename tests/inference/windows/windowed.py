@@ -9,12 +9,13 @@ import numpy as np
 from scipy import ndimage
 
 from cryomamba.engines.api import EngineParameters, VolumeContext, Voxels
+from cryomamba.engines.uncertainty import UncertaintyOptions
 from cryomamba.engines.windows import Scores, WindowEngine
 from cryomamba.geometry import Shape, Spacing
 
 
-class NoParameters(EngineParameters):
-    """None."""
+class NoParameters(UncertaintyOptions):
+    """None of its own."""
 
 
 class SmoothEngine(WindowEngine[NoParameters]):

@@ -9,6 +9,7 @@ import pytest
 from pydantic import Field
 
 from cryomamba.engines.api import Availability, Engine, EngineParameters, Labels, Tile
+from cryomamba.engines.discovery import BrokenEngine
 from cryomamba.engines.registry import Registry, disk_per_voxel
 from cryomamba.errors import ErrorCode, InvalidRequestError
 
@@ -37,14 +38,15 @@ class Unavailable(Plain):
         return Availability(ok=False, reason="It needs a GPU.", hint="Run it on another computer.")
 
 
-REGISTRY = Registry({"plain": Plain, "unavailable": Unavailable}, {"broken": "ImportError: no module"})
+BROKEN = BrokenEngine("broken-package 1.0 cannot be imported: ImportError.", "Reinstall it.", "broken-package 1.0")
+REGISTRY = Registry({"plain": Plain, "unavailable": Unavailable}, {"broken": BROKEN})
 
 
 @pytest.mark.parametrize(
     ("name", "code", "words"),
     [
         ("none", ErrorCode.UNKNOWN_ENGINE, "no engine 'none'.*plain, unavailable"),
-        ("broken", ErrorCode.ENGINE_UNAVAILABLE, "cannot be loaded: ImportError.*Reinstall"),
+        ("broken", ErrorCode.ENGINE_UNAVAILABLE, "cannot be imported: ImportError.*Reinstall"),
         ("unavailable", ErrorCode.ENGINE_UNAVAILABLE, "needs a GPU.*another computer"),
     ],
 )
@@ -80,6 +82,7 @@ def test_descriptions_include_broken_engines() -> None:
         ("unavailable", False, False),
     ]
     assert "ImportError" in infos[0].reason
+    assert infos[0].package == "broken-package 1.0"
 
 
 def test_peak_disk_use_depends_on_labels_and_scores() -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import lzma
 import os
+import struct
 import weakref
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
@@ -15,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryomamba.atomic import AtomicFile
-from cryomamba.errors import ErrorCode, VolumeError
+from cryomamba.errors import CryoMambaError, ErrorCode, VolumeError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.volumes.grid import VOXEL_SIZE_MISSING, Triple, checked_voxel_size
 from cryomamba.volumes.header_encoder import encode_header, own_label
@@ -29,8 +33,43 @@ BLOCK_NBYTES: Final = 32 << 20
 # 2**24 in 32-bit floats.
 _MODES: Final = {"b1": 0, "i1": 0, "u1": 6, "i2": 1, "u2": 6}
 _FLOATS: Final = 2
+_SHOWN: Final = 200
+
+# What tifffile, zarr and the decompressors raise for damaged files and for those that were made to harm.
+_DAMAGE: Final = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    EOFError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 Block = tuple[slice, slice, slice]
+
+
+@contextmanager
+def damage_explained(name: str, format_: str, hint: str) -> Iterator[None]:
+    """Turn what a reader of a format raises into an error that names the file.
+
+    Raises
+    ------
+    VolumeError
+        ``volume_unreadable``.
+    """
+    try:
+        yield
+    except CryoMambaError:
+        raise
+    except _DAMAGE as error:
+        why = str(error).splitlines()[0][:_SHOWN].rstrip(".") if str(error) else type(error).__name__
+        raise VolumeError(f"{name} cannot be read as {format_}: {why}.", hint=hint) from error
 
 
 class Voxels(Protocol):

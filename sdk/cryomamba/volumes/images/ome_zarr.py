@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -15,18 +16,18 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from cryomamba.errors import CryoMambaError, ErrorCode, VolumeError
+from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.optional_imports import import_optional
 from cryomamba.printable import file_text
-from cryomamba.volumes.images.image_volume import Block, ImageInfo, ImageVolume
+from cryomamba.volumes.images.image_volume import Block, ImageInfo, ImageVolume, damage_explained
 from cryomamba.volumes.images.units import LENGTHS_A
 from cryomamba.volumes.multiscale import LABELS_DESCRIPTION
 
 CACHE_NBYTES: Final = 512 << 20
 _AXES: Final = ("z", "y", "x")
-# What zarr raises for a folder that is no group, lacks a level or has damaged metadata.
-_UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError)
+CHUNK_NBYTES_MAX: Final = 2 << 30
+"""What is decompressed at once, whatever the metadata say; usual chunks have at most some hundred MB."""
 
 
 def open_ome_zarr(location: str | Path, *, headers: Mapping[str, str] | None = None) -> ImageVolume:
@@ -59,18 +60,13 @@ def open_ome_zarr(location: str | Path, *, headers: Mapping[str, str] | None = N
             return _opened(group, name, location, stack)
 
 
-@contextmanager
-def _explained(name: str) -> Iterator[None]:
-    """Turn what zarr raises into an error that names the image."""
-    try:
-        yield
-    except CryoMambaError:
-        raise
-    except _UNREADABLE as error:
-        raise VolumeError(
-            f"{name} cannot be read as OME-Zarr: {error}",
-            hint="Choose the folder, or give the address, that holds 'zarr.json' or '.zattrs' with 'multiscales'.",
-        ) from error
+def _explained(name: str) -> AbstractContextManager[None]:
+    return damage_explained(
+        name,
+        "OME-Zarr",
+        "Choose the folder, or give the address, that holds 'zarr.json' or '.zattrs' with 'multiscales', and check "
+        "that it is complete.",
+    )
 
 
 def _opened(group: Any, name: str, location: str | Path, stack: ExitStack) -> ImageVolume:  # noqa: ANN401
@@ -88,7 +84,8 @@ def _opened(group: Any, name: str, location: str | Path, stack: ExitStack) -> Im
     places = _places_of_zyx(name, axes, array.shape)
     units = [axis.get("unit", "") if isinstance(axis, dict) else "" for axis in image.get("axes") or _AXES]
     steps = [*dataset.get("coordinateTransformations", []), *image.get("coordinateTransformations", [])]
-    voxels = ZarrVoxels(array, places)
+    _require_readable_chunks(name, array)
+    voxels = ZarrVoxels(name, array, places)
     version = image.get("version") or attributes.get("version") or ""
     return ImageVolume(
         voxels,
@@ -105,6 +102,18 @@ def _opened(group: Any, name: str, location: str | Path, stack: ExitStack) -> Im
     )
 
 
+def _require_readable_chunks(name: str, array: Any) -> None:  # noqa: ANN401
+    """Refuse chunks without voxels, and those that would fill the memory when a single one of them is read."""
+    chunk = [min(int(side), int(whole)) for side, whole in zip(array.chunks, array.shape, strict=True)]
+    nbytes = math.prod(chunk) * array.dtype.itemsize
+    if min(array.chunks) < 1 or nbytes > CHUNK_NBYTES_MAX:
+        raise VolumeError(
+            f"{name} has chunks of {' × '.join(str(side) for side in array.chunks)} voxels.",
+            code=ErrorCode.VOLUME_UNSUPPORTED,
+            hint=f"Save it with chunks of at most {CHUNK_NBYTES_MAX >> 30} GiB, for example of 128 × 128 × 128 voxels.",
+        )
+
+
 class ZarrVoxels:
     """The three axes of an array that may have more of length 1; chunks that were read last are kept, up to a limit.
 
@@ -114,8 +123,15 @@ class ZarrVoxels:
         What is decompressed together, in voxels along z, y, x.
     """
 
-    def __init__(self, array: Any, places: tuple[int, int, int], *, cache_nbytes: int = CACHE_NBYTES) -> None:  # noqa: ANN401
-        self._array, self._places, self._cache_nbytes = array, places, cache_nbytes
+    def __init__(
+        self,
+        name: str,
+        array: Any,  # noqa: ANN401
+        places: tuple[int, int, int],
+        *,
+        cache_nbytes: int = CACHE_NBYTES,
+    ) -> None:
+        self._name, self._array, self._places, self._cache_nbytes = name, array, places, cache_nbytes
         z, y, x = (int(array.shape[place]) for place in places)
         self.shape: Shape = (z, y, x)
         self.dtype = np.dtype(array.dtype).newbyteorder("=")
@@ -151,7 +167,8 @@ class ZarrVoxels:
         selection: list[int | slice] = [0] * self._array.ndim
         for place, (start, stop) in zip(self._places, spans, strict=True):
             selection[place] = slice(start, stop)
-        values = np.asarray(self._array[tuple(selection)])
+        with _explained(self._name):
+            values = np.asarray(self._array[tuple(selection)])
         order = np.argsort(np.argsort(self._places))
         return values.transpose([int(at) for at in order]).astype(self.dtype, copy=False)
 

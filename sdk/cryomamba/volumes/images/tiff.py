@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree as ET  # nosec B405
@@ -15,7 +17,7 @@ from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.optional_imports import import_optional
 from cryomamba.printable import file_text
-from cryomamba.volumes.images.image_volume import Block, ImageInfo, ImageVolume
+from cryomamba.volumes.images.image_volume import Block, ImageInfo, ImageVolume, damage_explained
 from cryomamba.volumes.images.units import LENGTHS_A
 
 _OWN: Final = "CryoMamba "
@@ -37,22 +39,21 @@ def open_tiff(path: Path) -> ImageVolume:
     """
     tifffile = import_optional("tifffile")
     name = file_text(path.name)
-    try:
-        file = tifffile.TiffFile(path)
-    except (OSError, ValueError, tifffile.TiffFileError) as error:
-        raise VolumeError(
-            f"{name} cannot be read as TIFF: {error}.", hint="Check that the file is complete, and its permissions."
-        ) from error
-    try:
-        return _opened(file, path, name)
-    except BaseException:
-        file.close()
-        raise
+    with _explained(name), ExitStack() as stack:
+        file = stack.enter_context(tifffile.TiffFile(path))
+        volume = _opened(file, path, name)
+        stack.pop_all()
+        return volume
+
+
+def _explained(name: str) -> AbstractContextManager[None]:
+    return damage_explained(name, "TIFF", "Check that the file is complete, and its permissions.")
 
 
 def _opened(file: Any, path: Path, name: str) -> ImageVolume:  # noqa: ANN401
     series = file.series[0]
     shape = _volume_shape(name, series)
+    _require_one_folder(name, path, series)
     info = ImageInfo(
         name=name,
         format="OME-TIFF" if file.is_ome else "ImageJ TIFF" if file.is_imagej else "TIFF",
@@ -65,13 +66,26 @@ def _opened(file: Any, path: Path, name: str) -> ImageVolume:  # noqa: ANN401
         file.close()
         mapped = np.memmap(path, series.dtype.newbyteorder(file.byteorder), "r", series.dataoffset, shape)
         return ImageVolume(mapped, info)
-    return ImageVolume(TiffSections(series, shape), info, file.close)
+    return ImageVolume(TiffSections(name, series, shape), info, file.close)
+
+
+def _require_one_folder(name: str, path: Path, series: Any) -> None:  # noqa: ANN401
+    """Refuse sections in files of other folders: an image that somebody else has made could name any file."""
+    # Without following links: a folder of links to the files of an image is one folder.
+    files = {os.path.abspath(page.parent.filehandle.path) for page in series.pages if page is not None}  # noqa: PTH100
+    if {os.path.dirname(file) for file in files} - {os.path.dirname(os.path.abspath(path))}:  # noqa: PTH100, PTH120
+        raise VolumeError(
+            f"{name} has sections in files of other folders.",
+            code=ErrorCode.VOLUME_UNSUPPORTED,
+            hint="Put all files of the image into one folder, or save it as one file.",
+        )
 
 
 class TiffSections:
     """The sections of a file that cannot be mapped, because they are compressed or lie apart; the last few are kept."""
 
-    def __init__(self, series: Any, shape: Shape) -> None:  # noqa: ANN401 (tifffile's series)
+    def __init__(self, name: str, series: Any, shape: Shape) -> None:  # noqa: ANN401 (tifffile's series)
+        self._name = name
         self.shape, self.dtype = shape, np.dtype(series.dtype).newbyteorder("=")
         self._series = series
         self._lock = threading.Lock()
@@ -87,10 +101,23 @@ class TiffSections:
     def _section(self, at: int) -> NDArray[Any]:
         with self._lock:
             if at not in self._kept:
-                self._kept[at] = self._series.pages[at].asarray().reshape(self.shape[1:])
+                with _explained(self._name):
+                    self._kept[at] = self._read(self._series.pages[at]).reshape(self.shape[1:])
                 if len(self._kept) > _CACHED_SECTIONS:
                     self._kept.popitem(last=False)
             return self._kept[at]
+
+    @staticmethod
+    def _read(page: Any) -> NDArray[Any]:  # noqa: ANN401 (tifffile's page)
+        file = page.parent.filehandle
+        if not file.closed:
+            return np.asarray(page.asarray())
+        # One of several files of an image: there may be more than can be open at the same time.
+        file.open()
+        try:
+            return np.asarray(page.asarray())
+        finally:
+            file.close()
 
 
 def _volume_shape(name: str, series: Any) -> Shape:  # noqa: ANN401

@@ -96,6 +96,7 @@ def record_of(
         "engine": row["engine"],
         "params": json.loads(row["params"]),
         "volume": json.loads(row["volume"]),
+        "model_sha256": row["model_sha256"],
         "within": None if row["within"] is None else json.loads(row["within"]),
         "preview": json.loads(row["preview"]),
         "priority": row["priority"],

@@ -142,6 +142,9 @@ MIGRATIONS: Final = (
     """
     ALTER TABLE jobs ADD COLUMN strokes INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN model_sha256 TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 SCHEMA: Final = len(MIGRATIONS)

@@ -23,7 +23,7 @@ from cryomamba_broker.store.rows import to_json
 class NewJob:
     """A submit that was checked; `nbytes` is the disk space in bytes to reserve for its results.
 
-    `model` is the name of the trained model that it needs, empty for none.
+    `model` is the name of the trained model that it needs, and `model_sha256` its checksum; empty for none.
 
     The job keeps the `trace` of the request, so that an attempt at any later time is known to belong to it.
     """
@@ -34,6 +34,7 @@ class NewJob:
     within: MaskSummary | None = None
     nbytes: int = 0
     model: str = ""
+    model_sha256: str = ""
     trace: TraceContext = NO_TRACE
 
 
@@ -97,8 +98,8 @@ class Submissions:
             now = self._database.clock.wall()
             row = connection.execute(
                 "INSERT INTO jobs (id, state, name, engine, params, volume, preview, priority, client_key, "
-                "fingerprint, created_at, updated_at, owner, reserved, within, request_id, traceparent, model) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                "fingerprint, created_at, updated_at, owner, reserved, within, request_id, traceparent, model, "
+                "model_sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
                 (
                     str(uuid.uuid4()),
                     JobState.PENDING,
@@ -118,6 +119,7 @@ class Submissions:
                     new.trace.request_id or "",
                     new.trace.traceparent or "",
                     new.model,
+                    new.model_sha256,
                 ),
             ).fetchone()
             event = self._events.append(connection, row, "job_created")

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from cryomamba.access.visibility import Visibility
 from cryomamba.client import calls
-from cryomamba.engines.artifacts import SCORES
+from cryomamba.engines.artifacts import SCORES, UNCERTAINTY
 from cryomamba.errors import CryoMambaError, ErrorCode, NotFoundError, VolumeError
 from cryomamba.models.jobs import Artifact, JobRecord, JobState, VolumeSummary
 from cryomamba.settings import Settings
@@ -25,7 +25,11 @@ Kind = Literal["files", "jobs"]
 _Key = tuple[Kind, str, Visibility]
 
 TOMOGRAM: Final = ""
-SCORES_PATH: Final = "scores"
+FIELD_PATHS: Final[Mapping[str, Literal["scores", "uncertainty"]]] = {
+    SCORES.name: "scores",
+    UNCERTAINTY.name: "uncertainty",
+}
+"""Where the files are whose voxels are no labels."""
 # A viewer asks for many chunks a second; whether it may see them is looked up again after this time.
 REMEMBERED_S: Final = 5.0
 _REMEMBERED_MAX: Final = 256
@@ -41,7 +45,7 @@ class Images:
     Attributes
     ----------
     known : dict of str to KnownImage
-        By path in the Zarr hierarchy: the tomogram at the root, masks below ``labels``, and ``scores``.
+        By path in the Zarr hierarchy: the tomogram at the root, masks below ``labels``, ``scores``, ``uncertainty``.
     problems : dict of str to CryoMambaError
         Why an image cannot be read, likewise.
     hint : str
@@ -190,7 +194,7 @@ class VolumeCatalog:
             found.problems[path] = _elsewhere(artifact.name, f"Download it from /v1/jobs/{record.job_id}/artifacts.")
             return
         name = artifact.name.removesuffix(_VOLUME)
-        labels = path != SCORES_PATH
+        labels = artifact.name not in FIELD_PATHS
         await self._add(found, path, ImageSource(name, file, (self._settings.artifacts,), labels=labels))
 
     async def _add(self, found: Images, path: str, source: ImageSource) -> None:
@@ -202,7 +206,7 @@ class VolumeCatalog:
 
 def artifact_path(name: str) -> str:
     """Return where an MRC file of a job is in its Zarr hierarchy."""
-    return SCORES_PATH if name == SCORES.name else f"{LABELS}/{name.removesuffix(_VOLUME)}"
+    return FIELD_PATHS.get(name) or f"{LABELS}/{name.removesuffix(_VOLUME)}"
 
 
 def _tomogram_source(settings: Settings, volume: VolumeSummary) -> ImageSource | None:

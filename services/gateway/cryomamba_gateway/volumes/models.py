@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, Literal
 
@@ -11,10 +12,12 @@ from cryomamba.geometry import Shape, Spacing
 from cryomamba.models.base import Record, Request
 from cryomamba.models.files import FileRecord
 from cryomamba.volumes.grid import Triple
-from cryomamba_gateway.volumes.catalog import SCORES_PATH, TOMOGRAM, Kind
+from cryomamba_gateway.volumes.catalog import FIELD_PATHS, TOMOGRAM, Kind
 from cryomamba_gateway.volumes.hierarchy import Version
 from cryomamba_gateway.volumes.reader import KnownImage
 
+VolumeKind = Literal["tomogram", "labels", "scores", "uncertainty"]
+_KINDS: Final[Mapping[str, VolumeKind]] = {TOMOGRAM: "tomogram", **{path: path for path in FIELD_PATHS.values()}}
 VERSIONS: Final[tuple[Version, ...]] = ("0.5", "0.4")
 SIZE_MAX: Final = 4096
 THICKNESS_MAX: Final = 512
@@ -39,7 +42,7 @@ class VolumeOut(Record):
     """A volume that can be read over HTTP."""
 
     name: str
-    kind: Literal["tomogram", "labels", "scores"]
+    kind: VolumeKind
     zarr_path: str = Field(description="Path of the image in the Zarr hierarchy; empty for its root.")
     shape: Shape = Field(description="Voxels along z, y, x.")
     dtype: str = Field(description="Type of the voxels in the Zarr arrays.")
@@ -122,7 +125,7 @@ def volume_out(known: KnownImage, path: str, slice_url: str, contrast_limits: tu
     z, y, x = image.voxel_size_A
     return VolumeOut(
         name=image.name,
-        kind="tomogram" if path == TOMOGRAM else "scores" if path == SCORES_PATH else "labels",
+        kind=_KINDS.get(path, "labels"),
         zarr_path=path,
         shape=image.levels[0].shape,
         dtype=image.dtype.name,

@@ -8,10 +8,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from cryomamba.engines.api import EngineParameters, Estimate, Labels, Tile, VolumeContext
+from cryomamba.engines.api import EngineParameters, Estimate, Labels, Tile, TileResult, VolumeContext
 from cryomamba.engines.membrane_options import MembraneOptions
+from cryomamba.engines.uncertainty import UncertaintyOptions, binary_entropy_percent
 from cryomamba.masks.thresholds import HysteresisThreshold
-from cryomamba_inference.network.engine import NetworkEngine, NetworkParameters
+from cryomamba_inference.network.engine import NetworkEngine, NetworkParameters, to_scores
 from cryomamba_inference.network.model import Structure
 
 _SEED = 128
@@ -49,7 +50,7 @@ class _Search(NetworkParameters):
     )
 
 
-class MembraneParameters(MembraneOptions, _Search):
+class MembraneParameters(UncertaintyOptions, MembraneOptions, _Search):
     """Parameters of the segmentation and of the files made from it."""
 
 
@@ -90,6 +91,10 @@ class MembraneEngine(NetworkEngine[MembraneParameters]):
         chosen = {"threshold": (thresholds.high, given.high), "lower_threshold": (thresholds.low, given.low)}
         return {**found, **{name: value for name, (value, set_to) in chosen.items() if set_to is None}}
 
-    def predict(self, tile: Tile) -> Labels:
-        """Return the scores of a tile."""
-        return self.voxel_scores(self.box_probabilities(tile), tile)
+    def predict(self, tile: Tile) -> Labels | TileResult:
+        """Return the scores of a tile, and the entropy of its probabilities on request."""
+        probability = self.voxel_probabilities(self.box_probabilities(tile), tile)
+        scores = to_scores(probability)
+        if not self.parameters.uncertainty:
+            return scores
+        return TileResult(scores, uncertainty=binary_entropy_percent(probability))

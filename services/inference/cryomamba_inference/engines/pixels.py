@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from cryomamba.engines.api import EngineParameters, Labels, Pass, Slices, Tile, VolumeContext, Voxels, Work
+from cryomamba.engines.api import EngineParameters, Labels, Pass, Slices, Tile, TileResult, VolumeContext, Voxels, Work
 from cryomamba.engines.strokes import StrokesEngine
+from cryomamba.engines.uncertainty import UncertaintyOptions
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.strokes import LABELS_MAX, Strokes
@@ -30,14 +31,12 @@ _TILES_S = 0.9
 """Seconds per million voxels."""
 
 
-class PixelsParameters(EngineParameters):
-    """What was painted, or the model that was made of it; and the scales of the features."""
-
+class _Training(EngineParameters):
     strokes: Strokes | None = Field(
         None,
         title="Strokes",
-        description="What was painted: 'cryomamba segment --strokes FILE' reads it from a file, and the desktop "
-        "sends what is painted there.",
+        description="What was painted: 'cryomamba segment --strokes FILE' reads it from a file; desktop and browser "
+        "send what is painted there.",
         json_schema_extra={"unset": "none", "hidden": True},
     )
     model: str | None = Field(
@@ -67,6 +66,10 @@ class PixelsParameters(EngineParameters):
     )
 
 
+class PixelsParameters(UncertaintyOptions, _Training):
+    """What was painted, or the model that was made of it; and the scales of the features."""
+
+
 class PixelsEngine(StrokesEngine[PixelsParameters]):
     """A random forest on smoothed densities, gradients, and eigenvalues of Hessian and structure tensor."""
 
@@ -82,7 +85,8 @@ class PixelsEngine(StrokesEngine[PixelsParameters]):
             raise InvalidRequestError(
                 f"The engine 'pixels' {problem}.",
                 code=ErrorCode.INVALID_PARAMETERS,
-                hint="Paint in the desktop, or give --strokes FILE; a trained model is given with -p model=NAME.",
+                hint="Paint in the desktop or the browser, or give --strokes FILE; a trained model is given with "
+                "-p model=NAME.",
             )
         self._classifier: PixelClassifier | None = None
         self._features = features
@@ -157,8 +161,8 @@ class PixelsEngine(StrokesEngine[PixelsParameters]):
         team = ThreadTeam(context.threads, context.compute_slot)
         return classify_section(self._trained, self._features, z, team)
 
-    def predict(self, tile: Tile) -> Labels:
-        """Return the labels of a tile."""
+    def predict(self, tile: Tile) -> TileResult:
+        """Return the labels of a tile, and on request the entropy of their votes."""
         origin = [at - within.start for at, within in zip(tile.start, tile.core, strict=True)]
 
         def read(where: Slices) -> Voxels:
@@ -169,11 +173,17 @@ class PixelsEngine(StrokesEngine[PixelsParameters]):
         z, y, x = tile.start
         depth, height, width = tile.shape
         planes = max(_LEAST_PLANES, _BOX_VOXELS // (height * width))
-        slabs = []
+        wanted = self.parameters.uncertainty
+        labels = np.empty(tile.shape, np.uint8)
+        uncertainty = np.empty(tile.shape, np.uint8) if wanted else None
         for first in range(0, depth, planes):
             shape = (min(planes, depth - first), height, width)
-            slabs.append(self._trained.classify(read, self._shape, self._voxel_size_A, (z + first, y, x), shape))
-        return np.concatenate(slabs, dtype=np.uint8)
+            start = (z + first, y, x)
+            found = self._trained.classify(read, self._shape, self._voxel_size_A, start, shape, uncertainty=wanted)
+            labels[first : first + planes] = found.labels
+            if uncertainty is not None and found.uncertainty is not None:
+                uncertainty[first : first + planes] = found.uncertainty
+        return TileResult(labels, uncertainty=uncertainty)
 
     def save_files(self, folder: Path) -> Sequence[str]:
         """Write the model that was trained."""

@@ -119,8 +119,9 @@ def _require_scores(context: VolumeContext, offset: int) -> None:
     written = result_kind(context.header_labels)
     if written == "scores":
         return
-    if written == "mask":
-        raise _refusal("its header says that it is a mask")
+    if written is not None:
+        article = "a mask" if written == "mask" else "a map of the uncertainty"
+        raise _refusal(f"its header says that it is {article}")
     found: set[int] = set()
     for stored in _slabs(context):
         values = stored + np.float32(offset)

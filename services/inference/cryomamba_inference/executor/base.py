@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryomamba.engines.api import Engine, Points, Tile, TileResult
+from cryomamba.engines.uncertainty import wants_uncertainty
 from cryomamba.errors import ErrorCode, JobFailedError
 
 Item = TypeVar("Item")
@@ -29,7 +30,8 @@ class Result:
     index : int
         As given to :meth:`TileExecutor.submit`.
     labels : ndarray of int
-        Labels or scores of the core, ZYX; or what a callable returned.
+        Labels or scores of the core, ZYX, or both these and the uncertainty (see :func:`compute`); or what a callable
+        returned.
     points : ndarray or None
         The points of a :class:`~cryomamba.engines.api.TileResult`.
     """
@@ -92,20 +94,31 @@ class TileExecutor(Protocol):
 
 
 def compute(work: Computation, tile: Tile) -> Found:
-    """Return what is computed for a tile, as :func:`predict_checked` does with an engine."""
-    return predict_checked(work, tile) if isinstance(work, Engine) else work(tile)
+    """Return what is computed for a tile: of an engine, its labels and points, see :func:`predict_checked`.
+
+    If the engine gives the uncertainty, it is stacked below the labels: the array has the shape (2, z, y, x).
+    """
+    if not isinstance(work, Engine):
+        return work(tile)
+    result = predict_checked(work, tile)
+    if result.uncertainty is None:
+        return result.labels, result.points
+    both: Array = np.stack([result.labels, result.uncertainty])
+    return both, result.points
 
 
-def predict_checked(engine: Engine[Any], tile: Tile) -> Found:
-    """Return an engine's labels and points for a tile, after validating them.
+def predict_checked(engine: Engine[Any], tile: Tile) -> TileResult:
+    """Return an engine's result for a tile, after validating it.
 
     Raises
     ------
     JobFailedError
-        The labels' shape or dtype is wrong, or points and the engine's `picks` do not match.
+        The shape or dtype of labels or uncertainty is wrong, points and the engine's `picks` do not match, or the
+        uncertainty is missing.
     """
-    result = engine.predict(tile)
-    labels, points = (result.labels, result.points) if isinstance(result, TileResult) else (result, None)
+    found = engine.predict(tile)
+    result = found if isinstance(found, TileResult) else TileResult(found)
+    labels, points = result.labels, result.points
     if tuple(labels.shape) != tuple(tile.shape) or labels.dtype.name not in {"uint8", "uint16"}:
         raise JobFailedError(
             f"The engine returned {labels.dtype} of shape {labels.shape} for a tile of shape {tile.shape}.",
@@ -118,4 +131,13 @@ def predict_checked(engine: Engine[Any], tile: Tile) -> Found:
             code=ErrorCode.ENGINE_FAILED,
             hint="Report this to the engine's author.",
         )
-    return labels, points
+    expected = (tile.shape, "uint8") if wants_uncertainty(engine) else None
+    given = result.uncertainty
+    if expected != (None if given is None else (tuple(given.shape), given.dtype.name)):
+        raise JobFailedError(
+            f"The engine returned the uncertainty of a tile as {'None' if given is None else given.dtype}; "
+            + ("it was not requested." if expected is None else f"uint8 of shape {tile.shape} is expected."),
+            code=ErrorCode.ENGINE_FAILED,
+            hint="Report this to the engine's author.",
+        )
+    return result

@@ -72,6 +72,11 @@ class NetworkParameters(EngineParameters):
 P = TypeVar("P", bound=NetworkParameters)
 
 
+def to_scores(probability: Field) -> npt.NDArray[np.uint8]:
+    """Return probabilities as scores from 0 to 255."""
+    return np.rint((SCORES - 1) * probability).astype(np.uint8)
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """Probabilities (z, y, x) on the nodes of a box, float32, and its first node."""
@@ -238,12 +243,11 @@ class NetworkEngine(Engine[P], Generic[P]):
         found[inputs.padding.array[z, y, x]] = 0
         return Box(found, (z.start, y.start, x.start))
 
-    def voxel_scores(self, found: Box, tile: Tile) -> npt.NDArray[np.uint8]:
-        """Return the probability in a tile, from 0 to 255."""
+    def voxel_probabilities(self, found: Box, tile: Tile) -> Field:
+        """Return the probability in a tile."""
         first, last = self.grid.nodes_around(tile.start, tile.shape, 0)
         z, y, x = (slice(a - o, b - o) for a, b, o in zip(first, last, found.first, strict=True))
-        voxels = self.grid.interpolate(found.probability[z, y, x], first, tile.start, tile.shape)
-        return np.rint((SCORES - 1) * voxels).astype(np.uint8)
+        return self.grid.interpolate(found.probability[z, y, x], first, tile.start, tile.shape)
 
     @property
     def _prepared(self) -> tuple[Inputs, int]:

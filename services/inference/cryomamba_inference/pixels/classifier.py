@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.engines.api import Labels
+from cryomamba.engines.api import TileResult
 from cryomamba.engines.artifacts import FOREST, MODEL
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
@@ -20,7 +20,7 @@ from cryomamba_inference.pixels.features import FeatureBox, feature_box
 from cryomamba_inference.pixels.filters import FEATURES, FEATURES_WITHOUT_TENSOR
 from cryomamba_inference.pixels.forest import Forest
 from cryomamba_inference.pixels.scales import Read, Scale, scales_of
-from cryomamba_inference.pixels.smoothing import MARGIN, winners
+from cryomamba_inference.pixels.smoothing import MARGIN, entropies, winners
 
 _VERSION: Final = 1
 _FILE_MAX: Final = 64 * 1024**2
@@ -50,8 +50,10 @@ class PixelClassifier:
     scales: int
     forest: Forest
 
-    def classify(self, read: Read, volume: Shape, voxel_size_A: Spacing, start: Shape, shape: Shape) -> Labels:
-        """Return the labels of a box, shape (z, y, x), uint8.
+    def classify(
+        self, read: Read, volume: Shape, voxel_size_A: Spacing, start: Shape, shape: Shape, *, uncertainty: bool
+    ) -> TileResult:
+        """Return the labels of a box, shape (z, y, x), uint8, and on request their uncertainty.
 
         Parameters
         ----------
@@ -62,13 +64,14 @@ class PixelClassifier:
         """
         scales = scales_of(voxel_size_A, self.finest_A, self.scales)
         first, size = with_margin(start, shape, volume)
-        return self.labels_of(feature_box(read, volume, scales, first, size), start, shape)
+        return self.result_of(feature_box(read, volume, scales, first, size), start, shape, uncertainty=uncertainty)
 
-    def labels_of(self, box: FeatureBox, start: Shape, shape: Shape) -> Labels:
-        """Return the labels of a box from the features of it and its margin."""
+    def result_of(self, box: FeatureBox, start: Shape, shape: Shape, *, uncertainty: bool = False) -> TileResult:
+        """Return the labels of a box from the features of it and its margin, and on request their uncertainty."""
         z, y, x = (at - first for at, first in zip(start, box.start, strict=True))
-        found = winners(self.forest.count_votes(box), (z, y, x), shape)
-        return np.asarray(self.classes, np.uint8)[found]
+        votes = self.forest.count_votes(box)
+        labels = np.asarray(self.classes, np.uint8)[winners(votes, (z, y, x), shape)]
+        return TileResult(labels, uncertainty=entropies(votes, (z, y, x), shape) if uncertainty else None)
 
     def save(self, folder: Path) -> tuple[str, ...]:
         """Write the model's files into a folder, and return their names; the same model has the same bytes."""

@@ -124,7 +124,7 @@ def classify_section(classifier: PixelClassifier, features: SectionFeatures, z: 
     def classify(block: tuple[Key, Shape]) -> None:
         start, shape = block
         rows, columns = (slice(start[axis], start[axis] + shape[axis]) for axis in (1, 2))
-        out[:, rows, columns] = classifier.labels_of(features.box(start), start, shape)
+        out[:, rows, columns] = classifier.result_of(features.box(start), start, shape).labels
 
     team.map(classify, features.blocks(z))
     return out

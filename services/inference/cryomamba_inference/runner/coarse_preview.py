@@ -19,7 +19,6 @@ from cryomamba.volumes import HeaderFields, Volume
 from cryomamba_inference.downsample import magnify
 from cryomamba_inference.executor.base import predict_checked
 from cryomamba_inference.runner.binned_copy import array_statistics, binned_copy, binned_region, binned_shape
-from cryomamba_inference.runner.tile_run import as_labels
 from cryomamba_inference.threads import one_thread
 
 log = logging.getLogger(__name__)
@@ -76,8 +75,8 @@ class CoarsePreview:
         core = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
         data = np.empty((0, 0, 0), np.float32) if copy is None else copy
         with one_thread():
-            found, _ = predict_checked(engine, Tile(data, core, (0, 0, 0), shape, factor, self.index))
-        labels = as_labels(found)
+            found = predict_checked(engine, Tile(data, core, (0, 0, 0), shape, factor, self.index))
+        labels = found.labels
         if inside is not None:
             labels = np.where(inside, labels, labels.dtype.type(0))
         if engine.output == "scores":

@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import BoundedSemaphore
 
-import numpy as np
-
-from cryomamba.engines.api import Estimate, Labels, Points, ReportProgress, Slices, VolumeContext, Voxels
-from cryomamba.engines.artifacts import MASK, SCORES
+from cryomamba.engines.api import Labels, Points, ReportProgress, Slices, VolumeContext, Voxels
+from cryomamba.engines.artifacts import MASK, SCORES, UNCERTAINTY
 from cryomamba.engines.strokes import StrokesEngine
+from cryomamba.engines.uncertainty import wants_uncertainty
 from cryomamba.engines.windows import WindowEngine
-from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.masks.hysteresis import Scores
-from cryomamba.picks import Picks
-from cryomamba.volumes import MaskWriter, Statistics, Subset, VolumeWarning, stream_statistics
+from cryomamba.volumes import Statistics
 from cryomamba_inference.executor import InlineExecutor, TileExecutor
 from cryomamba_inference.free_memory import release_free_memory
-from cryomamba_inference.result_warnings import contrast_warnings, finite_estimates, voxel_size_warnings
+from cryomamba_inference.result_warnings import finite_estimates, volume_warnings
 from cryomamba_inference.runner.background_tasks import BackgroundTasks
 from cryomamba_inference.runner.coarse_preview import CoarsePreview, refuse_reading
 from cryomamba_inference.runner.control import Control, EventSink
+from cryomamba_inference.runner.density import measure_density
 from cryomamba_inference.runner.first_windows import FirstWindows
+from cryomamba_inference.runner.picks import FoundPicks, picks_of_candidates, picks_of_points
 from cryomamba_inference.runner.preview_publisher import PreviewPublisher
 from cryomamba_inference.runner.progress import MEASURING, MERGING, PREPARING, ProgressMeter, job_stages
 from cryomamba_inference.runner.reported import run_reported
+from cryomamba_inference.runner.result_files import ResultFiles
+from cryomamba_inference.runner.result_run import result_run
 from cryomamba_inference.runner.score_run import ScoreRun
-from cryomamba_inference.runner.sink import Sink
+from cryomamba_inference.runner.section_preview import SectionPreview
+from cryomamba_inference.runner.sink import Sink, Store
 from cryomamba_inference.runner.task import KnownVolume, Outcome, RegionSize, Task
-from cryomamba_inference.runner.tile_run import TileRun
 from cryomamba_inference.runner.tile_selection import TileSelection
 from cryomamba_inference.runner.window_run import WindowRun
 from cryomamba_inference.threads import one_thread
@@ -94,7 +95,7 @@ class _Run:
         self._threads = executor.processes
         self._compute_slot = BoundedSemaphore(executor.processes)
         self._publisher = PreviewPublisher.for_task(task, events.on_preview, known.preview)
-        self._pass = self._result_run()
+        self._pass = result_run(task, folder, self._publisher)
         # Processes can be ended when strokes are added, and a thread cannot.
         many = len(self._pass) >= self._pass.PARALLEL_FROM or isinstance(task.engine, StrokesEngine)
         parallel = self._volume is not None and many
@@ -102,8 +103,7 @@ class _Run:
         self._scores = self._engine.output == "scores"
         self._keep_scores = task.keep_scores and self._scores and self._engine.keeps_scores
         self._points: dict[int, Points] = {}
-        self._tiles: TileSelection | None = None
-        self._sections: set[int] = set()
+        self._section_preview: SectionPreview | None = None
         self._coarse_passes, self._result_pass = task.passes
         self._first_windows: FirstWindows | None = None
         self._background: BackgroundTasks[Labels | None] = BackgroundTasks(())
@@ -124,12 +124,6 @@ class _Run:
         if task.within is None:
             self._meter.total_tiles = len(self._pass) + len(self._coarse_passes)
 
-    def _result_run(self) -> TileRun | WindowRun:
-        windows = self._task.windows
-        if windows is not None and isinstance(self._engine, WindowEngine):
-            return WindowRun(self._engine, windows, self._folder, self._publisher)
-        return TileRun(self._engine, self._task.plan)
-
     def remember_preview(self) -> None:
         self._known.preview = self._publisher.mask()
 
@@ -142,14 +136,13 @@ class _Run:
             self._meter.enter(PREPARING)
             run_reported(lambda report: self._engine.prepare(self._context(statistics, report)), self._update)
         release_free_memory()
-        labels = max(self._engine.labels)
-        with MaskWriter(self._folder / MASK.name, self._header, labels=labels, engine=self._engine.name) as mask:
+        with ResultFiles(self._engine, self._folder, self._header) as files:
             if self._scores:
-                picks, candidates = self._run_scores(tiles, mask)
+                found = self._run_scores(tiles, files)
             else:
                 self._publisher.begin_pass(None)
-                self._run_tiles(tiles, lambda spec, labels: mask.write(*spec.start, labels))
-                picks, candidates = self._finalize_picks(tiles)
+                self._run_tiles(tiles, files.store_labels, files.store_uncertainty)
+                found = self._find_picks(tiles)
         if self._task.volume is not None:
             self._task.volume.require_unchanged()
         if tiles.region is not None:
@@ -163,19 +156,13 @@ class _Run:
             self._meter,
             scores=self._folder / SCORES.name if self._keep_scores else None,
             thresholds=self._engine.thresholds() if self._scores else None,
-            picks=picks,
-            candidates=candidates,
+            uncertainty=self._folder / UNCERTAINTY.name if wants_uncertainty(self._engine) else None,
+            picks=found.picks,
+            candidates=found.candidates,
             region=None if tiles.region is None else RegionSize(tiles.region.name, tiles.voxels),
-            warnings=self._warnings(estimates),
+            warnings=volume_warnings(self._engine, self._volume, self._header.voxel_size_A, estimates),
             estimates=estimates,
         )
-
-    def _warnings(self, estimates: Mapping[str, Estimate]) -> tuple[VolumeWarning, ...]:
-        said = (*contrast_warnings(estimates), *self._engine.warnings())
-        if self._volume is None:
-            return said
-        header = tuple(self._volume.meta.warnings)
-        return (*header, *voxel_size_warnings(self._header.voxel_size_A, header), *said)
 
     @contextmanager
     def _coarse_previews(self) -> Iterator[None]:
@@ -241,32 +228,23 @@ class _Run:
     def _measure(self, tiles: TileSelection) -> Statistics | None:
         if self._volume is None or self._known.statistics is not None:
             return self._known.statistics
-        region = tiles.region
-        before = 0.0 if region is None else _SELECTING_SHARE
-        statistics = stream_statistics(
+        before = 0.0 if tiles.region is None else _SELECTING_SHARE
+        return measure_density(
             self._volume,
-            within=None if region is None else Subset(region.read, tiles.voxels),
-            progress=lambda done: self._report(before + (1 - before) * done),
+            tiles,
+            report=lambda done: self._report(before + (1 - before) * done),
             cancelled=lambda: self._control.cancelled,
         )
-        if statistics.non_finite:
-            raise VolumeError(
-                f"{statistics.non_finite:,} voxels of the volume are NaN or infinite.",
-                code=ErrorCode.VOLUME_NOT_FINITE,
-                hint="Replace them, for example by the mean; they are often in the padding of a rotated tomogram.",
-                details={"non_finite": statistics.non_finite, "sampled": False},
-            )
-        return statistics
 
-    def _run_scores(self, tiles: TileSelection, mask: MaskWriter) -> tuple[Picks | None, Picks | None]:
+    def _run_scores(self, tiles: TileSelection, files: ResultFiles) -> FoundPicks:
         def write(z: int, block: Scores) -> None:
-            mask.write(z, 0, 0, block)
+            files.mask.write(z, 0, 0, block)
             self._publisher.put((z, 0, 0), block)
 
         with ScoreRun(self._engine, self._header, self._folder / "scores.bin") as scores:
             self._publisher.begin_pass(self._engine.thresholds())
-            self._run_tiles(tiles, scores.put)
-            picks = self._finalize_picks(tiles)
+            self._run_tiles(tiles, scores.put, files.store_uncertainty)
+            found = self._find_picks(tiles)
             self._meter.enter(MERGING)
             self._publisher.begin_pass(None)
             share = _MERGED_SHARE if self._keep_scores else 1.0
@@ -274,9 +252,9 @@ class _Run:
             if self._keep_scores:
                 saved = self._folder / SCORES.name
                 scores.save(saved, lambda done: self._update(share + (1 - share) * done, "saving the score map"))
-        return picks
+        return found
 
-    def _run_tiles(self, tiles: TileSelection, store: Callable[[Box, Labels], None]) -> None:
+    def _run_tiles(self, tiles: TileSelection, store: Store, uncertainty: Store | None) -> None:
         count, done = self._pass.count(tiles), 0
         self._meter.enter(self._result_pass.stage, steps=count)
         until = time.monotonic() + self._result_pass.seconds
@@ -291,7 +269,7 @@ class _Run:
             done += 1
             self._meter.update(done / count, tiles=1)
 
-        self._tiles = tiles
+        self._section_preview = SectionPreview(self._engine, self._publisher, tiles.region)
         self._show_section()
         sink = Sink(
             self._volume,
@@ -299,6 +277,7 @@ class _Run:
             len(self._coarse_passes),
             store=store_and_show,
             points=self._points.__setitem__,
+            uncertainty=uncertainty,
             step=step,
             meanwhile=self._poll,
         )
@@ -306,37 +285,25 @@ class _Run:
         self._control.wait(until, self._poll)
 
     def _show_section(self) -> None:
-        """Publish the section under the view at once, if the engine can compute it alone, and was not shown before."""
-        tiles, engine, (depth, height, width) = self._tiles, self._engine, self._header.shape
-        if tiles is None or not isinstance(engine, StrokesEngine):
-            return
-        focus = self._control.focus or self._task.focus
-        z = depth // 2 if focus is None else min(max(round(focus[0]), 0), depth - 1)
-        if z in self._sections:
-            return
-        self._sections.add(z)
-        context = self._context(self._known.statistics, lambda *_: None)
-        labels = run_reported(lambda _: engine.section(context, z), lambda *_: self._control.check())
-        if tiles.region is not None:
-            inside = tiles.region.read((slice(z, z + 1), slice(0, height), slice(0, width)))
-            labels = np.where(inside, labels, labels.dtype.type(0))
-        self._publisher.put((z, 0, 0), labels)
-        self._publisher.publish(self._meter.fraction, final=False)
+        if self._section_preview is not None:
+            self._section_preview.show(
+                self._control.focus or self._task.focus,
+                self._context(self._known.statistics, lambda *_: None),
+                self._control.check,
+                fraction=self._meter.fraction,
+            )
 
-    def _finalize_picks(self, tiles: TileSelection) -> tuple[Picks | None, Picks | None]:
-        if self._points:
-            points = np.concatenate([self._points[index] for index in sorted(self._points)])
-            return run_reported(lambda _report: self._picks_of(tiles, points), self._finalizing)
-        if self._task.candidates is not None and self._scores:
-            thresholds = self._engine.thresholds()
-            return tiles.picks(self._task.candidates).above(thresholds.high, thresholds.low), None
-        return None, None
+    def _find_picks(self, tiles: TileSelection) -> FoundPicks:
+        engine, points, candidates = self._engine, self._points, self._task.candidates
+        if points:
+            return run_reported(
+                lambda _: picks_of_points(engine, points, tiles, keeps_scores=self._keep_scores), self._finding_picks
+            )
+        if candidates is not None and self._scores:
+            return picks_of_candidates(engine, candidates, tiles)
+        return FoundPicks()
 
-    def _picks_of(self, tiles: TileSelection, points: Points) -> tuple[Picks, Picks | None]:
-        picks = tiles.picks(self._engine.finalize_picks(points))
-        return picks, tiles.picks(self._engine.candidates(points)) if self._keep_scores else None
-
-    def _finalizing(self, _fraction: float, _doing: str) -> None:
+    def _finding_picks(self, _fraction: float, _doing: str) -> None:
         self._update(1.0, "finding picks")
 
     def _read(self, where: Slices) -> Voxels:

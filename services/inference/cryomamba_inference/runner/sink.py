@@ -10,6 +10,9 @@ from cryomamba.volumes import Volume
 from cryomamba_inference.runner.control import Position
 from cryomamba_inference.tiling import Box
 
+Store = Callable[[Box, Labels], None]
+"""Takes a final box and what was found there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sink:
@@ -27,6 +30,8 @@ class Sink:
         Called with each final box and its labels or scores, 0 outside of the region.
     points : callable
         Called with the index of a tile and its points.
+    uncertainty : callable or None
+        Called with each final box and the uncertainty in percent, likewise; None if it is not wanted.
     step : callable
         Called after each tile or window.
     meanwhile : callable
@@ -36,7 +41,8 @@ class Sink:
     volume: Volume | None
     focus: Position | None
     pass_index: int
-    store: Callable[[Box, Labels], None]
+    store: Store
     points: Callable[[int, Points], None]
+    uncertainty: Store | None
     step: Callable[[], None]
     meanwhile: Callable[[], None]

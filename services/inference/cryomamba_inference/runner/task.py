@@ -147,6 +147,8 @@ class Outcome:
         The score map that the mask was thresholded from, if it is kept.
     thresholds : HysteresisThreshold or None
         The thresholds applied to the scores.
+    uncertainty : Path or None
+        The uncertainty of each voxel, if it was requested.
     candidates : Picks or None
         The picks that another threshold on the kept scores may choose from.
     region : RegionSize or None
@@ -163,6 +165,7 @@ class Outcome:
     meter: ProgressMeter
     scores: Path | None = None
     thresholds: HysteresisThreshold | None = None
+    uncertainty: Path | None = None
     picks: Picks | None = None
     candidates: Picks | None = None
     region: RegionSize | None = None

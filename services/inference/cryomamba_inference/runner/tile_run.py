@@ -47,7 +47,11 @@ class TileRun:
         """Compute every selected tile once."""
 
         def put(spec: TileSpec, result: Result) -> None:
-            sink.store(spec, tiles.labels(spec, as_labels(result.labels)))
+            labels = as_labels(result.labels)
+            if sink.uncertainty is not None:
+                labels, uncertainty = labels
+                sink.uncertainty(spec, tiles.labels(spec, uncertainty))
+            sink.store(spec, tiles.labels(spec, labels))
             if result.points is not None:
                 sink.points(spec.index, tiles.points(result.points))
             sink.step()
@@ -55,7 +59,8 @@ class TileRun:
         plan = self._plan
         volume = sink.volume if self._engine.needs_tile_data else None
         tile_voxels = plan.tile_voxels if self._engine.needs_tile_data else 0
-        executor.begin(self._engine, tile_voxels=tile_voxels, result_nbytes=2 * plan.core_voxels)
+        arrays = 1 if sink.uncertainty is None else 2
+        executor.begin(self._engine, tile_voxels=tile_voxels, result_nbytes=2 * arrays * plan.core_voxels)
         try:
             run_tiles(
                 TileOrder(plan, sink.focus, indices=tiles.inside),

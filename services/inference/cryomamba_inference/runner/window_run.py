@@ -63,12 +63,15 @@ class WindowRun:
         plan, volume = self._plan, sink.volume
         if volume is None:
             raise InternalError("An engine that predicts windows needs a volume.")
-        with BlockSums(self._folder, plan, self._engine.channels, tiles.inside) as sums:
+        with BlockSums(self._folder, plan, self._engine.blended_channels, tiles.inside) as sums:
 
             def put(spec: WindowSpec, result: Result) -> None:
                 self.show(spec, result, self._engine, tiles.region)
                 for block, total in sums.add(spec.index, np.asarray(result.labels, np.int32)):
-                    sink.store(block, tiles.labels(block, self._labels(block, total)))
+                    blended = self._blended(block, total)
+                    if sink.uncertainty is not None:
+                        sink.uncertainty(block, tiles.labels(block, self._engine.uncertainty(blended)))
+                    sink.store(block, tiles.labels(block, _decoded(self._engine, blended, block.shape)))
                 sink.step()
 
             self.begin(executor, self._engine)
@@ -84,11 +87,11 @@ class WindowRun:
             finally:
                 executor.end()
 
-    def _labels(self, block: BlockSpec, total: Sums) -> Labels:
+    def _blended(self, block: BlockSpec, total: Sums) -> Scores:
+        """Return the mean of all windows at the voxels of a block."""
         first = _shape(low for low, _ in block.nodes)
         z, y, x = ((start, start + size) for start, size in zip(block.start, block.shape, strict=True))
-        scores = self._plan.grid.interpolate(averaged(total), first, (z, y, x))
-        return _decoded(self._engine, scores, block.shape)
+        return self._plan.grid.interpolate(averaged(total), first, (z, y, x))
 
     def first_windows(self, focus: Position | None, most: int) -> list[WindowSpec]:
         """Return the windows that are to be seen first: those in the section of the focus that do not overlap."""
@@ -103,7 +106,7 @@ class WindowRun:
 
     def begin(self, executor: TileExecutor, engine: WindowEngine[Any]) -> None:
         """Begin with windows of a prepared engine."""
-        nbytes = self._plan.node_count * engine.channels * 4
+        nbytes = self._plan.node_count * engine.blended_channels * 4
         executor.begin(WindowPredictor(engine, self._plan), tile_voxels=self._plan.tile_voxels, result_nbytes=nbytes)
 
     def tile(self, spec: WindowSpec, engine: WindowEngine[Any], volume: Volume) -> Tile:
@@ -125,7 +128,7 @@ class WindowRun:
             nodes = np.clip(grid.nearest_nodes(axis, np.append(each * factor, last)), low, high - 1) - low
             starts.append(nodes[:-1] - nodes[0])
             parts.append(slice(int(nodes[0]), int(nodes[-1]) + 1))
-        added = np.asarray(result.labels, np.int32)[(slice(None), *parts)]
+        added = np.asarray(result.labels, np.int32)[(slice(engine.channels), *parts)]
         z, y, x = (weights[part] for weights, part in zip(self._plan.weights(spec), parts, strict=True))
         labels = _decoded(engine, own_scores(added, (z, y, x)), _shape(added.shape[1:]))
         if engine.output == "scores":
@@ -138,8 +141,8 @@ class WindowRun:
         self._publisher.put_provisional(first, labels)
 
 
-def _decoded(engine: WindowEngine[Any], scores: Scores, shape: Shape) -> Labels:
-    labels = engine.decode(scores)
+def _decoded(engine: WindowEngine[Any], blended: Scores, shape: Shape) -> Labels:
+    labels = engine.decode(blended[: engine.channels])
     if labels.shape != shape or labels.dtype not in (np.uint8, np.uint16):
         raise InternalError(f"The engine decoded {labels.dtype} of shape {labels.shape} instead of {shape}.")
     return labels

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from cryomamba.engines.api import EngineParameters, Estimate, VolumeContext, Voxels, Work
 from cryomamba.engines.info import CHOICES
+from cryomamba.engines.uncertainty import UncertaintyOptions
 from cryomamba.engines.windows import Axis, WindowEngine
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
@@ -35,9 +36,7 @@ def model_parameter(kind: Kind) -> str:
     return field
 
 
-class ModelParameters(EngineParameters):
-    """Parameters of all engines that run described models; a subclass adds ``model``, see :func:`model_parameter`."""
-
+class _Prediction(EngineParameters):
     model: str
     contrast: Literal["dark", "bright"] = Field(
         "dark",
@@ -51,6 +50,10 @@ class ModelParameters(EngineParameters):
         description="Average the scores of all mirrored windows, along the axes that the model allows: slower by up to "
         "a factor of 8, and more accurate.",
     )
+
+
+class ModelParameters(UncertaintyOptions, _Prediction):
+    """Parameters of all engines that run described models; a subclass adds ``model``, see :func:`model_parameter`."""
 
 
 P = TypeVar("P", bound=ModelParameters)

@@ -25,7 +25,7 @@ _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
 _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = 5, 6, 10, 11
 _ATTRIBUTE_SPARSE, _ATTRIBUTE_SPARSES = 22, 23
 _SPARSE_VALUES, _SPARSE_INDICES = 1, 2
-_FUNCTION_NODE, _FUNCTION_NAME, _FUNCTION_DOMAIN = 7, 1, 10
+_FUNCTION_NODE, _FUNCTION_NAME, _FUNCTION_DOMAIN, _FUNCTION_DEFAULT = 7, 1, 10, 11
 _TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
 
 
@@ -99,6 +99,8 @@ class _Scanner:
         for number, value in _fields(view):
             if number == _FUNCTION_NODE:
                 self._node(_message(value), 1)
+            elif number == _FUNCTION_DEFAULT:
+                self._attribute(_message(value), 1)
             elif number in names:
                 names[number] = _text(value)
         self._own.add(f"{names[_FUNCTION_DOMAIN]}.{names[_FUNCTION_NAME]}")

@@ -52,7 +52,7 @@ class WindowPredictor:
             # Padding: nothing is there to be predicted.
             shape = tuple(last - first for first, last in spec.box)
             empty = self.engine.empty_scores()[:, None, None, None]
-            scores: Scores = np.broadcast_to(empty, (self.engine.channels, *shape))
+            scores: Scores = np.broadcast_to(empty, (self.engine.blended_channels, *shape))
         else:
             scores = self._scores(nodes, spec)
         return _weighted(scores, weights), None

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import http.server
+import json
+import pickle
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -154,6 +157,99 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
         open_image(tmp_path / "other.zarr")
 
 
+@pytest.mark.parametrize("codec", [{"id": "zlib", "level": 1}, {"id": "blosc", "cname": "zstd"}, None])
+def test_a_damaged_chunk_is_named(tmp_path: Path, codec: Any) -> None:
+    """Whatever a decompressor makes of it, reading ends with a sentence."""
+    chunk = foreign_chunk(tmp_path / "t.zarr", [20, 70, 90], compressor=codec)
+    for content in (b"", b"damaged" * 9, zlib.compress(bytes(1000))):
+        chunk.write_bytes(content)
+        with open_image(tmp_path / "t.zarr") as image, pytest.raises(VolumeError, match=r"t\.zarr cannot be read"):
+            image.read_native(*ALL)
+
+
+@pytest.mark.parametrize("chunks", [[0, 4, 4], [4000, 4000, 4000]])
+def test_chunks_that_cannot_be_read_are_refused(tmp_path: Path, chunks: list[int]) -> None:
+    """Those without voxels, and those that would fill the memory at once, when the volume is opened."""
+    foreign_chunk(tmp_path / "t.zarr", chunks, shape=[4000, 4000, 4000])
+    with pytest.raises(VolumeError, match="has chunks of"):
+        open_image(tmp_path / "t.zarr")
+
+
+@pytest.mark.parametrize("codec", [{"id": "pickle"}, {"id": "json2"}])
+@pytest.mark.parametrize("dtype", ["<f4", "|O"])
+def test_objects_are_not_unpickled(tmp_path: Path, codec: dict[str, Any], dtype: str) -> None:
+    """Arrays of Python objects are no volumes, and opening one runs nothing that is in it."""
+    for filters, compressor in (([codec], None), (None, codec), ([{"id": "shuffle", "elementsize": 4}, codec], None)):
+        chunk = foreign_chunk(
+            tmp_path / "t.zarr", [4] * 3, [4] * 3, dtype=dtype, filters=filters, compressor=compressor
+        )
+        chunk.write_bytes(pickle.dumps(_Touch(str(tmp_path / "ran"))))
+        with pytest.raises(VolumeError), open_image(tmp_path / "t.zarr") as image:
+            image.read_native(*ALL)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        '{"multiscales": [{"datasets": []}]}',
+        '{"multiscales": [1]}',
+        '{"multiscales": [{"datasets": [{"path": "../../0"}]}]}',
+        '{"multiscales": [{"datasets": [{"path": "0"}], "axes": [1, 2, 3]}]}',
+        '{"multiscales": [{"datasets": [{"path": "0"}], "axes": ["z"]}]}',
+        '{"a":' * 100_000,
+    ],
+    ids=["no level", "number", "outside", "axes", "one axis", "deep"],
+)
+def test_metadata_that_were_made_to_harm_are_refused(tmp_path: Path, attributes: str) -> None:
+    """With a sentence that names the image."""
+    foreign_chunk(tmp_path / "t.zarr", [4] * 3, [4] * 3)
+    (tmp_path / "t.zarr" / ".zattrs").write_text(attributes, encoding="utf-8")
+    with pytest.raises(VolumeError, match=r"t\.zarr"):
+        open_image(tmp_path / "t.zarr")
+
+
+class _Touch:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (self.path, "w")
+
+
+def foreign_chunk(
+    folder: Path,
+    chunks: list[int],
+    shape: list[int] | None = None,
+    *,
+    dtype: str = "<f4",
+    filters: list[dict[str, Any]] | None = None,
+    compressor: dict[str, Any] | None = None,
+) -> Path:
+    """Write the metadata of an image of version 0.4, and return the path of its first chunk."""
+    axes = [{"name": name, "type": "space", "unit": "angstrom"} for name in "zyx"]
+    array = {
+        "zarr_format": 2,
+        "shape": shape or list(SHAPE),
+        "chunks": chunks,
+        "dtype": dtype,
+        "fill_value": 0,
+        "order": "C",
+        "filters": filters,
+        "compressor": compressor,
+        "dimension_separator": "/",
+    }
+    chunk = folder / "0" / "0" / "0" / "0"
+    chunk.parent.mkdir(parents=True, exist_ok=True)
+    (folder / ".zgroup").write_text('{"zarr_format": 2}', encoding="utf-8")
+    image = {"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}
+    (folder / ".zattrs").write_text(json.dumps({"multiscales": [image]}), encoding="utf-8")
+    (folder / "0" / ".zarray").write_text(json.dumps(array), encoding="utf-8")
+    return chunk
+
+
 def test_chunks_that_were_read_are_kept_up_to_a_limit(tmp_path: Path, voxels: NDArray[np.float32]) -> None:
     """Sections of the same chunks are read from the disk once; the chunks that are kept never exceed the limit."""
     write_foreign(tmp_path / "t.zarr", voxels, "0.5")
@@ -172,7 +268,7 @@ def test_chunks_that_were_read_are_kept_up_to_a_limit(tmp_path: Path, voxels: ND
 
     slab = 8 * 70 * 90 * 4
     array = zarr.open_array(tmp_path / "t.zarr" / "0", mode="r")
-    found = ZarrVoxels(Counting(array), (2, 3, 4), cache_nbytes=2 * slab)
+    found = ZarrVoxels("t", Counting(array), (2, 3, 4), cache_nbytes=2 * slab)
     for z in range(20):
         np.testing.assert_array_equal(found[z : z + 1, :, :][0], voxels[z])
     assert len(reads) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +121,48 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         open_image(tmp_path / "broken.tif")
     with pytest.raises(VolumeError, match=r"There is no file gone\.tif"):
         open_image(tmp_path / "gone.tif")
+
+
+@pytest.mark.parametrize("compression", ["zlib", "lzma", None])
+def test_a_file_that_is_damaged_anywhere_is_named(
+    tmp_path: Path, voxels: NDArray[np.float32], compression: str | None
+) -> None:
+    """Whatever a decoder makes of changed and missing bytes, opening and reading end with voxels or with a sentence."""
+    path, chance = tmp_path / "t.tif", random.Random(7)
+    tifffile.imwrite(path, voxels, compression=compression)
+    whole, refused = path.read_bytes(), 0
+    for _ in range(60):
+        changed = bytearray(whole)
+        for _ in range(chance.randrange(1, 5)):
+            changed[chance.randrange(len(changed))] = chance.randrange(256)
+        path.write_bytes(changed[: chance.randrange(len(changed))] if chance.random() < 0.3 else changed)
+        try:
+            read_all(path)
+        except VolumeError as error:
+            assert error.message.startswith("t.tif")
+            refused += 1
+    assert refused
+
+
+OME = """<?xml version="1.0"?>
+<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:00000000-0000-0000-0000-000000000001">
+<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="8" SizeY="8" SizeZ="2" SizeC="1"
+ SizeT="1"><TiffData IFD="0" FirstZ="0" PlaneCount="1"><UUID FileName="a.ome.tif">
+urn:uuid:00000000-0000-0000-0000-000000000001</UUID></TiffData><TiffData IFD="0" FirstZ="1" PlaneCount="1">
+<UUID FileName="{}">urn:uuid:00000000-0000-0000-0000-000000000002</UUID></TiffData></Pixels></Image></OME>"""
+
+
+def test_sections_in_other_folders_are_not_read(tmp_path: Path) -> None:
+    """An OME-TIFF may name the files of its other sections: those beside it are read, any other file is refused."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for secret in (tmp_path / "b.ome.tif", folder / "b.ome.tif"):
+        tifffile.imwrite(secret, np.full((8, 8), 77, np.uint8))
+    for name in ("../b.ome.tif", str(tmp_path / "b.ome.tif"), "b.ome.tif"):
+        xml = OME.format(name).replace("\n", "")
+        tifffile.imwrite(folder / "a.ome.tif", np.ones((8, 8), np.uint8), description=xml, metadata=None)
+        if name == "b.ome.tif":
+            assert [int(section[0, 0]) for section in read_all(folder / "a.ome.tif")] == [1, 77]
+        else:
+            with pytest.raises(VolumeError, match="files of other folders"):
+                open_image(folder / "a.ome.tif")

@@ -174,3 +174,8 @@ export async function signOut(): Promise<void> {
 export async function setFocus(id: string, position: Triple): Promise<void> {
   await request(`${jobPath(id)}/focus`, { method: "PUT", json: { position } });
 }
+
+/** Replace the strokes that a job learns from while it has not ended. */
+export async function setStrokes(id: string, strokes: object): Promise<Job> {
+  return (await (await request(`${jobPath(id)}/strokes`, { method: "PUT", json: strokes })).json()) as Job;
+}

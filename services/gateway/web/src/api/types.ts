@@ -98,7 +98,7 @@ export interface Level {
 
 export interface Volume {
   name: string;
-  kind: "tomogram" | "labels" | "scores";
+  kind: "tomogram" | "labels" | "scores" | "uncertainty";
   zarr_path: string;
   shape: Triple;
   dtype: string;

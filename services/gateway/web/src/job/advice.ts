@@ -11,6 +11,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   volume_unsupported: "Convert it to 8-bit, 16-bit or 32-bit real density, for example with IMOD's newstack.",
   volume_not_finite: "Replace these voxels, for example with the mean density, and add the file again.",
   volume_changed: "Submit it again once the file is no longer written to.",
+  model_changed: "Submit it again to use the model as it is now.",
   unknown_engine: "Choose one of the engines that are shown.",
   engine_unavailable: `Choose another engine, or tell whoever runs this server.`,
   invalid_parameters: "Correct what is marked.",

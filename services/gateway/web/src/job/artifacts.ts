@@ -36,6 +36,10 @@ const FILES: Readonly<Record<string, readonly [string, string]>> = {
     "Score map",
     "How sure the engine is of each voxel, 0 to 255; from it a mask with another threshold can be made.",
   ],
+  "uncertainty.mrc": [
+    "Uncertainty",
+    "How close the vote on the label of each voxel was: 0 is certain, 100 is undecided.",
+  ],
   "candidates.csv": ["Candidates", "All positions with their scores, also those below the threshold."],
   "stats.json": ["Measurements and settings", "All numbers of this page, with the parameters used, for programs."],
 };

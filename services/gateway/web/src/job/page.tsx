@@ -9,6 +9,7 @@ import { moment, shapeText, voxelSizeText } from "../format/numbers.ts";
 import { filterQuery, isFiltering, jobTitle } from "../jobs/filters.ts";
 import { filter, listed } from "../jobs/listing.ts";
 import { refreshQueue, server } from "../server/info.ts";
+import { isViewKept } from "../viewer/kept-view.ts";
 import { Viewer } from "../viewer/viewer.tsx";
 import { Actions } from "./actions.tsx";
 import { Downloads } from "./downloads.tsx";
@@ -22,9 +23,10 @@ const NOT_FOUND = 404;
 export function JobPage({ jobId }: { jobId: string }) {
   const job = jobs.value.get(jobId);
   const [problem, setProblem] = useState<unknown>(null);
+  const [stays] = useState(() => isViewKept(jobId));
   // A job of the list comes without its history.
   useEffect(() => {
-    scrollTo(0, 0);
+    if (!stays) scrollTo(0, 0);
     loadJob(jobId).catch(setProblem);
   }, [jobId]);
   if (!job) return problem === null ? <p class="secondary">Loading the job …</p> : <Missing problem={problem} />;

@@ -19,6 +19,15 @@ export function Thumbnail({ job }: { job: Job }) {
   );
 }
 
+/** The middle section of an uploaded tomogram. */
+export function FileThumbnail({ fileId }: { fileId: string }) {
+  return (
+    <span class="thumbnail" aria-hidden="true">
+      <Slice url={`/v1/files/${encodeURIComponent(fileId)}/slice?size=${SIZE}`} />
+    </span>
+  );
+}
+
 function Slice({ url }: { url: string }) {
   const [broken, setBroken] = useState(false);
   if (broken) return null;

@@ -13,9 +13,11 @@ export function ModelsPage() {
       {modelsProblem.value && <p class="message danger">{printable(modelsProblem.value)}</p>}
       {known === null && !modelsProblem.value && <p class="secondary">Loading …</p>}
       {known?.length === 0 && (
-        <p class="card empty" id="no-models">
-          No trained models yet. Whoever runs this server adds one with <code>cryomamba models add FOLDER</code>.
-        </p>
+        <div class="card empty" id="no-models">
+          <p>
+            No trained models yet. Whoever runs this server adds one with <code>cryomamba models add FOLDER</code>.
+          </p>
+        </div>
       )}
       <ul id="models" class="plain models">
         {known?.map((model) => (

@@ -4,6 +4,7 @@
 import { computed, effect, signal } from "@preact/signals";
 import type { EngineInfo, Json } from "../api/types.ts";
 import { models, modelsFor } from "../models/list.ts";
+import { PIXELS } from "../paint/strokes.ts";
 import { server } from "../server/info.ts";
 import { type QueuedUpload, remove as removeUpload, uploads } from "../upload/queue.ts";
 import { type Field, fieldsOf, withModels } from "./schema.ts";
@@ -12,6 +13,9 @@ import { type Texts, initialTexts, parse, parseVoxelSize } from "./values.ts";
 
 /** The engine that re-thresholds a score map is offered for a finished job only. */
 export const RETHRESHOLD = "rethreshold";
+
+/** The engine of jobs that are there to paint on. */
+export const TO_PAINT_ON = "threshold";
 
 export interface Volume {
   key: number;
@@ -69,6 +73,8 @@ export const texts = computed<Texts>(() => {
   return textsByEngine.value[name] ?? initialTexts(fields.value, params);
 });
 export const parsed = computed(() => parse(fields.value, texts.value));
+/** Whether the engine learns from strokes that are not painted yet: a quick job shows the tomogram to paint on. */
+export const paintsFirst = computed(() => engine.value?.name === PIXELS && !parsed.value.params.model);
 export const parsedVoxelSize = computed(() => parseVoxelSize(voxelSize.value));
 
 /** Whether nothing was chosen or entered yet. */

@@ -98,6 +98,6 @@ function change(key: string, changes: Partial<OrderedJob>): void {
 }
 
 // crypto.randomUUID exists only on pages with TLS.
-function randomKey(): string {
+export function randomKey(): string {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

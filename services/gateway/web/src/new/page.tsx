@@ -9,6 +9,7 @@ import {
   engine,
   formProblem,
   isPristine,
+  paintsFirst,
   parsed,
   parsedVoxelSize,
   refused,
@@ -59,6 +60,12 @@ export function NewJob() {
       {serverProblem.value && <p class="message danger">{printable(serverProblem.value)}</p>}
       <VolumePicker />
       <EngineCards />
+      {paintsFirst.value && (
+        <p class="message note" id="paints-first">
+          You paint on the page of the job, which opens at once. Until there are strokes, it shows a plain threshold. With a
+          model that was trained before, no strokes are needed: choose it below.
+        </p>
+      )}
       <Parameters />
       <Options />
       <footer class="submit-bar">
@@ -75,6 +82,7 @@ export function NewJob() {
 
 function startWords(): string {
   const several = volumes.value.length > 1;
+  if (paintsFirst.value && !several) return "Start and paint";
   const uploading = volumes.value.some(({ source }) => source === null);
   if (uploading) return several ? `Start ${volumes.value.length} jobs when uploaded` : "Start when uploaded";
   return several ? `Start ${volumes.value.length} jobs` : "Start";

@@ -2,12 +2,15 @@
 
 import { computed, effect, signal } from "@preact/signals";
 import { go, jobHref, listHref, route } from "../app/route.ts";
+import { openToPaint } from "../paint/painter.ts";
 import {
+  TO_PAINT_ON,
   clearDraft,
   engine,
   fields,
   formProblem,
   jobName,
+  paintsFirst,
   parsed,
   parsedVoxelSize,
   refused,
@@ -23,6 +26,8 @@ import type { Order, Refusal } from "./request.ts";
 const DEMO_SHAPE = [128, 128, 128];
 
 const keys = signal<readonly string[]>([]);
+/** Of those, the jobs that are there to paint on. */
+const toPaintOn = new Set<string>();
 const mine = computed(() => orders.value.filter(({ key }) => keys.value.includes(key)));
 /** The jobs that are not submitted yet. */
 export const waiting = computed(() =>
@@ -44,6 +49,7 @@ export function place(): void {
       : volumes.value.map(({ label, source, uploadKey }) =>
           placeOrder(order, several, { label, volume: source, uploadKey }),
         );
+  if (paintsFirst.peek()) for (const key of keys.value) toPaintOn.add(key);
 }
 
 effect(() => {
@@ -58,6 +64,7 @@ effect(() => {
 
 function finish(done: readonly OrderedJob[]): void {
   const [only] = done;
+  for (const { key, job } of done) if (toPaintOn.delete(key) && job) openToPaint(job.job_id);
   clearDraft();
   if (route.peek().page === "new") go(done.length === 1 && only?.job ? jobHref(only.job.job_id) : listHref());
 }
@@ -67,8 +74,7 @@ function currentOrder(): Order | null {
   const size = parsedVoxelSize.value;
   if (!chosen || "problem" in size) return null;
   return {
-    engine: chosen.name,
-    params: parsed.value.params,
+    ...(paintsFirst.value ? { engine: TO_PAINT_ON, params: {} } : { engine: chosen.name, params: parsed.value.params }),
     parameterNames: new Set(fields.value.map(({ name }) => name)),
     voxelSize: size.value,
     within: regionSource(region.value),

@@ -1,12 +1,15 @@
 import { printable } from "../app/text.ts";
+import { FileThumbnail } from "../jobs/thumbnail.tsx";
 import { UploadProgress } from "../upload/progress.tsx";
 import { uploads } from "../upload/queue.ts";
 import { type Volume, removeVolume } from "./draft.ts";
 
 export function VolumeRow({ volume }: { volume: Volume }) {
   const queued = volume.uploadKey === null ? undefined : uploads.value.find(({ key }) => key === volume.uploadKey);
+  const { source } = volume;
   return (
     <li class="volume" aria-invalid={volume.problem !== ""} tabIndex={volume.problem ? -1 : undefined}>
+      {source && "file_id" in source && <FileThumbnail fileId={source.file_id} />}
       <div class="volume-head">
         <span class="volume-name">{printable(volume.label)}</span>
         <span class="secondary">{printable(volume.details)}</span>

@@ -10,6 +10,8 @@ import { measured } from "../format/numbers.ts";
 import { minimumVolume } from "../job/settings.tsx";
 import { jobTitle } from "../jobs/filters.ts";
 import { ContrastControl } from "./contrast.tsx";
+import { PaintControls } from "../paint/controls.tsx";
+import { HEAT_GRADIENT } from "./heat.ts";
 import { LabelList } from "./labels.tsx";
 import { NOTHING, PREVIEW } from "./layers.ts";
 import type { ViewerModel } from "./model.ts";
@@ -25,11 +27,13 @@ const STYLES: readonly [MaskStyle, string][] = [["both", "Fill and outline"], ["
 export function Controls({ model }: { model: ViewerModel }) {
   return (
     <div class="viewer-controls">
+      {model.painter.on.value && <PaintControls model={model} />}
       {model.tomogram.value && <ImageControls model={model} />}
       <MaskControls model={model} />
       {model.scores.value && <ThresholdControls model={model} />}
+      {model.uncertainty.value && <UncertaintyControls model={model} />}
       {model.picks.value && <PickControls model={model} />}
-      <Keys />
+      <Keys painting={model.painter.on.value} />
     </div>
   );
 }
@@ -210,6 +214,42 @@ function ThresholdControls({ model }: { model: ViewerModel }) {
   );
 }
 
+function UncertaintyControls({ model }: { model: ViewerModel }) {
+  const { showUncertainty, uncertaintyOpacity } = model;
+  return (
+    <Group title="Uncertainty">
+      <Check
+        id="show-uncertainty"
+        label="Show uncertainty"
+        value={showUncertainty.value}
+        onChange={(on) => (showUncertainty.value = on)}
+      />
+      {showUncertainty.value && (
+        <>
+          <div class="heat-legend">
+            <span>0 %, certain</span>
+            <div role="presentation" style={{ background: HEAT_GRADIENT }} />
+            <span>100 %</span>
+          </div>
+          <Range
+            id="uncertainty-opacity"
+            label="Opacity"
+            value={uncertaintyOpacity.value}
+            min={0.1}
+            max={1}
+            step={0.05}
+            text={`${Math.round(100 * uncertaintyOpacity.value)} %`}
+            onChange={(value) => (uncertaintyOpacity.value = value)}
+          />
+          <p class="hint">
+            How close the vote on the label of a voxel was (predictive entropy). What is certain is transparent.
+          </p>
+        </>
+      )}
+    </Group>
+  );
+}
+
 function PickControls({ model }: { model: ViewerModel }) {
   const { showPicks, pickRadius, grid } = model;
   const picks = model.picks.value!;
@@ -241,13 +281,24 @@ const KEYS: readonly [string, string][] = [
   ["0", "whole section"],
   ["1", "one voxel per pixel"],
   ["I, C, M", "invert, crosshair, mask"],
+  ["F, Esc", "full window and back"],
 ];
 
-function Keys() {
+const PAINT_KEYS: readonly [string, string][] = [
+  ["Drag", "paint"],
+  ["Alt + drag, middle drag, two fingers", "move the section"],
+  ["P", "paint a dot at the crosshair"],
+  ["[ ]", "smaller or larger brush"],
+  ["X", "eraser and back"],
+  ["Ctrl + Z, Ctrl + Shift + Z", "undo, redo"],
+];
+
+function Keys({ painting }: { painting: boolean }) {
+  const keys = painting ? [...PAINT_KEYS, ...KEYS.filter(([key]) => !/^(Drag|Click)/.test(key)), ["B", "end painting"] as const] : KEYS;
   return (
     <details class="viewer-keys">
       <summary>Keys and pointer</summary>
-      <dl>{KEYS.map(([key, action]) => <div key={key}><dt>{key}</dt><dd>{action}</dd></div>)}</dl>
+      <dl>{keys.map(([key, action]) => <div key={key}><dt>{key}</dt><dd>{action}</dd></div>)}</dl>
     </details>
   );
 }

@@ -13,6 +13,11 @@ export interface GestureHandlers {
   /** Shift or Alt and wheel. */
   onStep(by: number): void;
   onClick(at: Point): void;
+  /** A line begins that is to be painted; false if it is to be handled as any other movement. */
+  onStrokeBegin?(at: Point): boolean;
+  onStroke?(at: Point): void;
+  /** The line has ended, or turned out to be something else. */
+  onStrokeEnd?(finished: boolean): void;
   /** The pointer is over a point, or has left. */
   onHover(at: Point | null): void;
 }
@@ -24,25 +29,41 @@ export function followGestures(element: HTMLElement, handlers: GestureHandlers):
   const pointers = new Map<number, Point>();
   let moved = 0;
   let contrast = false;
+  let painting = false;
   const at = (event: MouseEvent): Point => {
     const box = element.getBoundingClientRect();
     return { x: event.clientX - box.left, y: event.clientY - box.top };
   };
 
   const down = (event: PointerEvent) => {
-    if (event.button === 1) return;
+    // The middle button would scroll the page.
+    if (event.button === 1) event.preventDefault();
     element.setPointerCapture(event.pointerId);
     if (pointers.size === 0) {
       moved = 0;
       contrast = event.shiftKey || event.button === 2;
+      const plain = event.button === 0 && !event.shiftKey && !event.altKey;
+      painting = plain && (handlers.onStrokeBegin?.(at(event)) ?? false);
+    } else {
+      // A second finger: two zoom, so the first was not to paint.
+      endStroke(false);
     }
     pointers.set(event.pointerId, at(event));
+  };
+  const endStroke = (finished: boolean) => {
+    if (painting) handlers.onStrokeEnd?.(finished);
+    painting = false;
   };
   const move = (event: PointerEvent) => {
     const now = at(event);
     const before = pointers.get(event.pointerId);
-    if (event.pointerType === "mouse" || before) handlers.onHover(now);
+    if (event.pointerType !== "touch" || before) handlers.onHover(now);
     if (!before) return;
+    if (painting) {
+      pointers.set(event.pointerId, now);
+      handlers.onStroke?.(now);
+      return;
+    }
     const [dx, dy] = [now.x - before.x, now.y - before.y];
     const other = [...pointers].find(([id]) => id !== event.pointerId)?.[1];
     pointers.set(event.pointerId, now);
@@ -58,7 +79,10 @@ export function followGestures(element: HTMLElement, handlers: GestureHandlers):
   };
   const up = (event: PointerEvent) => {
     const only = pointers.size === 1;
-    if (pointers.delete(event.pointerId) && only && moved <= CLICK_PX && event.type === "pointerup" && !contrast) {
+    if (painting) {
+      pointers.delete(event.pointerId);
+      endStroke(event.type === "pointerup");
+    } else if (pointers.delete(event.pointerId) && only && moved <= CLICK_PX && event.button !== 1 && event.type === "pointerup" && !contrast) {
       handlers.onClick(at(event));
     }
   };

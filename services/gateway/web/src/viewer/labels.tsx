@@ -6,7 +6,7 @@ import { printable } from "../app/text.ts";
 import { PREVIEW } from "./layers.ts";
 import type { ViewerModel } from "./model.ts";
 import { countLabels } from "./overlay.ts";
-import type { Rgb } from "./palette.ts";
+import { fromHex, toHex } from "./palette.ts";
 import { chunkKey } from "./zarr.ts";
 
 const MOST = 24;
@@ -74,12 +74,4 @@ function coarseKey(model: ViewerModel): string | null {
 
 function byCount(counts: Map<number, number>): number[] {
   return [...counts].sort((one, other) => other[1] - one[1]).map(([label]) => label);
-}
-
-function toHex(colour: Rgb): string {
-  return `#${colour.map((part) => part.toString(16).padStart(2, "0")).join("")}`;
-}
-
-function fromHex(text: string): Rgb {
-  return [1, 3, 5].map((at) => Number.parseInt(text.slice(at, at + 2), 16)) as unknown as Rgb;
 }

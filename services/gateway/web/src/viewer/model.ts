@@ -8,6 +8,9 @@ import { type Artifact, type Job, type JobVolumes, type Triple, isFinal } from "
 import type { Statistics } from "../job/statistics.ts";
 import { ChunkStore } from "./chunk-store.ts";
 import { type Axis, type Camera, type Grid, clamp } from "./geometry.ts";
+import { Painter } from "../paint/painter.ts";
+import { PIXELS } from "../paint/strokes.ts";
+import { keepView, restoreView } from "./kept-view.ts";
 import type { MaskStyle } from "./overlay.ts";
 import { NOTHING, PREVIEW } from "./layers.ts";
 import { type Rgb, labelColour } from "./palette.ts";
@@ -46,6 +49,8 @@ export class ViewerModel {
   /** One for each axis; null shows the whole section. */
   readonly cameras: readonly Signal<Camera | null>[] = [signal(null), signal(null), signal(null)];
   readonly large = signal<LargeView>(0);
+  /** Whether the viewer covers the whole page. */
+  readonly full = signal(false);
   /** For each axis, whether its section is made of a sample of the voxels. */
   readonly sampled: readonly Signal<boolean>[] = [signal(false), signal(false), signal(false)];
   readonly chosenLimits = signal<Limits | null>(null);
@@ -60,16 +65,20 @@ export class ViewerModel {
   readonly looks = signal<ReadonlyMap<number, LabelLook>>(new Map());
   /** Scores from this one on are shown as the mask; null shows the mask itself. */
   readonly threshold = signal<number | null>(null);
+  readonly showUncertainty = signal(false);
+  readonly uncertaintyOpacity = signal(0.8);
   readonly showPicks = signal(true);
   readonly pickRadius: Signal<number>;
   readonly showCrosshair = signal(true);
   /** Densities of the section in the large view, when all of it is there. */
   readonly sectionValues = signal<Float32Array | null>(null);
+  readonly painter: Painter;
   /** The voxel under the pointer, and the axis of the section that it is in. */
   readonly pointer = signal<{ voxel: Triple; axis: Axis } | null>(null);
 
   readonly tomogram: ReadonlySignal<ZarrImage | null> = computed(() => this.images.value.get("") ?? null);
   readonly scores: ReadonlySignal<ZarrImage | null> = computed(() => this.images.value.get("scores") ?? null);
+  readonly uncertainty: ReadonlySignal<ZarrImage | null> = computed(() => this.images.value.get("uncertainty") ?? null);
   /** Masks that are files, the newest revision of the mask first. */
   readonly masks: ReadonlySignal<ZarrImage[]> = computed(() =>
     [...this.images.value.values()]
@@ -112,6 +121,10 @@ export class ViewerModel {
     const { shape, voxel_size_A: voxelSize } = job.peek().volume;
     this.grid = { shape, voxelSize };
     this.position = signal(shape.map((side) => Math.floor(side / 2)) as unknown as Triple);
+    this.painter = new Painter(job, this.position, (jobId) => keepView(jobId, this));
+    // The mask of a job that is there to paint on is not what is looked for.
+    if (this.painter.on.peek() && job.peek().engine !== PIXELS) this.chosenLayer.value = NOTHING;
+    restoreView(this);
     const diameter = Number(job.peek().params.diameter_A);
     this.pickRadius = signal(diameter > 0 ? diameter / 2 : 5 * Math.max(...voxelSize));
     this.store = new ChunkStore(
@@ -126,6 +139,7 @@ export class ViewerModel {
   close(): void {
     this.abort.abort();
     clearTimeout(this.focusTimer);
+    this.painter.close();
     this.store.close();
   }
 
@@ -241,7 +255,7 @@ export class ViewerModel {
   }
 
   look(label: number): LabelLook {
-    return this.looks.value.get(label) ?? { colour: labelColour(label), hidden: false };
+    return this.looks.value.get(label) ?? { colour: this.painter.colourOf(label) ?? labelColour(label), hidden: false };
   }
 
   setLook(label: number, look: LabelLook): void {

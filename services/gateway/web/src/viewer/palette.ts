@@ -17,3 +17,12 @@ const COLOURS: readonly Rgb[] = Array.from({ length: 255 }, (_, label): Rgb => {
   };
   return [channel(0), channel(8), channel(4)];
 });
+
+/** A colour as fields for colours have it: #f08b24. */
+export function toHex(colour: Rgb): string {
+  return `#${colour.map((part) => part.toString(16).padStart(2, "0")).join("")}`;
+}
+
+export function fromHex(text: string): Rgb {
+  return [1, 3, 5].map((at) => Number.parseInt(text.slice(at, at + 2), 16)) as unknown as Rgb;
+}

@@ -1,4 +1,4 @@
-// Draws one section: density, mask, picks, crosshair and scale bar.
+// Draws one section: density, uncertainty, mask, picks, crosshair and scale bar.
 
 import { effect } from "@preact/signals";
 import { DensityLayer, type Placed, type ViewState } from "./density-layer.ts";
@@ -13,8 +13,10 @@ import {
   toPoint,
 } from "./geometry.ts";
 import { MaskLayer } from "./mask-layer.ts";
+import { StrokesLayer } from "../paint/strokes-layer.ts";
 import type { ViewerModel } from "./model.ts";
 import { circlesIn, linesIn } from "./picks.ts";
+import { UncertaintyLayer } from "./uncertainty-layer.ts";
 
 /** Colours of the sections perpendicular to z, y, x; the crosshair shows where the others are. */
 export const PLANE_COLOURS = ["#6cb6ff", "#7ddc9a", "#ff9d8a"] as const;
@@ -22,7 +24,9 @@ const BACKGROUND = "#0b0d10";
 
 export class PaneRenderer {
   private readonly densityLayer: DensityLayer;
+  private readonly uncertaintyLayer: UncertaintyLayer;
   private readonly maskLayer: MaskLayer;
+  private readonly strokesLayer: StrokesLayer;
   private readonly context: CanvasRenderingContext2D;
   private readonly observer: ResizeObserver;
   private readonly stopFollowing: () => void;
@@ -35,7 +39,9 @@ export class PaneRenderer {
     private readonly axis: Axis,
   ) {
     this.densityLayer = new DensityLayer(model);
+    this.uncertaintyLayer = new UncertaintyLayer(model);
     this.maskLayer = new MaskLayer(model);
+    this.strokesLayer = new StrokesLayer(model);
     this.context = canvas.getContext("2d", { alpha: false })!;
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(canvas);
@@ -67,9 +73,12 @@ export class PaneRenderer {
     const read = [
       model.arrivals, model.images, model.frame, model.position, model.cameras[axis]!, model.limits, model.invert,
       model.slab, model.sigma, model.smoothPixels, model.layer, model.opacity, model.style, model.looks,
-      model.threshold, model.picks, model.showPicks, model.pickRadius, model.showCrosshair, model.large,
+      model.showUncertainty, model.uncertaintyOpacity, model.threshold, model.picks, model.showPicks, model.pickRadius, model.showCrosshair, model.large,
     ];
     for (const { value } of read) void value;
+    const { painter, pointer } = model;
+    if (!painter.on.value && painter.strokes.value.lines.length === 0) return;
+    for (const { value } of [painter.draft, painter.radius, painter.label, painter.tool, pointer]) void value;
   }
 
   private resize(): void {
@@ -92,17 +101,22 @@ export class PaneRenderer {
     const view: ViewState = { axis: this.axis, camera: this.camera, size, density: devicePixelRatio };
     const keys: string[] = [];
     const density = this.densityLayer.draw(view, keys);
+    const uncertainty = this.uncertaintyLayer.draw(view, keys);
     const mask = this.maskLayer.draw(view, keys);
     model.store.want(this, [...new Set(keys)]);
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.fillStyle = BACKGROUND;
     context.fillRect(0, 0, canvas.width, canvas.height);
     for (const placed of density) this.place(placed, view, model.smoothPixels.value);
+    if (uncertainty) this.place(uncertainty, view, model.smoothPixels.value);
     if (mask) this.place(mask, view, false);
+    const strokes = this.strokesLayer.draw(this.axis);
+    if (strokes) this.place(strokes, view, false);
     context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     if (!model.tomogram.value) this.drawBorder(view);
     if (model.showPicks.value) this.drawPicks(view);
     if (model.showCrosshair.value) this.drawCrosshair(view);
+    if (this.axis === 0) this.drawBrush(view);
     this.drawScaleBar(view);
     this.noteValues();
     model.sampled[this.axis]!.value = this.densityLayer.sampled;
@@ -186,6 +200,25 @@ export class PaneRenderer {
       context.beginPath();
       context.arc(x, y, Math.max(circle.radius * camera.scale, 2), 0, 2 * Math.PI);
       context.strokeStyle = colour(circle.label);
+      context.stroke();
+    }
+  }
+
+  /** The brush around the pointer, as large as it paints. */
+  private drawBrush({ axis, camera, size }: ViewState): void {
+    const { context, model } = this;
+    const { painter } = model;
+    const at = model.pointer.value;
+    if (!painter.on.value || painter.tool.value === "eraser" || at?.axis !== axis) return;
+    const [, y, x] = at.voxel;
+    const centre = toPoint(camera, [y + 0.5, x + 0.5], size, model.grid, axis);
+    const [, sideY, sideX] = model.grid.voxelSize;
+    const reach = (painter.radius.value + 0.5) * camera.scale;
+    for (const [colour, width] of [["rgb(0 0 0 / 70%)", 3], [painter.strokes.value.labels[painter.label.value]!.colour, 1.5]] as const) {
+      context.beginPath();
+      context.ellipse(centre.x, centre.y, reach * sideX, reach * sideY, 0, 0, 2 * Math.PI);
+      context.strokeStyle = colour;
+      context.lineWidth = width;
       context.stroke();
     }
   }

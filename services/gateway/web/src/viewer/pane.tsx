@@ -1,7 +1,8 @@
 // One section: canvas, title and slider, with pointer and keys.
 
 import { useEffect, useRef } from "preact/hooks";
-import { AXIS_NAMES, type Axis, PLANE_NAMES, panned, planeAxes, toVoxel, zoomed } from "./geometry.ts";
+import { RADIUS_MAX } from "../paint/painter.ts";
+import { AXIS_NAMES, type Axis, PLANE_NAMES, clamp, panned, planeAxes, toVoxel, zoomed } from "./geometry.ts";
 import { type Point, followGestures } from "./gestures.ts";
 import type { ViewerModel } from "./model.ts";
 import { PLANE_COLOURS, PaneRenderer } from "./pane-renderer.ts";
@@ -76,6 +77,7 @@ function gesturesOf(model: ViewerModel, axis: Axis, renderer: PaneRenderer) {
     },
     onStep: (by: number) => model.moveAlong(axis, by),
     onClick: (at: Point) => model.moveTo(voxelAt(at)),
+    ...(axis === PAINTED_AXIS && strokeHandlers(model, voxelAt)),
     onHover(at: Point | null) {
       if (!at) {
         model.pointer.value = null;
@@ -85,6 +87,20 @@ function gesturesOf(model: ViewerModel, axis: Axis, renderer: PaneRenderer) {
       const inside = voxel.every((n, along) => n >= 0 && n < grid.shape[along]!);
       model.pointer.value = inside ? { voxel, axis } : null;
     },
+  };
+}
+
+/** Strokes are painted in XY sections: the brush of a stroke is a disc along y and x. */
+const PAINTED_AXIS = 0;
+
+function strokeHandlers(model: ViewerModel, voxelAt: (point: Point) => Triple) {
+  const { painter, grid } = model;
+  const whole = (point: Point) =>
+    voxelAt(point).map((at, along) => clamp(Math.floor(at), 0, grid.shape[along]! - 1)) as unknown as Triple;
+  return {
+    onStrokeBegin: (at: Point) => painter.begin(whole(at)),
+    onStroke: (at: Point) => painter.extend(whole(at)),
+    onStrokeEnd: (finished: boolean) => (finished ? painter.end() : painter.cancel()),
   };
 }
 
@@ -115,8 +131,22 @@ function handleKey(event: KeyboardEvent, model: ViewerModel, axis: Axis, rendere
     c: () => (model.showCrosshair.value = !model.showCrosshair.peek()),
     m: () => model.toggleMask(),
   };
+  if (axis === PAINTED_AXIS && model.painter.on.peek()) Object.assign(actions, paintActions(model));
   const action = actions[event.key];
   if (!action) return;
   event.preventDefault();
   action();
+}
+
+function paintActions({ painter, position }: ViewerModel): Record<string, () => void> {
+  const resize = (by: number) => (painter.radius.value = clamp(painter.radius.peek() + by, 0, RADIUS_MAX));
+  return {
+    p() {
+      painter.begin(position.peek());
+      painter.end();
+    },
+    x: () => (painter.tool.value = painter.tool.peek() === "brush" ? "eraser" : "brush"),
+    "[": () => resize(-1),
+    "]": () => resize(1),
+  };
 }

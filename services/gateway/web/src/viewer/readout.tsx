@@ -16,6 +16,7 @@ export function Readout({ model }: { model: ViewerModel }) {
   const position = voxel.map((n, axis) => count(n * model.grid.voxelSize[axis]!));
   const density = finestValue(model, model.tomogram.value, voxel);
   const score = finestValue(model, model.scores.value, voxel);
+  const uncertainty = finestValue(model, model.uncertainty.value, voxel);
   return (
     <dl class="readout">
       <Entry name="Voxel" value={`x ${x + 1}  y ${y + 1}  z ${z + 1}`} />
@@ -23,6 +24,7 @@ export function Readout({ model }: { model: ViewerModel }) {
       {density !== undefined && <Entry name="Density" value={String(Number(density.toPrecision(4)))} />}
       <Entry name="Mask" value={labelText(model, voxel)} />
       {score !== undefined && <Entry name="Score" value={String(Math.round(score))} />}
+      {uncertainty !== undefined && <Entry name="Uncertainty" value={`${Math.round(uncertainty)} %`} />}
     </dl>
   );
 }

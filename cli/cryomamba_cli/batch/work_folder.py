@@ -1,0 +1,206 @@
+"""The folder ``.cryomamba`` among the results: what is being made, and how it gets to its place.
+
+Everything of a tomogram is made in a folder of its own there, and moved when it is complete. The list of the moves is
+written before the first of them, so that a program that was killed in between completes them when it starts again.
+Files of a run that was killed earlier are removed then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Final, Self
+
+from pydantic import ValidationError
+
+from cryomamba.atomic import sync_folder, write_atomically
+from cryomamba.errors import ConflictError
+from cryomamba.models.base import Record
+from cryomamba.printable import file_text
+from cryomamba_cli.batch.record import TomogramRecord, read_record, write_record
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+NAME: Final = ".cryomamba"
+_LOCK: Final = "lock"
+_STARTED: Final = "started.json"
+_PUBLISH: Final = "publish.json"
+_SCRATCH: Final = "scratch"
+
+
+class Started(Record):
+    """A run that has begun: the tomogram, and how many runs of it were begun and never ended before.
+
+    Attributes
+    ----------
+    tomogram : str
+    interruptions : int
+    """
+
+    tomogram: str
+    interruptions: int
+
+
+class Publication(Record):
+    """A finished result that is moved to its place.
+
+    Attributes
+    ----------
+    mask : Path
+        Where the mask goes.
+    names : tuple of str
+        The files, which keep their names; the mask is the last.
+    record : TomogramRecord
+    """
+
+    mask: Path
+    names: tuple[str, ...]
+    record: TomogramRecord
+
+
+class WorkFolder:
+    """The work folder of a session; a context manager that locks it.
+
+    Methods may be called from several threads, for different tomograms.
+
+    Parameters
+    ----------
+    results : Path
+        Existing folder of the results.
+
+    Attributes
+    ----------
+    path : Path
+    scratch : Path
+        For small files on their way to their place.
+
+    Raises
+    ------
+    ConflictError
+        On entering: another program works in the same folder.
+    """
+
+    def __init__(self, results: Path) -> None:
+        self.path = results / NAME
+        self.scratch = self.path / _SCRATCH
+        self._lock = -1
+
+    def __enter__(self) -> Self:
+        self.path.mkdir(exist_ok=True)
+        self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            _lock_exclusive(self._lock)
+        except OSError:
+            os.close(self._lock)
+            raise ConflictError(
+                f"Another program writes its results to '{self.path.parent}'.",
+                hint="Wait until it has finished, or choose another folder for the results.",
+            ) from None
+        self.scratch.mkdir(exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The lock file stays: a folder that another program has opened must not lose it.
+        os.close(self._lock)
+
+    def recover(self) -> dict[str, int]:
+        """Complete what was being moved when the program was killed, and remove what was being made.
+
+        Returns
+        -------
+        dict of str to int
+            For each tomogram that was running then, how often this has happened to it.
+        """
+        interrupted = {}
+        _clear(self.scratch)
+        for folder in sorted(one for one in self.path.iterdir() if one.is_dir() and one != self.scratch):
+            if (folder / _PUBLISH).exists():
+                _complete(folder, self.scratch)
+                continue
+            started = _read_started(folder)
+            if started is None:
+                shutil.rmtree(folder, ignore_errors=True)
+                continue
+            interrupted[started.tomogram] = started.interruptions + 1
+            _clear(folder)
+        return interrupted
+
+    def begin(self, tomogram: Path, interruptions: int) -> Path:
+        """Return an empty folder for the work on a tomogram."""
+        folder = self._folder(tomogram)
+        folder.mkdir(exist_ok=True)
+        _clear(folder)
+        started = Started(tomogram=file_text(tomogram), interruptions=interruptions)
+        write_atomically(folder / _STARTED, started.model_dump_json(), durable=False)
+        return folder
+
+    def end(self, tomogram: Path) -> None:
+        """Remove the folder of a tomogram whose work has ended, if there is one."""
+        shutil.rmtree(self._folder(tomogram), ignore_errors=True)
+
+    def _folder(self, tomogram: Path) -> Path:
+        return self.path / hashlib.sha256(file_text(tomogram).encode()).hexdigest()[:24]
+
+    def publish(self, folder: Path, mask: Path, record: TomogramRecord) -> None:
+        """Move the finished files of a tomogram next to each other, then write its record.
+
+        Parameters
+        ----------
+        folder : Path
+            That of :meth:`begin`; it is removed.
+        mask : Path
+            Where the mask goes, with the same name as in the folder.
+        record : TomogramRecord
+            `files` are the names of all files that are moved.
+        """
+        names = tuple(sorted(record.files, key=lambda name: name == mask.name))
+        publication = Publication(mask=mask.absolute(), names=names, record=record)
+        write_atomically(folder / _PUBLISH, publication.model_dump_json())
+        _complete(folder, self.scratch)
+
+
+def _complete(folder: Path, scratch: Path) -> None:
+    try:
+        publication = Publication.model_validate_json((folder / _PUBLISH).read_bytes())
+    except ValidationError:
+        # Of another version: the tomogram is segmented again.
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    target = publication.mask.parent
+    for name in publication.names:
+        if (folder / name).exists():
+            (folder / name).replace(target / name)
+    sync_folder(target)
+    if read_record(publication.mask) != publication.record:
+        write_record(publication.mask, publication.record, scratch)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read_started(folder: Path) -> Started | None:
+    try:
+        return Started.model_validate_json((folder / _STARTED).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name == _STARTED:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+
+
+def _lock_exclusive(descriptor: int) -> None:
+    if sys.platform == "win32":
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

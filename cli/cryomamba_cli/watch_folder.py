@@ -1,0 +1,207 @@
+"""``watch-folder``: segment tomograms as they appear in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cryomamba.errors import InvalidRequestError, JobFailedError
+from cryomamba.output_paths import require_outputs
+from cryomamba_cli import output
+from cryomamba_cli.batch.folder_scan import FolderScanner
+from cryomamba_cli.batch.halves import Halves
+from cryomamba_cli.batch.loop import Options
+from cryomamba_cli.batch.notifications import required_url, split_command
+from cryomamba_cli.batch.planning import FolderPlanner, Method
+from cryomamba_cli.batch.report import REPORT, SUMMARY
+from cryomamba_cli.batch.rules import Rules, read_rules
+from cryomamba_cli.batch.run_session import print_counts, run_session
+from cryomamba_cli.batch.session import Session, Sighting
+from cryomamba_cli.batch.watched_folder import UniquePlans, WatchedFolder
+from cryomamba_cli.engines import choose, offered
+from cryomamba_cli.options import Json, Parameters, Slots, VoxelSize, voxel_size
+from cryomamba_cli.parameters import parse
+from cryomamba_server.systemd import ALIVE, READY, notify_systemd
+
+Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Folder in which tomograms appear, also in its subfolders.")
+]
+OutDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--out-dir", "-o", help="Folder for the results, with the same subfolders; beside the tomograms if not given."
+    ),
+]
+EngineName = Annotated[
+    str | None, typer.Option("--engine", "-e", help="Segmentation engine; 'cryomamba engines' lists them.")
+]
+ComputeServer = Annotated[
+    str | None, typer.Option("--server", "-s", metavar="URL", help="Segment on this server instead of this machine.")
+]
+Scores = Annotated[bool, typer.Option("--scores", help="Also write the score map, for 'cryomamba threshold'.")]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option("--format", metavar="EXTENSION", help="Also write results in this format; as for 'segment'."),
+]
+Poll = Annotated[
+    float, typer.Option("--poll", min=0.05, metavar="SECONDS", help="Time between two looks at the folder.")
+]
+Stable = Annotated[
+    float,
+    typer.Option(
+        "--stable",
+        min=0.0,
+        metavar="SECONDS",
+        help="How long a file must not have changed before it is taken as complete. Its header must also describe as "
+        "many voxels as it has. A file that was renamed into place is taken at once.",
+    ),
+]
+Stalled = Annotated[
+    float,
+    typer.Option(
+        "--stalled",
+        min=0.0,
+        metavar="SECONDS",
+        help="After how long without a change a file that is incomplete or no tomogram is reported as failed.",
+    ),
+]
+Once = Annotated[
+    bool, typer.Option("--once", help="End when all tomograms that are there are done, for example for cron.")
+]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Try again what failed in an earlier run, although it has not changed.")
+]
+Pictures = Annotated[
+    bool, typer.Option("--pictures/--no-pictures", help="Draw a picture and a short movie of each mask.")
+]
+RulesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--rules", metavar="FILE.toml", help="Which engine and parameters for which tomograms; see the guide."
+    ),
+]
+HalvesOption = Annotated[
+    Halves,
+    typer.Option(
+        "--halves",
+        help="What is segmented of half-tomograms (EVN and ODD in their names): their mean, one of them, or each.",
+    ),
+]
+Command = Annotated[
+    str | None,
+    typer.Option(
+        "--command",
+        metavar="COMMAND",
+        help="Run this for each tomogram that is done or has failed, with its record as JSON on standard input; "
+        "{name}, {state}, {mask} and {record} (its path) are replaced.",
+    ),
+]
+Webhook = Annotated[
+    str | None,
+    typer.Option("--webhook", metavar="URL", help="Send the record of each tomogram that is done or has failed there."),
+]
+
+
+def watch_folder(
+    folder: Folder,
+    out_dir: OutDir = None,
+    engine: EngineName = None,
+    param: Parameters = None,
+    size: VoxelSize = None,
+    server: ComputeServer = None,
+    slots: Slots = None,
+    scores: Scores = False,
+    formats: Formats = None,
+    pictures: Pictures = True,
+    rules: RulesFile = None,
+    halves: HalvesOption = Halves.SEPARATE,
+    command: Command = None,
+    webhook: Webhook = None,
+    poll: Poll = 2.0,
+    stable: Stable = 10.0,
+    stalled: Stalled = 600.0,
+    once: Once = False,
+    retry_failed: RetryFailed = False,
+    json: Json = False,
+) -> None:
+    """Segment tomograms as they appear in a folder, until Ctrl-C or SIGTERM.
+
+    The folder is listed again and again, so this also works on network file systems. Tomograms that were segmented
+    before with the same content and parameters are skipped, so the command can be stopped, killed and started again at
+    any time. Results appear under their names when they are complete; report.html and summary.csv list all tomograms.
+    """
+    require_folder(folder)
+    if command is not None:
+        split_command(command)
+    if webhook is not None:
+        required_url(webhook)
+    results = out_dir or folder
+    require_outputs([results / SUMMARY, results / REPORT], replace=True, folder=results)
+    engines = offered(server)
+    info = choose(engines, engine)
+    params = parse(param or (), info.parameters, owner=info.name)
+    method = Method(info, params, voxel_size(size), scores=scores, formats=tuple(formats or ()), halves=halves)
+    planner = FolderPlanner(
+        folder,
+        results,
+        method,
+        Rules() if rules is None else read_rules(rules),
+        engines,
+        check_parameters=server is None,
+    )
+    watched = WatchedFolder(FolderScanner(folder, out_dir, _report_unreadable), folder, stable, planner.group)
+    session = Session(stable_s=stable, stalled_s=stalled)
+    run_session(
+        session,
+        lambda: _alive(watched),
+        UniquePlans(folder, planner.plan).plan,
+        results,
+        Options(poll_s=poll, once=once, watched=True, retry_failed=retry_failed, pictures=pictures),
+        server=server,
+        slots=slots,
+        tomograms=None,
+        title=f"Tomograms in {folder.absolute().name}",
+        json=json,
+        command=command,
+        webhook=webhook,
+        files_of=planner.files_of,
+        began=lambda count: _ready(
+            f"Watching '{folder}': {count} at a time with {info.name}, results in '{results}'. Ctrl-C ends it."
+        ),
+    )
+    failed = print_counts(session, results, json=json)
+    if failed:
+        raise JobFailedError(
+            f"{failed} of {len(session)} tomograms failed.", hint=f"See '{results / REPORT}' for the reasons."
+        )
+
+
+def require_folder(folder: Path) -> None:
+    """Refuse a folder that does not exist.
+
+    Raises
+    ------
+    InvalidRequestError
+    """
+    if not folder.is_dir():
+        raise InvalidRequestError(
+            f"'{folder}' is not a folder.",
+            hint="Give the folder into which tomograms are written; create it if needed.",
+        )
+
+
+def _ready(message: str) -> None:
+    output.note(message)
+    notify_systemd(READY)
+
+
+def _alive(watched: WatchedFolder) -> Mapping[Path, Sighting]:
+    notify_systemd(ALIVE)
+    return watched.look()
+
+
+def _report_unreadable(folder: Path, error: OSError) -> None:
+    output.note(f"'{folder}' cannot be listed: {error.strerror}; its tomograms are left out.")
