@@ -169,20 +169,34 @@ def segment(
     params |= _learned(info, strokes, model, save_model, several=out_dir is not None)
     override = voxel_size(size)
     requested = requested_formats(info.parameters, params)
-    picks, wanted = info.picks is not None, formats or ()
-    require_formats(wanted, picks=picks or "csv" in requested)
-    files = {"nifti": nifti, "nrrd": nrrd, "scores": scores, "picks": picks}
+    require_formats(formats or (), picks=info.picks is not None or "csv" in requested)
 
     def make(path: Path, mask: Path) -> Task:
-        exports = export_paths(mask, **files, requested=requested, formats=wanted)
-        conversions = conversion_paths(mask, wanted)
+        exports = export_paths(
+            mask,
+            nifti=nifti,
+            nrrd=nrrd,
+            scores=scores,
+            picks=info.picks is not None,
+            requested=requested,
+            formats=formats or (),
+        )
+        conversions = conversion_paths(mask, formats or ())
         return Task(path, mask, info.name, params, override, within, name, exports, conversions, save_model)
 
     named = [*(tomogram or ()), *([] if list_file is None else read_list(list_file))]
     if out_dir is None:
-        _require_one(several=list_file is not None or dry_run or only_failed)
+        if list_file is not None or dry_run or only_failed:
+            raise InvalidRequestError(
+                "--list, --dry-run and --only-failed are for several tomograms.", hint="Give a folder with --out-dir."
+            )
         path = _single(named)
-        _segment_one(make(path, mask_path(path, out, info.name)), out, save_model, server, force=force, json=json)
+        task = make(path, mask_path(path, out, info.name))
+        folder = task.mask.parent if out is not None and names_folder(out) else None
+        require_outputs(task.files, inputs=task.inputs, replace=force, folder=folder)
+        if save_model is not None:
+            require_outputs(model_paths(save_model).values(), inputs=task.inputs, replace=force, folder=save_model)
+        _run_one(task, server, json=json)
         return
     if out is not None:
         raise InvalidRequestError("--out is for one mask, --out-dir for several.", hint="Give one of them.")
@@ -190,28 +204,12 @@ def segment(
     tasks = [make(path, mask) for path, mask in masks.items() if not only_failed or has_failed(mask)]
     if dry_run:
         _print_plan(tasks, info, server, force=force, json=json)
-    elif not tasks:
+        return
+    if not tasks:
         output.note("No tomogram failed in an earlier run; there is nothing to do.")
-    else:
-        require_batch_outputs(tasks, out_dir, force=force)
-        _run_many(tasks, info, server, out_dir, slots=slots, pictures=pictures, force=force, json=json)
-
-
-def _require_one(*, several: bool) -> None:
-    if several:
-        raise InvalidRequestError(
-            "--list, --dry-run and --only-failed are for several tomograms.", hint="Give a folder with --out-dir."
-        )
-
-
-def _segment_one(
-    task: Task, out: str | None, save_model: Path | None, server: str | None, *, force: bool, json: bool
-) -> None:
-    folder = task.mask.parent if out is not None and names_folder(out) else None
-    require_outputs(task.files, inputs=task.inputs, replace=force, folder=folder)
-    if save_model is not None:
-        require_outputs(model_paths(save_model).values(), inputs=task.inputs, replace=force, folder=save_model)
-    _run_one(task, server, json=json)
+        return
+    require_batch_outputs(tasks, out_dir, force=force)
+    _run_many(tasks, info, server, out_dir, slots=slots, pictures=pictures, force=force, json=json)
 
 
 def _learned(
