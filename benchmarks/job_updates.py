@@ -1,15 +1,17 @@
 """What a person who follows a job sees: the longest time without anything new, and how long the stages take.
 
 A job of the membrane network, or of the engines that are given, runs on this machine, on 128³ and on 512³ voxels (or
-the sides that are given): ``job_updates.py 128 filaments``. From two seconds after the start until the end, a change is
+the sides that are given): ``job_updates.py 128 filaments``. On a busy machine, ``--stop-after 500`` cancels each job
+after so many seconds, and the table says so. From two seconds after the start until the end, a change is
 another sentence about what is done, another tenth of a percent, another number of seconds left, or another preview.
 Also shown is for how long on end the time left rose.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
-import sys
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +21,9 @@ from pathlib import Path
 import numpy as np
 import scipy.ndimage
 
+from cryomamba.engines.artifacts import ExportFormat
+from cryomamba.engines.registry import Registry
+from cryomamba.errors import ErrorCode, JobFailedError
 from cryomamba.models.events import PreviewEvent, ProgressEvent
 from cryomamba.models.jobs import SubmitRequest, VolumeSource
 from cryomamba.synth import PhantomSpec, synthesize
@@ -104,32 +109,46 @@ def write_phantom(path: Path, side: int) -> None:
     write_volume(path, slabs(), VOXEL_SIZE_A, shape=(side,) * 3)
 
 
-def follow(path: Path, folder: Path, engine: str, processes: int) -> tuple[Watcher, float]:
-    """Run a job; return what was seen and how long it took."""
+def follow(path: Path, folder: Path, engine: str, *, processes: int, stop_after_s: float) -> tuple[Watcher, bool]:
+    """Run a job; return what was seen, and whether it was complete before it was to be stopped."""
     request = SubmitRequest(volume=VolumeSource(path=str(path)), engine=engine)
+    registry = Registry.discover()
+    formats: tuple[ExportFormat, ...] = ("scores",) if registry.engines[engine].keeps_scores else ()
     watcher = Watcher()
-    cancelled: Callable[[], bool] = lambda: False  # noqa: E731
-    LocalRunner(processes).run(
-        path, request, output=folder / "mask.mrc", on_event=watcher, cancelled=cancelled, formats=("scores",)
-    )
-    return watcher, time.perf_counter() - watcher.started
+    cancelled: Callable[[], bool] = lambda: time.perf_counter() - watcher.started > stop_after_s  # noqa: E731
+    try:
+        LocalRunner(processes).run(
+            path, request, output=folder / "mask.mrc", on_event=watcher, cancelled=cancelled, formats=formats
+        )
+    except JobFailedError as error:
+        if error.code is not ErrorCode.CANCELLED:
+            raise
+        return watcher, False
+    return watcher, True
 
 
 def main() -> None:
-    sides = [int(text) for text in sys.argv[1:] if text.isdigit()] or list(SIDES)
-    engines = [text for text in sys.argv[1:] if not text.isdigit()] or [ENGINE]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="*", help="sides in voxels and names of engines")
+    parser.add_argument("--stop-after", type=float, default=math.inf, metavar="SECONDS", help="cancel each job then")
+    arguments = parser.parse_args()
+    sides = [int(text) for text in arguments.what if text.isdigit()] or list(SIDES)
+    engines = [text for text in arguments.what if not text.isdigit()] or [ENGINE]
     print(f"{'':<18}{'job':>8}{'previews':>10}{'longest gap':>13}{'limit':>8}{'time left rose for':>20}  in stage")
     for engine, side in itertools.product(engines, sides):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "phantom.mrc"
             write_phantom(path, side)
-            watcher, took = follow(path, Path(folder), engine, processes=2)
+            watcher, complete = follow(path, Path(folder), engine, processes=2, stop_after_s=arguments.stop_after)
+        took = time.perf_counter() - watcher.started
         longest, at, stage = max(watcher.gaps(), default=(0.0, 0.0, "none"))
         rise = watcher.longest_rise()
         print(
             f"{f'{engine} {side}³':<18}{took:>6.1f} s{len(watcher.previews):>10}{longest:>11.2f} s{GAP_LIMIT_S:>6.0f} s"
             f"{rise:>18.1f} s  {stage}, {at:.1f} s after the start"
         )
+        if not complete:
+            print(f"        stopped after {arguments.stop_after:.0f} s, as asked for")
         shares = ", ".join(
             f"{name} {seconds:.2f} s ({seconds / took:.0%})" for name, seconds in watcher.stages().items()
         )

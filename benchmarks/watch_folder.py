@@ -2,7 +2,8 @@
 
 Small tomograms arrive in random order, in pieces of random size with random pauses, as a copy over a network does. Ten
 are broken in different ways, and five are renamed into place. The program is killed (SIGKILL) whenever a random number
-of results has appeared, and started again. ``TOMOGRAMS``, ``KILLS`` and ``SEED`` are set in the environment.
+of results has appeared, and started again. ``TOMOGRAMS``, ``KILLS``, ``SEED`` and ``PICTURES`` are set in the
+environment.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ def records(results: Path) -> int:
     return sum(1 for _ in results.rglob("*.mrc.json"))
 
 
-def run(folder: Path, *, tomograms: int, broken: int, kills: int, seed: int) -> Outcome:
+def run(folder: Path, *, tomograms: int, broken: int, kills: int, seed: int, pictures: bool = True) -> Outcome:
     """Run the scenario in an empty folder."""
     source, results, log = folder / "in", folder / "out", folder / "log"
     source.mkdir()
@@ -143,25 +144,26 @@ def run(folder: Path, *, tomograms: int, broken: int, kills: int, seed: int) -> 
     bad = {names[number * tomograms // broken + 1]: BROKEN[number % len(BROKEN)] for number in range(broken)}
     contents = {name: tomogram(folder / "scratch.mrc", rng, bad.get(name, "")) for name in names}
     renamed = set(choice.sample([name for name in names if name not in bad], min(RENAMED, tomograms)))
+    drawn = "--pictures" if pictures else "--no-pictures"
     arrival = threading.Thread(target=arrive, args=(source, contents, renamed, seed))
     outcome, began = Outcome(), time.monotonic()
     arrival.start()
     for at in sorted(choice.sample(range(tomograms - broken), kills)):
-        with watcher(source, results, log) as process:
+        with watcher(source, results, log, drawn) as process:
             wait_until(lambda at=at: records(results) >= at or process.poll() is not None, what=f"{at} results")  # type: ignore[misc]
             # Another instant of its work each time.
             time.sleep(choice.random() * PAUSE_S * 5)
             process.send_signal(signal.SIGKILL)
             outcome.kills += process.wait() == -signal.SIGKILL
     arrival.join()
-    with watcher(source, results, log, "--once") as process:
+    with watcher(source, results, log, drawn, "--once") as process:
         wait_until(lambda: process.poll() is not None, what="the end")
     outcome.seconds = time.monotonic() - began
-    check(outcome, source, results, log, bad)
+    check(outcome, source, results, log, bad, pictures=pictures)
     return outcome
 
 
-def check(outcome: Outcome, source: Path, results: Path, log: Path, bad: dict[str, str]) -> None:
+def check(outcome: Outcome, source: Path, results: Path, log: Path, bad: dict[str, str], *, pictures: bool) -> None:
     """Compare what is there with what should be; masks are read by mrcfile."""
     for line in log.read_bytes().splitlines():
         # A line may be cut where the program was killed.
@@ -182,10 +184,11 @@ def check(outcome: Outcome, source: Path, results: Path, log: Path, bad: dict[st
             problems.append(f"{name} ({bad.get(name, 'good')}) is {row['state']}: {row['error']}")
         if outcome.ends[name] > 1:
             problems.append(f"{name} ended {outcome.ends[name]} times")
+    endings = (".mrc", ".mrc.json", *((".png", ".apng") if pictures else ()))
     allowed = {Path("summary.csv"), Path("report.html"), Path(".cryomamba/lock")}
     for name in expected - set(bad):
         base = Path(name).with_suffix("").as_posix() + "__threshold"
-        allowed |= {Path(base + ending) for ending in (".mrc", ".mrc.json", ".png", ".apng")}
+        allowed |= {Path(base + ending) for ending in endings}
         with mrcfile.open(results / f"{base}.mrc") as mask, mrcfile.open(source / name) as volume:
             record = json.loads((results / f"{base}.mrc.json").read_bytes())
             voxels = sum(label["voxels"] for label in record["labels"])
@@ -200,7 +203,14 @@ def check(outcome: Outcome, source: Path, results: Path, log: Path, bad: dict[st
 def main() -> None:
     count, kills = int(os.environ.get("TOMOGRAMS", "200")), int(os.environ.get("KILLS", "10"))
     with tempfile.TemporaryDirectory() as name:
-        outcome = run(Path(name), tomograms=count, broken=10, kills=kills, seed=int(os.environ.get("SEED", "1")))
+        outcome = run(
+            Path(name),
+            tomograms=count,
+            broken=10,
+            kills=kills,
+            seed=int(os.environ.get("SEED", "1")),
+            pictures=os.environ.get("PICTURES", "1") != "0",
+        )
     repeated = sum(max(count - 1, 0) for count in outcome.starts.values())
     print(f"tomograms                          {count}, of them 10 broken and {RENAMED} renamed into place")
     print(f"killed with SIGKILL                {outcome.kills} times")

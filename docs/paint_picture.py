@@ -61,7 +61,7 @@ async def main() -> None:
                 await prepare(page, 1440, 900)
                 await page.until("!!document.getElementById('paint')")
                 await page.value("document.getElementById('paint').click()")
-                await change(page, "#layer", "nothing")
+                await change(page, "#layer", "none")
                 await change(page, "#low-pass", "1")
                 await page.value("document.getElementById('full-window').click()")
                 await page.until("!!document.getElementById('paint-controls')")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from cryomamba_cli import output
 from cryomamba_cli.options import Json, numbers, shape
+
+if TYPE_CHECKING:
+    from cryomamba_inference.conversion.convert import Conversion
 
 EXAMPLES: Final = (
     "Examples:\n\n  cryomamba models convert net.h5 -o models/net --label membrane --voxel-size 13.5\n\n"
@@ -68,7 +71,10 @@ def convert(
         voxel_size_A=None if voxel is None else numbers(voxel, option="--voxel-size"),
         window=None if window is None else shape(window, option="--window"),
     )
-    conversion = convert_model(source.expanduser(), Path(out).expanduser(), options)
+    _show(convert_model(source.expanduser(), Path(out).expanduser(), options), json=json)
+
+
+def _show(conversion: Conversion, *, json: bool) -> None:
     described = conversion.description
     if json:
         facts = {"folder": str(conversion.folder), "deviation": conversion.deviation}

@@ -33,55 +33,59 @@ def _list_families(asked: bool) -> None:
         raise typer.Exit
 
 
+FamilyName = Annotated[
+    str | None, typer.Option("--family", metavar="NAME", help="Kind of phantom; --list-families shows them.")
+]
+FromLabels = Annotated[
+    Path | None,
+    typer.Option(
+        "--from-labels",
+        metavar="LABELS",
+        help="Draw membranes where this mask has labels; the labels are the ground truth.",
+    ),
+]
+MembraneLabels = Annotated[
+    list[int] | None,
+    typer.Option("--label", metavar="N", help="Label of LABELS that is membrane; may be repeated. All, if not given."),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(
+        "--shape",
+        metavar="Z,Y,X",
+        help="Size in voxels: one number, or three as z,y,x. That of LABELS, or 128,256,256, if not given.",
+    ),
+]
+Voxel = Annotated[
+    str | None,
+    typer.Option(
+        "--voxel-size",
+        metavar="Å",
+        help="Voxel size in Å: one number, or three as z,y,x. That of LABELS, or 10, if not given.",
+    ),
+]
+GroundTruth = Annotated[
+    str | None,
+    typer.Option(
+        "--truth", metavar="PATH", help="Ground-truth mask to write; OUT__truth.mrc next to the tomogram if not given."
+    ),
+]
+ListFamilies = Annotated[
+    bool, typer.Option("--list-families", is_eager=True, callback=_list_families, help="List the families and exit.")
+]
+
+
 def synth(
     out: Annotated[str, typer.Argument(metavar="OUT.mrc", help="Tomogram to write (MRC).")],
-    family: Annotated[
-        str | None, typer.Option("--family", metavar="NAME", help="Kind of phantom; --list-families shows them.")
-    ] = None,
-    from_labels: Annotated[
-        Path | None,
-        typer.Option(
-            "--from-labels",
-            metavar="LABELS",
-            help="Draw membranes where this mask has labels; the labels are the ground truth.",
-        ),
-    ] = None,
-    label: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--label", metavar="N", help="Label of LABELS that is membrane; may be repeated. All, if not given."
-        ),
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            "--shape",
-            metavar="Z,Y,X",
-            help="Size in voxels: one number, or three as z,y,x. That of LABELS, or 128,256,256, if not given.",
-        ),
-    ] = None,
-    voxel: Annotated[
-        str | None,
-        typer.Option(
-            "--voxel-size",
-            metavar="Å",
-            help="Voxel size in Å: one number, or three as z,y,x. That of LABELS, or 10, if not given.",
-        ),
-    ] = None,
+    family: FamilyName = None,
+    from_labels: FromLabels = None,
+    label: MembraneLabels = None,
+    size: Size = None,
+    voxel: Voxel = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same tomogram.")] = 0,
     param: Parameters = None,
-    truth: Annotated[
-        str | None,
-        typer.Option(
-            "--truth",
-            metavar="PATH",
-            help="Ground-truth mask to write; OUT__truth.mrc next to the tomogram if not given.",
-        ),
-    ] = None,
-    _listed: Annotated[
-        bool,
-        typer.Option("--list-families", is_eager=True, callback=_list_families, help="List the families and exit."),
-    ] = False,
+    truth: GroundTruth = None,
+    _listed: ListFamilies = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -89,19 +93,22 @@ def synth(
     tomogram = output_file(out, MRC)
     mask = result_path(tomogram, "truth") if truth is None else output_file(truth, MRC)
     given = [*([] if family is None else [f"family={_known_family(family)}"]), *(param or [])]
-    labels = None
+    labels, inputs = None, () if from_labels is None else (from_labels,)
     if from_labels is not None:
         labels, size, voxel = _read_labels(from_labels, label or [], size, voxel)
         # The labels are the truth wherever they are, unless a lamella is asked for.
         given += [] if any(one.startswith("lamella=") for one in given) else ["lamella=1"]
     spec = phantom_spec(size or DEFAULT_SHAPE, voxel or DEFAULT_VOXEL_A, seed, given)
     tables = {kind: mask.with_name(f"{stem(mask)}_{kind}.csv") for kind in _pick_kinds(spec)}
-    inputs = () if from_labels is None else (from_labels,)
     require_outputs((tomogram, mask, *tables.values()), inputs=inputs, replace=force)
     if not json:
         output.note(f"Generating {output.triple(spec.shape)} voxels of {output.triple(spec.voxel_size_A)} Å …")
     phantom = write_phantom(spec, tomogram, mask, labels)
     write_coordinates(phantom, tables, tomogram)
+    _report(phantom, tomogram, mask, tables, json=json)
+
+
+def _report(phantom: Phantom, tomogram: Path, mask: Path, tables: dict[Kind, Path], *, json: bool) -> None:
     fields = _fields(phantom, tomogram, mask, tables)
     if json:
         output.document(fields)

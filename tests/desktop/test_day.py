@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QScrollArea, QWidget
 from superqt import QCollapsible
@@ -112,7 +113,8 @@ def open_tomograms(person: Person, patch: pytest.MonkeyPatch) -> None:
     person.wait_for(lambda: len(layers) == TOMOGRAMS and panel.tomogram.measured and person.app.jobs.local_engines)
     person.press(Qt.Key.Key_1, Qt.KeyboardModifier.AltModifier)
     person.look("opened")
-    assert sum(layer.visible for layer in layers) == 1
+    assert [layer.name for layer in layers] == [path.name for path in paths]
+    assert [layer.visible for layer in layers] == [False] * (TOMOGRAMS - 1) + [True]
 
 
 def correct(person: Person, mask: Any) -> None:
@@ -181,8 +183,22 @@ def compare(person: Person, mask: Any, other: Any) -> None:
     assert panel.text.text().startswith(f"Dice {dice:.3f} ")
 
 
+def report(person: Person, patch: pytest.MonkeyPatch) -> None:
+    """Write the report of the day, which opens in the browser."""
+    path, opened = person.folder / "day.html", []
+    patch.setattr(QFileDialog, "getSaveFileName", lambda *_arguments, **_options: (str(path), ""))
+    patch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(Path(url.toLocalFile())))
+    person.press(Qt.Key.Key_J, CTRL_ALT)
+    person.wait_for(lambda: opened)
+    assert opened == [path]
+    page = path.read_text(encoding="utf-8")
+    assert page.count("<h3>") == page.count("data:image/png") == 3
+    for engine in ("threshold", "membrane", "particles"):
+        assert f"<h3>{engine}: Completed</h3>" in page
+
+
 def test_a_day_is_played(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Open five tomograms, run, correct, undo, measure, export, pick and compare: each result is a file or a figure."""
+    """Open five, run, correct, undo, measure, export, pick, compare and report: each result is a file or a figure."""
     open_tomograms(person, monkeypatch)
     first, second = person.segment("threshold"), person.segment("membrane")
     person.look("run")
@@ -191,3 +207,4 @@ def test_a_day_is_played(person: Person, monkeypatch: pytest.MonkeyPatch) -> Non
     export(person, first, monkeypatch)
     pick(person, monkeypatch)
     compare(person, second, first)
+    report(person, monkeypatch)

@@ -27,9 +27,9 @@ def orthogonal(opened: tuple[Any, CryoMambaWidget], wait_for: WaitFor) -> Iterat
     """The orthogonal views of the window, laid out."""
     _viewer, panel = opened
     menu_actions(panel.menu)["Orthogonal views"].trigger()
-    wait_for(lambda: panel.orthogonal.laid_out)
-    yield panel.orthogonal
-    if panel.orthogonal is not None:
+    wait_for(lambda: panel.views.orthogonal.laid_out)
+    yield panel.views.orthogonal
+    if panel.views.orthogonal is not None:
         menu_actions(panel.menu)["Orthogonal views"].trigger()
     process_events()
 
@@ -63,7 +63,7 @@ def test_orthogonal_views_show_the_same_point(opened: tuple[Any, CryoMambaWidget
     assert (text.text, text.visible) == ("xy", True)
     menu_actions(panel.menu)["Orthogonal views"].trigger()
     process_events()
-    assert panel.orthogonal is None
+    assert panel.views.orthogonal is None
     assert len(viewer.window.dock_widgets) == docks - 1
     assert (text.text, text.visible) == ("", False)
     viewer.dims.set_current_step(0, 3)
@@ -186,13 +186,13 @@ def test_picks_are_circles_in_the_orthogonal_views(
     size_A = (13.0, 13.0, 13.0)
     picks = Picks(np.array([[20.0, 40, 50], [24, 44, 52], [30, 80, 20]]), np.full(3, 9.0), np.ones(3, np.int64))
     layer = show_picks(viewer, make_record(state=JobState.COMPLETED), picks, size_A, 260.0)
-    panel.show_orthogonal(on=True)
+    panel.views.show_orthogonal(on=True)
     viewer.dims.set_point(range(3), (28.6, 54.6, 65.0))
     for centres in (picks.positions, picks.positions + np.array([1.0, 1.0, 1.0])):
         layer.data = centres
-        for plane, axis in zip(panel.orthogonal.planes, (1, 2), strict=True):
+        for plane, axis in zip(panel.views.orthogonal.planes, (1, 2), strict=True):
             copy = plane.model.layers[layer.name]
             distance = np.abs(centres[:, axis] * 1.3 - viewer.dims.point[axis])
             expected = 2 * np.sqrt(13.0**2 - distance[distance < 13] ** 2)
             np.testing.assert_allclose(copy._view_size * copy.scale[-1], expected)
-    panel.show_orthogonal(on=False)
+    panel.views.show_orthogonal(on=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QScrollArea, QWidget
 
@@ -55,3 +56,32 @@ def test_no_panel_is_cut_off(
         assert cut_off(page) == [], panel.tabs.tabText(number)
     assert panel.width() <= PANEL_WIDTH
     assert viewer.canvas.size[1] > size[0] / 3
+
+
+def test_a_low_window_keeps_its_height(window: tuple[Any, CryoMambaWidget], phantom_file: Path, wait_for: Any) -> None:
+    """Whatever is shown at a time, with the tutorial, an offer and an error too, a small screen has room for it."""
+    viewer, panel = window
+    if not viewer.layers:
+        panel.controller.tomograms.open_files([phantom_file])
+    wait_for(lambda: viewer.layers and panel.tomogram.measured)
+    viewer.window.resize(*SMALL)
+    tomogram = viewer.layers[0]
+    # In 3D, the controls of labels are the highest of all.
+    labels = viewer.add_labels(np.ones(tomogram.data.shape, np.uint8), scale=tomogram.scale, units=tomogram.units)
+    viewer.dims.ndisplay = 3
+    QApplication.processEvents()
+    viewer.dims.ndisplay = 2
+    panel.existing.offer("2 results for the tomogram", "Show", lambda: None)
+    panel.failure.offer("The mask could not be saved: the disk is full. Delete files, and try again.", "Messages", str)
+    panel.menu.tutorial_requested.emit()
+    panel.views.show_orthogonal(on=True)
+    wait_for(lambda: panel.views.orthogonal.laid_out)
+    try:
+        assert viewer.window.geometry()[2:] == SMALL
+        assert all(plane.canvas.height() > 100 for plane in panel.views.orthogonal.planes)
+    finally:
+        panel.views.show_orthogonal(on=False)
+        panel.tutorial.stop()
+        panel.existing.withdraw()
+        panel.failure.withdraw()
+        viewer.layers.remove(labels)

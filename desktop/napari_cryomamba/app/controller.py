@@ -17,6 +17,7 @@ from napari_cryomamba.app.preview import PreviewController
 from napari_cryomamba.app.results import Results
 from napari_cryomamba.app.sections import Sections
 from napari_cryomamba.app.server import ServerConnection
+from napari_cryomamba.app.session_report import SessionReports
 from napari_cryomamba.app.settings import Preferences, SettingsFile
 from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.app.tomograms import TomogramController
@@ -66,6 +67,9 @@ class AppController(QObject):
         self.existing = ResultFinder(viewer, self.jobs, self.preview, self.tomograms, self.server, self.tasks, self)
         self.edits = Edits(viewer, self.preview)
         self.autosave = Autosave(viewer, self.edits, self.tasks, folder / "autosave", self)
+        self.reports = SessionReports(
+            viewer, self.jobs, self.preview, self.server, self.tasks, self.notifications, self.preferences, self
+        )
         bridge.message_received.connect(self.on_message)
         self.server.server_changed.connect(self.preview.unwatch_all)
         self.jobs.message_received.connect(self.on_message)

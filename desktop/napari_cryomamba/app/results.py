@@ -11,7 +11,7 @@ import numpy as np
 from qtpy.QtCore import QObject
 
 from cryomamba.client import AsyncClient
-from cryomamba.engines.artifacts import CANDIDATES, PICKS, SCORES, STATISTICS
+from cryomamba.engines.artifacts import CANDIDATES, PICKS, SCORES, STATISTICS, UNCERTAINTY
 from cryomamba.errors import CryoMambaError, NotFoundError
 from cryomamba.geometry import Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
@@ -26,9 +26,10 @@ from napari_cryomamba.app.task_runner import Task, TaskRunner
 from napari_cryomamba.layers.picks import add_hidden, diameter_A, picks_of_job, show_above, show_picks
 from napari_cryomamba.layers.selection import selection_kept
 from napari_cryomamba.layers.tomogram import Array, open_mask, source_of
+from napari_cryomamba.layers.uncertainty import uncertainty_layer, uncertainty_of_job
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.models.thresholds import ScoreMap, load_scores
-from napari_cryomamba.napari_types import Viewer
+from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.net.bridge import Bridge
 from napari_cryomamba.net.messages import JobChanged
 
@@ -118,6 +119,23 @@ class Results(QObject):
 
         kind: Kind = info.picks if info is not None and info.picks is not None else "particles"
         self._tasks.run(f"Opening {path.name} of {record.name}", lambda _task: read_csv(path, kind), opened)
+
+    def show_uncertainty(self, record: JobRecord, mask: Layer, *, visible: bool) -> None:
+        """Show the uncertainty of a job below its finished mask, or hide it; downloads it first if need be."""
+        layer = uncertainty_of_job(self._viewer, record.job_id)
+        if layer is not None:
+            layer.visible = visible
+        elif visible:
+            self._downloads.fetch(record, UNCERTAINTY.name, lambda path: self._open_uncertainty(record, mask, path))
+
+    def _open_uncertainty(self, record: JobRecord, mask: Layer, path: Path) -> None:
+        def opened(percent: Array) -> None:
+            layers = self._viewer.layers
+            if mask in layers and uncertainty_of_job(self._viewer, record.job_id) is None:
+                with selection_kept(self._viewer):
+                    layers.insert(layers.index(mask), uncertainty_layer(percent, mask, record.job_id))
+
+        self._tasks.run(f"Opening {path.name} of {record.name}", lambda _task: open_mask(path), opened)
 
     def forget(self, job_id: str) -> None:
         """Delete the downloaded files of a job."""

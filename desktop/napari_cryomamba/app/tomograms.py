@@ -22,6 +22,24 @@ from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
 from napari_cryomamba.sample import sample_path
 
 
+class Opening:
+    """The opening of a file, which ends after that of the file before it. For the GUI thread."""
+
+    def __init__(self, after: Opening | None) -> None:
+        self._waiting: list[Callable[[], object]] = []
+        self._after, self._ended = after, False
+
+    def end(self, action: Callable[[], object]) -> None:
+        """Call an action once the opening before has ended, then let the next one end."""
+        if self._after is not None and not self._after._ended:  # noqa: SLF001 (of the same class)
+            self._after._waiting.append(lambda: self.end(action))  # noqa: SLF001
+            return
+        self._after, self._ended = None, True
+        action()
+        for each in self._waiting:
+            each()
+
+
 class TomogramController(QObject):
     """The tomograms of the viewer, whoever opened them. For the GUI thread; :meth:`close` it."""
 
@@ -48,11 +66,15 @@ class TomogramController(QObject):
         return self._preferences.values.recent_files
 
     def open_files(self, paths: Iterable[Path | str], *, as_mask: bool = False) -> None:
-        """Open tomograms or masks of any program, by paths or addresses; voxels are read in threads."""
+        """Open tomograms or masks of any program, by paths or addresses; voxels are read in threads.
+
+        Layers have the order of the paths, whichever thread is first, so the last one is shown.
+        """
+        previous: Opening | None = None
         for path in paths:
             headers = self._server.headers_for(path) if isinstance(path, str) else {}
             context = f"Opening {path if isinstance(path, str) else path.name}"
-            self._open(context, partial(open_tomogram, path, as_mask=as_mask, headers=headers))
+            previous = self._open(context, partial(open_tomogram, path, as_mask=as_mask, headers=headers), previous)
 
     def use_as_mask(self, layer: Layer) -> None:
         """Show the labels of a tomogram's file in place of its densities."""
@@ -71,11 +93,13 @@ class TomogramController(QObject):
         """Open the synthetic tomogram; it is made the first time."""
         self._open("Making the sample", lambda: open_tomogram(sample_path()))
 
-    def _open(self, context: str, read: Callable[[], Tomogram]) -> None:
+    def _open(self, context: str, read: Callable[[], Tomogram], after: Opening | None = None) -> Opening:
         def add(tomogram: Tomogram) -> None:
-            self._viewer.add_layer(NapariLayer.create(*tomogram.layer()))
+            opening.end(lambda: self._viewer.add_layer(NapariLayer.create(*tomogram.layer())))
 
-        self._tasks.run(context, lambda _task: read(), add)
+        opening = Opening(after)
+        self._tasks.run(context, lambda _task: read(), add, failed=lambda: opening.end(_nothing))
+        return opening
 
     def _on_inserted(self, event: LayerEvent) -> None:
         source = source_of(event.value) or adopt(event.value)
@@ -112,3 +136,7 @@ class TomogramController(QObject):
     def close(self) -> None:
         """Disconnect from the viewer; layers stay."""
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
+
+
+def _nothing() -> None:
+    """Do nothing."""

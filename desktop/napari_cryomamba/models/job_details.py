@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from cryomamba.engines.api import CONTRAST, CONTRAST_MARGIN, Estimate
+from cryomamba.engines.api import CONTRAST, CONTRAST_MARGIN
 from cryomamba.engines.info import EngineInfo
 from cryomamba.models.jobs import JobRecord
 from cryomamba.printable import printable
@@ -15,6 +15,8 @@ from napari_cryomamba.models.form import FormField, FormModel
 
 Row = tuple[str, str]
 _NAMED_MAX = 3
+DENSITY_ENGINE = "threshold"
+"""The engine whose threshold is a density, not a score."""
 _SURROUNDINGS: Final = {"dark": "darker", "bright": "brighter"}
 _SCORES: Final = {
     "threshold": "a component needs one voxel of this score",
@@ -55,7 +57,7 @@ def short_parameters(record: JobRecord, engine: EngineInfo | None) -> str:
 
 def decided_rows(record: JobRecord) -> list[Row]:
     """Return what was determined from the volume, and the contrast that the user set: label and text each."""
-    return [*_contrast(record), *_others(record.estimates)]
+    return [*_contrast(record), *_others(record)]
 
 
 def _contrast(record: JobRecord) -> Iterator[Row]:
@@ -75,12 +77,14 @@ def _contrast_words(contrast: str) -> str:
     return f"{contrast}, structures {word} than their surroundings" if word else contrast
 
 
-def _others(estimates: Mapping[str, Estimate]) -> Iterator[Row]:
-    for name, value in estimates.items():
+def _others(record: JobRecord) -> Iterator[Row]:
+    for name, value in record.estimates.items():
         if name in {CONTRAST, CONTRAST_MARGIN}:
             continue
-        if name in _SCORES and not isinstance(value, str):
-            label = name.replace("_", " ").capitalize()
+        label = name.replace("_", " ").capitalize()
+        if name in _SCORES and not isinstance(value, str) and record.engine == DENSITY_ENGINE:
+            yield label, f"density {value:.3g} (determined from the tomogram)"
+        elif name in _SCORES and not isinstance(value, str):
             yield label, f"{value:g} of 255 (determined from the tomogram; {_SCORES[name]})"
         elif name == "tilt_range_deg" and not isinstance(value, str):
             yield "Tilt range", f"±{value:.0f}° (estimated from the missing wedge)"
@@ -88,7 +92,7 @@ def _others(estimates: Mapping[str, Estimate]) -> Iterator[Row]:
             yield "Noise", f"{value:.0%} of the density's standard deviation"
         else:
             text = value if isinstance(value, str) else f"{value:.3g}"
-            yield name.replace("_", " ").capitalize(), text
+            yield label, text
 
 
 def when_text(record: JobRecord) -> str:

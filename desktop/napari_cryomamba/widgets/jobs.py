@@ -24,6 +24,8 @@ from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 from napari_cryomamba.widgets.theme import state_colors
 
 _TICK_MS = 500
+# Three rows, with the header and the scroll bar.
+_TABLE_HEIGHT = 112
 _WIDTHS = {NAME: 110, PROGRESS: 64, STATE: 150}
 """Pixels; the other columns are as wide as their text. A longer state is shown whole below the table."""
 
@@ -77,7 +79,7 @@ class JobsPanel(QWidget):
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setMinimumHeight(70)
+        self.table.setMinimumHeight(_TABLE_HEIGHT)
         # In a low window the buttons below stay in view.
         self.table.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         rows, columns = self.table.verticalHeader(), self.table.horizontalHeader()

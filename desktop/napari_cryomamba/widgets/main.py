@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from qtpy.QtCore import QEvent, QSize, Qt
-from qtpy.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QMessageBox, QScrollArea, QSplitter, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QSize, Qt, QUrl
+from qtpy.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QScrollArea, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
-from cryomamba._version import __version__
 from napari_cryomamba.app.controller import AppController
-from napari_cryomamba.app.diagnostics import diagnose
 from napari_cryomamba.app.existing_results import SHOWN_MAX, ExistingResults
+from napari_cryomamba.app.session_report import SUFFIX
 from napari_cryomamba.app.settings import SettingsFile
 from napari_cryomamba.app.volume_view import TomogramIn3D
 from napari_cryomamba.layers.overlay import warm_up
-from napari_cryomamba.layers.tomograms import tomogram_layers
 from napari_cryomamba.models.notifications import Notification
-from napari_cryomamba.models.tutorial import TUTORIAL_ENGINE, Step
 from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.widgets.busy import BusyLine
 from napari_cryomamba.widgets.compare import ComparePanel
@@ -28,6 +23,7 @@ from napari_cryomamba.widgets.connect import ConnectPanel
 from napari_cryomamba.widgets.display import DisplayMenu, DisplayPanel
 from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.export import ExportPanel
+from napari_cryomamba.widgets.information import InformationBoxes
 from napari_cryomamba.widgets.jobs import JobsPanel
 from napari_cryomamba.widgets.layout import scrolled
 from napari_cryomamba.widgets.mask import MaskPanel
@@ -40,6 +36,7 @@ from napari_cryomamba.widgets.paint import PaintPanel
 from napari_cryomamba.widgets.picks import PicksPanel
 from napari_cryomamba.widgets.position import PositionBar
 from napari_cryomamba.widgets.recovery import RecoveryBar
+from napari_cryomamba.widgets.save_dialog import choose_file
 from napari_cryomamba.widgets.segment import SegmentPanel
 from napari_cryomamba.widgets.shortcuts import ShortcutsDialog
 from napari_cryomamba.widgets.statistics import StatisticsPanel
@@ -48,14 +45,14 @@ from napari_cryomamba.widgets.threshold import ThresholdPanel
 from napari_cryomamba.widgets.tomogram import TomogramPanel
 from napari_cryomamba.widgets.trained_models import ModelsDialog
 from napari_cryomamba.widgets.tutorial import TutorialBar
+from napari_cryomamba.widgets.tutorial_steps import tutorial_conditions
+from napari_cryomamba.widgets.view_arrangement import ViewArrangement
 from napari_cryomamba.widgets.volume_view import VolumeMenu
 from napari_cryomamba.widgets.window_closing import WindowClosing
 
-# Where z, y and x point. In 3D both show the hand of the file, as IMOD and ChimeraX do; napari's default mirrors it.
-ORIENTATIONS = {False: ("away", "down", "right"), True: ("towards", "up", "right")}
 _WIDTH = 420
-# Of a form with a few fields, where the jobs below it leave no more.
-_SEGMENT_HEIGHT = 240
+# Of the form's first fields, where a low window and the jobs below it leave no more.
+_SEGMENT_HEIGHT = 160
 
 
 class CryoMambaWidget(QWidget):
@@ -78,7 +75,6 @@ class CryoMambaWidget(QWidget):
         viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.viewer = viewer
         self.controller = AppController(viewer, file=settings, parent=self)
-        self.orthogonal: Any = None
         self._make_panels()
         self._arrange_panels()
         self.menu = CryoMambaMenu(viewer, self.controller.tomograms, self)
@@ -89,7 +85,7 @@ class CryoMambaWidget(QWidget):
         self.menu.add_panels([self.tabs.tabText(number) for number in range(self.tabs.count())])
         self._connect()
         self.menu.y_up.setChecked(self.controller.preferences.values.y_up)
-        self._use_orientation()
+        self.views.use_orientation()
         self.setAcceptDrops(True)
         self.controller.tasks.run("Preparing napari", lambda _task: warm_up(), background=True)
         self.recovery.offer_edits()
@@ -140,17 +136,19 @@ class CryoMambaWidget(QWidget):
         self.failure = OfferBar(self, color=state_colors().error)
         self.busy = BusyLine(app.tasks, app.server.bridge, self)
         self.welcome = OfferBar(self)
-        self.tutorial = TutorialBar(self._tutorial_conditions(), self)
+        self.tutorial = TutorialBar(tutorial_conditions(self), self)
         self.closing = WindowClosing(viewer, app, self, lambda discard: self.shut_down(discard_edits=discard))
         self.position = PositionBar(app.sections)
+        self.views = ViewArrangement(viewer, app.sections, app.preview, app.preferences, self)
+        self.information = InformationBoxes(app.server, app.tasks, self)
 
     def _arrange_panels(self) -> None:
         work = QSplitter(Qt.Orientation.Vertical, self)
         work.addWidget(self.segment)
         work.addWidget(scrolled(self.jobs))
         self.segment.setMinimumHeight(_SEGMENT_HEIGHT)
-        work.setStretchFactor(0, 3)
-        work.setStretchFactor(1, 2)
+        work.setStretchFactor(0, 1)
+        work.setStretchFactor(1, 1)
         self.tabs = QTabWidget(self)
         for panel, title in (
             (self.tomogram, "Tomogram"),
@@ -195,22 +193,22 @@ class CryoMambaWidget(QWidget):
         app.notifications.action_failed.connect(self._show_failure)
         app.existing.found.connect(self._offer_results)
         self.jobs.parameters_requested.connect(self.segment.use_parameters)
-        app.preview.overlay_changed.connect(self._on_overlay)
-        app.preview.frame_drawn.connect(self._refresh_orthogonal)
         self.tomogram.open_requested.connect(self.menu.open_dialog)
-        self.menu.orthogonal_toggled.connect(self.show_orthogonal)
+        self.menu.orthogonal_toggled.connect(self.views.show_orthogonal)
         self.menu.step_requested.connect(app.sections.step)
-        self.menu.y_up_toggled.connect(self.set_y_up)
+        self.menu.y_up_toggled.connect(self.views.set_y_up)
         self.menu.projection_toggled.connect(self._show_projection)
         self.menu.keep_component_requested.connect(self.edit.keep_component)
         self.menu.compare_requested.connect(self.compare.toggle)
         self.menu.save_version_requested.connect(self.export.save_version)
-        self.menu.check_requested.connect(self.check_installation)
-        self.menu.about_requested.connect(self._show_about)
+        self.menu.check_requested.connect(self.information.check_installation)
+        self.menu.about_requested.connect(self.information.show_about)
         self.menu.shortcuts_requested.connect(lambda: ShortcutsDialog(self.menu, self).open())
         self.menu.models_requested.connect(lambda: ModelsDialog(app.models, self).open())
         self.menu.panel_requested.connect(self._go_to_panel)
-        self.menu.tutorial_requested.connect(self.tutorial.start)
+        self.menu.tutorial_requested.connect(self._start_tutorial)
+        self.menu.report_requested.connect(self._write_report)
+        app.reports.written.connect(lambda path: QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))))
 
     def _offer_tutorial(self) -> None:
         """Offer the tutorial, at the first start alone."""
@@ -220,30 +218,18 @@ class CryoMambaWidget(QWidget):
         preferences.values.tutorial_offered = True
         preferences.save()
         text = "New here? The tutorial segments a sample in seven steps. It is also in CryoMamba → Help."
-        self.welcome.offer(text, "Start tutorial", self.tutorial.start)
+        self.welcome.offer(text, "Start tutorial", self._start_tutorial)
 
-    def _tutorial_conditions(self) -> dict[Step, Callable[[], Callable[[], bool]]]:
-        app, viewer = self.controller, self.viewer
+    def _start_tutorial(self) -> None:
+        self.welcome.withdraw()
+        self.tutorial.start()
 
-        def job_is_started() -> Callable[[], bool]:
-            before = {job.job_id for job in app.jobs.table.rows}
-            return lambda: any(job.job_id not in before for job in app.jobs.table.rows)
-
-        def mask_is_saved() -> Callable[[], bool]:
-            before = self.export.status.text()
-            return lambda: self.export.status.text() != before and self.export.status.text().startswith("Mask saved")
-
-        return {
-            Step.OPEN: lambda: lambda: bool(tomogram_layers(viewer)),
-            Step.ENGINE: lambda: (
-                lambda: self.segment.isVisible() and self.segment.engine.currentText() == TUTORIAL_ENGINE
-            ),
-            Step.RUN: job_is_started,
-            Step.WATCH: lambda: lambda: any(overlay.final for overlay in app.preview.overlays.values()),
-            Step.LOOK: lambda: lambda: viewer.dims.ndisplay == 3,
-            Step.MEASURE: lambda: lambda: bool(self.statistics.rows),
-            Step.SAVE: mask_is_saved,
-        }
+    def _write_report(self) -> None:
+        """Ask for a name, write the report of this session, and open it in the browser."""
+        reports = self.controller.reports
+        path = choose_file(self, "Write the session report", str(reports.suggested), SUFFIX, f"HTML (*{SUFFIX})")
+        if path is not None:
+            reports.write(path)
 
     def _go_to_panel(self, number: int) -> None:
         """Show a tab, with the focus on its first field."""
@@ -263,65 +249,8 @@ class CryoMambaWidget(QWidget):
         self.controller.tomograms.open_files(dropped_files(event))
         event.acceptProposedAction()
 
-    def _on_overlay(self, job_id: str) -> None:
-        overlay = self.controller.preview.overlays.get(job_id)
-        if overlay is not None and overlay.final:
-            self._refresh_orthogonal(job_id)
-
-    def _refresh_orthogonal(self, job_id: str) -> None:
-        overlay = self.controller.preview.overlays.get(job_id)
-        if self.orthogonal is not None and overlay is not None and overlay.in_viewer:
-            self.orthogonal.refresh_layer(overlay.layer)
-
-    def show_orthogonal(self, on: bool) -> None:
-        """Show or hide the two further canvases."""
-        if on and self.orthogonal is None and hasattr(self.viewer, "window"):
-            from napari_cryomamba.widgets.ortho import OrthogonalViews
-
-            self.orthogonal = OrthogonalViews(self.viewer, self.controller.sections)
-            dock = self.viewer.window.add_dock_widget(self.orthogonal, name="Orthogonal views", area="bottom")
-            window = dock.parentWidget()
-            window.resizeDocks([dock], [window.height() * 2 // 5], Qt.Orientation.Vertical)
-        elif not on:
-            self._hide_orthogonal()
-
     def _show_projection(self, on: bool) -> None:
         self.controller.volume_view.show_tomogram(TomogramIn3D.PROJECTION if on else TomogramIn3D.XY)
-
-    def set_y_up(self, on: bool) -> None:
-        """Let y point up, as in 3dmod, or down, in all canvases; the choice is kept."""
-        self.controller.preferences.values.y_up = on
-        self.controller.preferences.save()
-        self._use_orientation()
-
-    def _use_orientation(self) -> None:
-        self.viewer.scene.camera.orientation = ORIENTATIONS[self.controller.preferences.values.y_up]
-        if self.orthogonal is not None:
-            self.orthogonal.use_orientation()
-
-    def _hide_orthogonal(self) -> None:
-        if self.orthogonal is not None:
-            views, self.orthogonal = self.orthogonal, None
-            views.close_views()
-            self.viewer.window.remove_dock_widget(views)
-
-    def check_installation(self) -> None:
-        """Check this computer and the server, and show the results."""
-        url = self.controller.server.state.url
-        self.controller.tasks.run(
-            "Checking the installation", lambda _task: diagnose(url), lambda text: self._show_box("Installation", text)
-        )
-
-    def _show_about(self) -> None:
-        server = self.controller.server.state.server or "No server connected"
-        text = (
-            f"<b>CryoMamba {__version__}</b><p>Segmentation of cryo-electron tomograms with live preview"
-            f"<p>{server}<p>BSD 3-Clause licence"
-        )
-        self._show_box("About CryoMamba", text)
-
-    def _show_box(self, title: str, text: str) -> None:
-        QMessageBox(QMessageBox.Icon.NoIcon, title, text, QMessageBox.StandardButton.Ok, self).open()
 
     def _offer_results(self, results: ExistingResults) -> None:
         """Offer the results that exist for a tomogram that was opened."""
@@ -364,7 +293,7 @@ class CryoMambaWidget(QWidget):
         self.closing.stop()
         if hasattr(self.viewer, "window"):
             remove_menu(self.menu, self.viewer)
-            self._hide_orthogonal()
+        self.views.close()
         self.position.stop()
         self.busy.stop()
         self.controller.close(discard_edits=discard_edits)

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible, QLabeledDoubleSlider
 
-from cryomamba.engines.artifacts import INSTANCES, MASK, MEDIAL_SURFACE, revision_number
+from cryomamba.engines.artifacts import INSTANCES, MASK, MEDIAL_SURFACE, UNCERTAINTY, revision_number
 from cryomamba.models.jobs import JobRecord
 from napari_cryomamba.app.jobs import JobController
 from napari_cryomamba.app.preview import PreviewController
@@ -26,6 +26,7 @@ from napari_cryomamba.app.results import Results
 from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.layers.masks import Mask, color_layer, mask_of
 from napari_cryomamba.layers.overlay import ABOUT_KEY
+from napari_cryomamba.layers.uncertainty import uncertainty_of_job
 from napari_cryomamba.models.edits import Edit
 from napari_cryomamba.models.job_details import as_lines
 from napari_cryomamba.napari_types import Layer, Viewer
@@ -81,6 +82,8 @@ class MaskPanel(QScrollArea):
         self.labels = QTableWidget(0, 3, body)
         self.version = QComboBox(body)
         self.version.setToolTip("The engine's result and the corrected versions that were saved with the job")
+        self.uncertainty_box = QCheckBox("Show uncertainty", body)
+        self.uncertainty_box.setToolTip("How close the vote on each voxel was: black is certain, yellow is undecided")
         self.made = text_label()
         self._build(body)
         self._connect()
@@ -98,7 +101,7 @@ class MaskPanel(QScrollArea):
         style.addStretch(1)
         form = QFormLayout()
         form.addRow("Opacity", self.opacity)
-        layout = vbox(body, self.title, self.version, style, form, self.labels, margin=4)
+        layout = vbox(body, self.title, self.version, style, form, self.uncertainty_box, self.labels, margin=4)
         for title, panel, expanded in (
             ("Threshold", self._threshold, True),
             ("Components", self._statistics, True),
@@ -124,7 +127,10 @@ class MaskPanel(QScrollArea):
         self.labels.cellClicked.connect(self._pick_color)
         self._preview.overlay_changed.connect(self._on_overlay)
         self._jobs.changed.connect(self._list_versions)
+        self._jobs.changed.connect(self._offer_uncertainty)
         self.version.activated.connect(self._choose_version)
+        self.uncertainty_box.clicked.connect(self._show_uncertainty)
+        self._viewer.layers.events.inserted.connect(self._offer_uncertainty)
         self._edit.editor.edited.connect(self._on_edited)
         self._viewer.layers.selection.events.active.connect(self.refresh)
         self._viewer.layers.events.removed.connect(self.refresh)
@@ -177,6 +183,7 @@ class MaskPanel(QScrollArea):
         self._export.show_mask(mask, overlay)
         self._threshold.show_mask(mask, overlay)
         self._list_versions()
+        self._offer_uncertainty()
         rows = layer.metadata.get(ABOUT_KEY, {}) if mask is not None else {}
         self.made.setText(as_lines(list(rows.items())) or "This mask was not made by a job in the table.")
 
@@ -198,6 +205,18 @@ class MaskPanel(QScrollArea):
         self.version.setVisible(len(names) > 1)
         shown = self._results.shown.get(record.job_id, "") if record is not None else ""
         self.version.setCurrentIndex(names.index(shown) if shown in names else -1)
+
+    def _offer_uncertainty(self, _event: object = None) -> None:
+        record, finished = self._record(), self.current is not None and self.current.finished
+        offered = record is not None and record.has(UNCERTAINTY.name) and finished
+        layer = uncertainty_of_job(self._viewer, record.job_id) if record is not None else None
+        self.uncertainty_box.setVisible(offered)
+        self.uncertainty_box.setChecked(layer is not None and layer.visible)
+
+    def _show_uncertainty(self, on: bool) -> None:
+        record = self._record()
+        if record is not None and self.current is not None:
+            self._results.show_uncertainty(record, self.current.layer, visible=on)
 
     def _choose_version(self, row: int) -> None:
         record = self._record()

@@ -37,7 +37,7 @@ class CryoMambaMenu(QMenu):
     panel_requested : int
         The user goes to the panel with that number.
     keep_component_requested, compare_requested, save_version_requested, check_requested, about_requested,
-    shortcuts_requested, tutorial_requested, models_requested
+    shortcuts_requested, tutorial_requested, models_requested, report_requested
     """
 
     orthogonal_toggled = Signal(bool)
@@ -52,6 +52,7 @@ class CryoMambaMenu(QMenu):
     shortcuts_requested = Signal()
     tutorial_requested = Signal()
     models_requested = Signal()
+    report_requested = Signal()
     panel_requested = Signal(int)
 
     def __init__(self, viewer: Viewer, tomograms: TomogramController, parent: QWidget | None = None) -> None:
@@ -84,6 +85,7 @@ class CryoMambaMenu(QMenu):
         self._add("&Keep component under cursor", lambda: self.keep_component_requested.emit(), "Alt+K")
         self._add("&Compare with the other mask (A / B)", lambda: self.compare_requested.emit(), "Alt+B")
         self._add("Save new &version of the mask", lambda: self.save_version_requested.emit(), "Ctrl+Alt+V")
+        self._add("Session re&port…", lambda: self.report_requested.emit(), "Ctrl+Alt+J")
         self._add("&Trained models…", lambda: self.models_requested.emit())
         self.addSeparator()
         help_menu = self.addMenu("&Help")

@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 
 from cryomamba._version import __version__
 from cryomamba.engines.api import Engine
+from cryomamba.engines.program_output import without_folders
 
 GROUP: Final = "cryomamba.engines"
 OWN: Final = "cryomamba"
@@ -144,7 +145,7 @@ def _load(point: EntryPoint, package: str) -> type[Engine[Any]] | BrokenEngine:
     try:
         engine = point.load()
     except (Exception, SystemExit) as error:  # noqa: BLE001 (the import of another's module may raise anything)
-        what = " ".join(f"{type(error).__name__}: {error}".split())[:_TEXT_MAX].rstrip(": .")
+        what = without_folders(" ".join(f"{type(error).__name__}: {error}".split()))[:_TEXT_MAX].rstrip(": .")
         hint = f"Install what it needs, or remove it: pip install --force-reinstall {_project(point.dist)}"
         if _is_own(point.dist):
             hint = "Install what engines need: pip install 'cryomamba[inference]'"

@@ -13,12 +13,7 @@ from cryomamba.trained_models.problems import invalid_model, validation_problems
 def parse_toml(data: bytes, name: str, file: str = "model.toml") -> ModelDescription:
     """Return the description that a ``model.toml`` states; its fields are those of :class:`ModelDescription`.
 
-    Parameters
-    ----------
-    data : bytes
-        Contents of the file.
-    name : str
-        Of the model, for messages.
+    Parameters are as for :func:`~cryomamba.trained_models.rdf.parse_rdf`.
 
     Raises
     ------

@@ -22,7 +22,7 @@ from cryomamba_gateway.cached_response import CachedResponse
 from cryomamba_gateway.context import Gateway
 from cryomamba_gateway.limits import BODY_MAX_BYTES
 from cryomamba_gateway.media_types import ContentEncodingMiddleware
-from cryomamba_gateway.middleware import BodyLimit, ErrorMiddleware, OriginMiddleware, RequestContext
+from cryomamba_gateway.middleware import BodyLimit, ErrorMiddleware, FramingMiddleware, OriginMiddleware, RequestContext
 from cryomamba_gateway.openapi import described
 from cryomamba_gateway.origins import cross_origin
 from cryomamba_gateway.routers import (
@@ -118,6 +118,7 @@ def create_app(settings: Settings) -> FastAPI:
         # After the host check and before authentication: a preflight request has no token.
         app.add_middleware(CORSMiddleware, **cross_origin(settings.gateway_origins))
     app.add_middleware(HostMiddleware, names=own_names(settings.gateway_host, settings.gateway_hosts))
+    app.add_middleware(FramingMiddleware)
     app.add_middleware(ErrorMiddleware)
     app.add_middleware(RequestContext, metrics=gateway.metrics)
     app.add_middleware(TurnMiddleware, turns=Turns(), tokens=gateway.tokens)

@@ -22,6 +22,7 @@ from cryomamba_server import log_context
 from cryomamba_server.tracing import span
 
 _VOLUME: Final = re.compile(r"/v1/uploads/[^/]+/part/[^/]+|/v1/files(/[^/]+)?")
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
@@ -107,6 +108,23 @@ class OriginMiddleware:
 
     def _allows(self, scheme: str, headers: Headers) -> bool:
         return origin_allowed(headers, self.allowed, tls=is_encrypted(scheme, headers))
+
+
+class FramingMiddleware:
+    """Refuses requests whose length is stated in two ways (RFC 9112, section 6.1), and closes their connection.
+
+    A proxy that believes the other one would take a part of the body for the next request, in another's name.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle or refuse a request."""
+        if scope["type"] == "http" and {name.lower() for name, _ in scope["headers"]} >= _FRAMING:
+            await envelope(scope, of_status(400), {"Connection": "close"})(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
 
 
 class BodyLimit:

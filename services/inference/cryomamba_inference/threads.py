@@ -5,6 +5,7 @@ Tiles are computed by as many processes as there are cores, and another order of
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
@@ -74,6 +75,19 @@ class ThreadTeam:
 
 
 SINGLE_THREADED = ThreadTeam()
+
+
+class Tally:
+    """A sum that any thread may add to."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.total = 0
+
+    def add(self, count: int) -> None:
+        """Add a number to the total."""
+        with self._lock:
+            self.total += count
 
 
 def _collect(running: set[Future[None]], count: int, report: Callable[[int], None]) -> tuple[set[Future[None]], int]:

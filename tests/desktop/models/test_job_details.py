@@ -53,6 +53,8 @@ def test_what_was_decided_is_said_in_words_with_units(make_record: RecordMaker) 
         "Threshold: 128 of 255 (determined from the tomogram; a component needs one voxel of this score)",
         "Lower threshold: 87 of 255 (determined from the tomogram; all its voxels have at least this score)",
     ]
+    density = make_record(state=JobState.COMPLETED, engine="threshold", estimates={"threshold": -0.0757})
+    assert decided_rows(density) == [("Threshold", "density -0.0757 (determined from the tomogram)")]
     given = decided_rows(make_record(params={"contrast": "bright"}))
     assert given == [("Contrast", "bright, structures brighter than their surroundings; as it was set")]
     assert decided_rows(make_record()) == []

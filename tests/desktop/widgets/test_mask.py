@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import mrcfile
 import numpy as np
 import pytest
 
+from cryomamba.models.jobs import JobState
+from napari_cryomamba.layers.tomogram import source_of
+from napari_cryomamba.layers.uncertainty import uncertainty_of_job
 from napari_cryomamba.net.messages import JobChanged
 from napari_cryomamba.widgets import CryoMambaWidget
 
 if TYPE_CHECKING:
-    from tests.desktop.conftest import FrameMaker, RecordMaker
+    from tests.desktop.conftest import FrameMaker, RecordMaker, SubmissionMaker, WaitFor
 
 pytestmark = pytest.mark.desktop
 
@@ -59,3 +63,33 @@ def test_the_threshold_section_gives_the_reason_if_there_is_nothing_to_adjust(
     assert status.text() == ""
     panel.viewer.add_labels(np.ones((4, 5, 6), np.uint8))
     assert "no score map" in status.text()
+
+
+def test_the_uncertainty_is_shown_below_the_mask(
+    panel: CryoMambaWidget, make_submission: SubmissionMaker, wait_for: WaitFor
+) -> None:
+    """It is offered for a finished job that has one, has the file's values at the mask's place, and is no tomogram."""
+    app, box, viewer = panel.controller, panel.mask_panel.uncertainty_box, panel.viewer
+    app.jobs.run_locally(make_submission("membrane", uncertainty=True))
+    assert box.isHidden()
+    wait_for(lambda: app.jobs.table.rows[0].record.state is JobState.COMPLETED, app.notifications)
+    job = app.jobs.table.rows[0]
+    app.preview.show_job(job.job_id)
+    wait_for(lambda: not box.isHidden(), app.notifications)
+    box.click()
+    layer = wait_for(lambda: uncertainty_of_job(viewer, job.job_id), app.notifications)
+    mask = app.preview.overlays[job.job_id].layer
+    stored = mrcfile.read(app.jobs.source(job.job_id).file(job.job_id, "uncertainty.mrc"))
+    np.testing.assert_array_equal(layer.data, stored)
+    assert stored.max() > 50
+    assert viewer.layers.index(layer) == viewer.layers.index(mask) - 1
+    np.testing.assert_array_equal(layer.extent.world, mask.extent.world)
+    assert tuple(layer.contrast_limits) == (0, 100)
+    assert source_of(layer) is None
+    assert (box.isChecked(), layer.visible) == (True, True)
+    box.click()
+    assert (box.isChecked(), layer.visible) == (False, False)
+    viewer.layers.remove(layer)
+    box.click()
+    wait_for(lambda: uncertainty_of_job(viewer, job.job_id), app.notifications)
+    assert box.isChecked()

@@ -124,6 +124,26 @@ async def test_headers_that_are_too_large(secured: SecuredServices) -> None:
     assert (await secured.ada.get("/v1/healthz")).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "first", ["Content-Length: 4\r\nTransfer-Encoding: chunked", "Content-Length: 2\r\ncontent-length: 3"]
+)
+async def test_a_request_with_two_lengths_is_refused(secured: SecuredServices, lengths: str) -> None:
+    """A proxy may have believed the other length: nothing after it is taken for a request, and the connection ends."""
+    head = f"Host: localhost\r\nAuthorization: Bearer {secured.token('ada')}\r\n"
+    hidden = f"GET /v1/healthz HTTP/1.1\r\n{head}\r\n"
+    head += f"Content-Type: application/json\r\n{lengths}\r\n"
+    request = f"POST /v1/jobs HTTP/1.1\r\n{head}\r\n0\r\n\r\n{hidden}"
+    host, _, port = secured.services.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request.encode())
+    async with asyncio.timeout(DEADLINE_S):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"connection: close" in answer.lower()
+
+
 async def test_a_websocket_message_that_is_too_large(secured: SecuredServices) -> None:
     """It closes the connection, before authentication and after."""
     bearer = {"Authorization": f"Bearer {secured.token('dora')}"}

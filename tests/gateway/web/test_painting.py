@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.gateway.web.viewing import canvas, change, section, show_plainly
 
 import cryomamba
 from cryomamba.client import Client
+from cryomamba.errors import JobFailedError
 from cryomamba.masks.strokes import Strokes, read_strokes
 from cryomamba.models.jobs import JobRecord
 from cryomamba.stack import Stack
@@ -91,7 +93,7 @@ async def test_what_is_painted_in_the_page_is_segmented(tmp_path: Path) -> None:
         first = client.submit(path, engine="threshold").wait()
         async with tab(f"{stack.http_url}/#/jobs/{first.job_id}", tmp_path / "profile") as page:
             await show_plainly(page, "z")
-            await change(page, "#layer", "nothing")
+            await change(page, "#layer", "none")
             await click(page, "#paint")
             await page.until("!!document.getElementById('paint-controls')")
             assert "background" in await page.text("#paint-controls .hint")
@@ -184,3 +186,33 @@ async def test_strokes_are_erased_and_painted_with_keys(tmp_path: Path) -> None:
                 await page.until("!!document.getElementById('paint-controls')")
                 assert await page.value(SERIOUS) == []
                 assert await page.value("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_a_new_job_begins_with_painting(tmp_path: Path) -> None:
+    """The form opens a page to paint on, without a mask; its job is not left running when another one learns."""
+    path = balls(tmp_path)
+    with (
+        Stack(tmp_path / "services", roots=[tmp_path]).start().wait_ready() as stack,
+        cryomamba.connect(stack.http_url) as client,
+    ):
+        async with tab(f"{stack.http_url}/#/new", tmp_path / "profile") as page:
+            await click(page, "#engines input[value=pixels]")
+            await page.until("document.getElementById('start').textContent === 'Start and paint'")
+            await click(page, "#show-server")
+            await click(page, "#server-files input")
+            await click(page, "#start")
+            await page.until("!!document.getElementById('paint-controls')")
+            first = (await page.value("location.hash")).rpartition("/")[2]
+            await page.until("!document.getElementById('layer') || document.getElementById('layer').value === 'none'")
+            await show_plainly(page, "z")
+            await settled(page)
+            await paint(page, PLACES["ball"])
+            await choose_label(page, 0)
+            await paint(page, PLACES["beside"])
+            await click(page, "#segment-strokes:not([disabled])")
+            record = await until_painted(client, 2)
+            assert (record.volume.path, record.name) == (str(path), "")
+            with suppress(JobFailedError):
+                client.job(first).wait()
+            assert client.record(first).engine == "threshold"
+            assert client.job(record.job_id).wait().state == "completed"

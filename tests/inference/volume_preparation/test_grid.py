@@ -72,6 +72,25 @@ def test_slabs_do_not_show(monkeypatch: pytest.MonkeyPatch, planes: int) -> None
     np.testing.assert_allclose(resampled(data, grid), whole, atol=1e-5)
 
 
+@pytest.mark.parametrize("size_A", [1.0, 10.0])
+def test_resampling_reports_from_inside_its_tasks(monkeypatch: pytest.MonkeyPatch, size_A: float) -> None:
+    """Every plane of nodes is reported once, when it is finished, and few of them at a time."""
+    data = np.random.default_rng(4).normal(size=(100, 20, 20)).astype(np.float32)
+    grid = WorkingGrid((100, 20, 20), (size_A,) * 3, 12.5)
+    monkeypatch.setattr(grid_module, "_SLAB_BYTES", 4 * 20 * 20 * 50)
+    nodes = np.full(grid.node_shape, np.nan, np.float32)
+    reported: list[int] = []
+
+    def done(planes: int) -> None:
+        reported.append(planes)
+        assert np.isfinite(nodes).all(axis=(1, 2)).sum() == sum(reported)
+
+    for task in grid.resample_tasks(lambda where: data[where], lambda field: field, nodes, done):
+        task()
+    assert sum(reported) == len(nodes)
+    assert max(reported) <= 4
+
+
 def test_fine_voxels_are_read_once_and_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the kernel spans many planes, each plane is read once, and few of them at a time."""
     data = np.random.default_rng(3).normal(size=(100, 20, 20)).astype(np.float32)

@@ -118,6 +118,7 @@ def test_what_is_no_engine_is_named_with_what_it_lacks(
     [
         ("import module_that_is_not_there", "ModuleNotFoundError: No module named 'module_that_is_not_there'"),
         ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("raise ImportError('no x in (/srv/env/lib/y.py)')", "ImportError: no x in (y.py)"),
         ("def", "SyntaxError: invalid syntax"),
         ("import sys; sys.exit('no licence')", "SystemExit: no licence"),
     ],

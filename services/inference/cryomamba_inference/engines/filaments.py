@@ -41,7 +41,7 @@ from cryomamba_inference.filters.filaments.model import (
 )
 from cryomamba_inference.filters.filaments.tracing import trace
 from cryomamba_inference.rasterize import rasterize
-from cryomamba_inference.threads import ThreadTeam, one_thread
+from cryomamba_inference.threads import Tally, ThreadTeam, one_thread
 from cryomamba_inference.volume_preparation.background import correct_background
 from cryomamba_inference.volume_preparation.grid import TRIANGLE, WorkingGrid
 from cryomamba_inference.volume_preparation.node_map import NodeMap
@@ -170,8 +170,9 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         with one_thread():
             # Whatever the offset and range of the file, the filters see numbers of moderate size.
             raw = raw_scale(context.read, context.shape)
-            resampling = grid.resample_tasks(context.read, raw.apply, nodes)
-            team.run(resampling, lambda _: context.report_progress(0.0, "resampling"))
+            planes = Tally()
+            resampling = grid.resample_tasks(context.read, raw.apply, nodes, planes.add)
+            team.run(resampling, lambda _: context.report_progress(0.1 * planes.total / len(nodes), "resampling"))
             context.report_progress(0.1, "correcting the background")
             correct_background(nodes, padding.array, team)
             context.report_progress(0.15, "measuring the noise")

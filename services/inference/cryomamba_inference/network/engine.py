@@ -44,7 +44,7 @@ from cryomamba_inference.network.samples import sample_boxes
 from cryomamba_inference.network.sheets import MAPS, half_shape, sheet_tasks
 from cryomamba_inference.network.survey import Survey, survey
 from cryomamba_inference.network.wedge import NO_WEDGE
-from cryomamba_inference.threads import ThreadTeam, one_thread
+from cryomamba_inference.threads import Tally, ThreadTeam, one_thread
 from cryomamba_inference.volume_preparation.background import remove_gradients
 from cryomamba_inference.volume_preparation.grid import Field, WorkingGrid
 from cryomamba_inference.volume_preparation.node_map import NodeMap
@@ -183,8 +183,9 @@ class NetworkEngine(Engine[P], Generic[P]):
         nodes, padding = (NodeMap(grid.node_shape, context.scratch, dtype) for dtype in (np.float32, np.bool_))
         sheets = NodeMap((MAPS, *half_shape(grid.node_shape)), context.scratch, np.float16)
         raw, inside = raw_scale(context.read, context.shape), None if region is None else region.inside
-        resampling = grid.resample_tasks(context.read, raw.apply, nodes.array)
-        team.run(resampling, lambda count: report(RESAMPLING, count / grid.resample_count))
+        planes = Tally()
+        resampling = grid.resample_tasks(context.read, raw.apply, nodes.array, planes.add)
+        team.run(resampling, lambda _count: report(RESAMPLING, planes.total / len(nodes.array)))
         report(BACKGROUND, 0.0)
         find_padding(nodes.array, padding.array, team, margin=grid.kernel.reach)
         report(BACKGROUND, 0.3)

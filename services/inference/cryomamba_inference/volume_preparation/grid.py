@@ -21,6 +21,8 @@ from cryomamba.geometry import Shape, Spacing
 Field = npt.NDArray[np.float32]
 Distances = npt.NDArray[np.float64]
 _SLAB_BYTES = 32 * 1024 * 1024
+_REPORTED_PLANES = 4
+"""Planes of nodes that are resampled between two reports: a slab alone may take seconds on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +107,6 @@ class WorkingGrid:
         return nodes
 
     @property
-    def resample_count(self) -> int:
-        """How many tasks :meth:`resample_tasks` yields."""
-        return len(self._slabs)
-
-    @property
     def _slab_planes(self) -> int:
         """Planes of the volume that are read at a time."""
         return max(1, _SLAB_BYTES // (4 * self.shape[1] * self.shape[2]))
@@ -121,7 +118,11 @@ class WorkingGrid:
         return list(spans(self.node_shape[0], planes))
 
     def resample_tasks(
-        self, read: Callable[[Slices], Field], scale: Callable[[Field], Field], nodes: Field
+        self,
+        read: Callable[[Slices], Field],
+        scale: Callable[[Field], Field],
+        nodes: Field,
+        done: Callable[[int], object] = lambda _planes: None,
     ) -> Iterator[Callable[[], None]]:
         """Yield tasks that resample a volume onto its nodes, slab by slab; reading is done by the caller.
 
@@ -133,6 +134,8 @@ class WorkingGrid:
             Applied to these voxels before they are resampled.
         nodes : array of :attr:`node_shape`, float32
             Output; may be a memory map.
+        done : callable, optional
+            Called in the tasks' threads with the number of planes of nodes that were just finished.
         """
         across, along_y, along_x = (_averaging(self.kernel, n, size, self.step_A, m) for n, size, m in self._axes)
         planes = self._slab_planes
@@ -144,10 +147,10 @@ class WorkingGrid:
             begin, end = int(rows.indices.min()), int(rows.indices.max()) + 1
             target, rows = nodes[low:high], rows[:, begin:end]
             if source:
-                yield partial(_resample_across, source.planes(begin, end), rows, target)
+                yield partial(_resample_across, source.planes(begin, end), rows, target, done)
             else:
                 data = read((slice(begin, end), slice(0, self.shape[1]), slice(0, self.shape[2])))
-                yield partial(_resample, data, scale, (rows, along_y, along_x), target)
+                yield partial(_resample, data, scale, (rows, along_y, along_x), target, done)
 
     @property
     def _kernel_planes(self) -> int:
@@ -186,14 +189,22 @@ class _ResampledPlanes:
 
 
 def _resample(
-    data: Field, scale: Callable[[Field], Field], weights: tuple[csr_array, csr_array, csr_array], target: Field
+    data: Field,
+    scale: Callable[[Field], Field],
+    weights: tuple[csr_array, csr_array, csr_array],
+    target: Field,
+    done: Callable[[int], object],
 ) -> None:
-    field = _along(scale(data), weights[0], 0)
-    target[...] = _along(_along(field, weights[1], 1), weights[2], 2)
+    scaled, (across, along_y, along_x) = scale(data), weights
+    for low, high in spans(len(target), _REPORTED_PLANES):
+        field = _along(scaled, across[low:high], 0)
+        target[low:high] = _along(_along(field, along_y, 1), along_x, 2)
+        done(high - low)
 
 
-def _resample_across(planes: Field, weights: csr_array, target: Field) -> None:
+def _resample_across(planes: Field, weights: csr_array, target: Field, done: Callable[[int], object]) -> None:
     target[...] = _along(planes, weights, 0)
+    done(len(target))
 
 
 def spans(total: int, limit: int) -> list[tuple[int, int]]:

@@ -7,10 +7,10 @@ import { Control } from "./field.tsx";
 import { changedFields, problemOf } from "./values.ts";
 
 /** What must be known of a model before its first use: its licence, and how to get one where there is none. */
-function ChosenModel({ text }: { text: string }) {
+function ChosenModel({ text, required }: { text: string; required: boolean }) {
   const fitting = modelsFor(engine.value?.name ?? "", models.value);
   const model = fitting.find(({ name }) => JSON.stringify(name) === text);
-  if (models.value !== null && fitting.length === 0)
+  if (models.value !== null && fitting.length === 0 && required)
     return (
       <p class="message warn">
         This server has no model for this engine yet. <a href="#/models">All models</a>
@@ -53,7 +53,7 @@ export function Parameters() {
                 problem={problemOf(field, text) || printable(refused.value?.params[field.name] ?? "")}
                 onText={(entered) => setText(field.name, entered)}
               />
-              {field.fromModels && <ChosenModel text={text} />}
+              {field.fromModels && <ChosenModel text={text} required={field.required} />}
             </Fragment>
           );
         })}

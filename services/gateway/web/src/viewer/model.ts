@@ -9,6 +9,7 @@ import type { Statistics } from "../job/statistics.ts";
 import { ChunkStore } from "./chunk-store.ts";
 import { type Axis, type Camera, type Grid, clamp } from "./geometry.ts";
 import { Painter } from "../paint/painter.ts";
+import { PIXELS } from "../paint/strokes.ts";
 import { keepView, restoreView } from "./kept-view.ts";
 import type { MaskStyle } from "./overlay.ts";
 import { NOTHING, PREVIEW } from "./layers.ts";
@@ -121,6 +122,8 @@ export class ViewerModel {
     this.grid = { shape, voxelSize };
     this.position = signal(shape.map((side) => Math.floor(side / 2)) as unknown as Triple);
     this.painter = new Painter(job, this.position, (jobId) => keepView(jobId, this));
+    // The mask of a job that is there to paint on is not what is looked for.
+    if (this.painter.on.peek() && job.peek().engine !== PIXELS) this.chosenLayer.value = NOTHING;
     restoreView(this);
     const diameter = Number(job.peek().params.diameter_A);
     this.pickRadius = signal(diameter > 0 ? diameter / 2 : 5 * Math.max(...voxelSize));
