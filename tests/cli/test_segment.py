@@ -145,11 +145,10 @@ def test_a_signal_cancels_and_leaves_no_files(
 def test_a_job_that_fails_ends_with_1(cli: Cli, tomogram: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that fails is a failed job, not a defect of the command line."""
 
-    class Failing:
-        def run(self, *_: object, **__: object) -> None:
-            raise JobFailedError("The engine failed.", hint="Try another.")
+    def fail(*_: object, **__: object) -> None:
+        raise JobFailedError("The engine failed.", hint="Try another.")
 
-    monkeypatch.setattr("cryomamba_inference.local.LocalRunner", Failing)
+    monkeypatch.setattr("cryomamba_inference.local.LocalRunner.run", fail)
     done = cli("segment", tomogram, "-e", "threshold")
     assert done.exit_code == 1
     assert "The engine failed. (engine_failed)" in done.stderr
