@@ -32,6 +32,20 @@ def smooth_field(rng: np.random.Generator, side: int, scale: float) -> Field:
     return np.asarray((field - field.mean()) / max(field.std(), 1e-6), np.float32)
 
 
+def wave_field(rng: np.random.Generator, side: int, period: float) -> Field:
+    """Return a periodic random field of unit variance whose waves all have about one length, `period` nodes.
+
+    Its level sets near 0 are labyrinths, as cubic membranes and folded reticulum are.
+    """
+    full, half = fft.fftfreq(side).astype(np.float32), fft.rfftfreq(side).astype(np.float32)
+    length = np.sqrt(full[:, None, None] ** 2 + full[None, :, None] ** 2 + half**2) * np.float32(period)
+    spectrum = fft.rfftn(rng.standard_normal((side, side, side), np.float32)) * gauss(
+        length - 1, rng.uniform(0.05, 0.2)
+    )
+    field = fft.irfftn(spectrum, (side, side, side))
+    return np.asarray(field / max(field.std(), 1e-6), np.float32)
+
+
 def level_distance(field: Field, level: float) -> Field:
     """Return the signed distance in nodes from a level set, to first order in the gradient.
 

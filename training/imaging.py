@@ -10,6 +10,7 @@ from cryomamba_inference.volume_preparation.background import remove_gradients
 from training.fields import Field, smooth_field
 
 WAVELENGTH_A = 0.0197  # of electrons at 300 kV
+SHELLS = 40  # of frequencies up to one half, in which a Wiener filter compares signal and noise
 LIMIT = 6.0  # normalized densities are clipped to ± this
 
 
@@ -22,6 +23,7 @@ class Camera:
         self.kz, self.ky, self.kx = full[:, None, None], full[None, :, None], half[None, None, :]
         self.square = self.kz**2 + self.ky**2 + self.kx**2
         self.k = np.sqrt(self.square)
+        self.shell = np.rint(self.k * np.float32(2 * SHELLS)).astype(np.int64).ravel()
         self.tilt_x = np.arctan2(np.abs(self.kz), np.abs(self.kx) + np.float32(1e-9))
         self.tilt_y = np.arctan2(np.abs(self.kz), np.abs(self.ky) + np.float32(1e-9))
 
@@ -38,7 +40,7 @@ class Camera:
             spectrum *= np.exp(-self.square / np.float32(2 * rng.uniform(0.25, 0.7) ** 2))
         # Noise is relative to the contrast in the image.
         spectrum *= np.float32(min(np.sqrt(before / max(self.band_power(spectrum), 1e-9)), 8.0))
-        low, high = (0.15, 1.1) if rng.random() < 0.55 else (1.1, 2.3)
+        low, high = (0.15, 1.1) if rng.random() < 0.5 else (1.1, 2.3)
         level = np.exp(rng.uniform(np.log(low), np.log(high)))
         level *= (12.0 / step_A) ** 1.5
         noise = fft.rfftn(rng.standard_normal(density.shape, np.float32)) * np.float32(level)
@@ -51,8 +53,13 @@ class Camera:
         filters = self.filters(rng)
         if filters is not None:
             spectrum *= filters
+        kind = rng.random()
+        if kind < 0.1:
+            spectrum *= self.wiener(rng, spectrum)
+        elif kind < 0.22:
+            spectrum *= self.deconvolution(rng, transfer, step_A)
         image = np.asarray(fft.irfftn(spectrum, density.shape), np.float32)
-        if rng.random() < 0.05:
+        if rng.random() < 0.07:
             image = ndimage.median_filter(image, 3)
         return self.finish(rng, image, padding), padding
 
@@ -94,6 +101,23 @@ class Camera:
         floor = rng.uniform(0, 0.35)
         return np.asarray(curve * np.float32(1 - floor) + np.float32(floor), np.float32)
 
+    def wiener(self, rng: np.random.Generator, spectrum: npt.NDArray[np.complexfloating]) -> Field:
+        """Return a Wiener filter: of each shell of frequencies the share of its power that is above the noise."""
+        power = np.bincount(self.shell, np.abs(spectrum.ravel()) ** 2) / np.bincount(self.shell)
+        noise = rng.uniform(0.6, 1.05) * np.median(power[int(rng.uniform(0.7, 0.9) * SHELLS) : SHELLS + 1])
+        weight = np.clip(1 - noise / np.maximum(power, 1e-12), rng.uniform(0, 0.1), 1).astype(np.float32)
+        return np.asarray(weight[self.shell].reshape(self.k.shape), np.float32)
+
+    def deconvolution(self, rng: np.random.Generator, transfer: Field | np.float32, step_A: float) -> Field:
+        """Return a Wiener filter that undoes the contrast transfer, for an assumed fall of signal with frequency.
+
+        As Tegunov and Cramer do (Nature Methods 2019, Warp): the signal-to-noise ratio is an exponential function of
+        the frequency, and low frequencies are taken out.
+        """
+        ratio = np.exp(-self.k * np.float32(rng.uniform(80, 240) / step_A)) * np.float32(10 ** rng.uniform(1.2, 3.4))
+        ratio *= 1 - np.exp(-self.square / np.float32(2 * rng.uniform(0.004, 0.03) ** 2))
+        return np.asarray(transfer / (transfer * transfer + 1 / np.maximum(ratio, np.float32(1e-6))), np.float32)
+
     def noise_shape(self, rng: np.random.Generator) -> Field | np.float32:
         """Return the amplitude of the noise by frequency, about 1 where membranes are."""
         kind = rng.random()
@@ -131,10 +155,10 @@ class Camera:
             low = np.exp(-self.square / np.float32(2 * rng.uniform(0.12, 0.5) ** 2))
             result = low if result is None else result * low
         kind = rng.random()
-        if kind < 0.12:  # as a Wiener filter weights frequencies
+        if kind < 0.06:  # as a Wiener filter weights frequencies
             low = 1 / (1 + (self.k / np.float32(rng.uniform(0.12, 0.4))) ** 2)
             result = low if result is None else result * low
-        elif kind < 0.27:  # as iterative reconstruction does: each round finds the more of the rest the lower it is
+        elif kind < 0.24:  # as iterative reconstruction does: each round finds the more of the rest the lower it is
             share = np.float32(rng.uniform(0.008, 0.04)) / np.maximum(np.hypot(self.kz, self.kx), np.float32(1e-4))
             low = 1 - (1 - np.minimum(share, 1)) ** np.float32(rng.uniform(4, 30))
             result = low if result is None else result * low

@@ -28,7 +28,7 @@ def make_scene(rng: np.random.Generator, side: int) -> Scene:
     draw_crowding(scene)
     if lamella is not None:
         cut_to_slab(scene, lamella)
-    if scene.chance(0.18):
+    if scene.chance(0.25):
         draw_contamination(scene)
     if scene.chance(0.06):
         draw_carbon(scene)

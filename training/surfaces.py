@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from training.fields import FAR, Field, level_distance, surface_distance, unit_vector
+from training.fields import FAR, Field, level_distance, surface_distance, unit_vector, wave_field
 from training.specimen import Scene, axis_distance
 
 
@@ -19,6 +19,12 @@ def cells(scene: Scene) -> Iterator[Field]:
     yield distance
     if scene.chance(0.35):
         yield distance - np.float32(scene.rng.uniform(110, 300))
+
+
+def labyrinth(scene: Scene) -> Iterator[Field]:
+    """Yield a surface that folds through the whole box at one distance from itself."""
+    period = max(scene.rng.uniform(280, 800), 10 * scene.step_A) / scene.step_A
+    yield surface_distance(wave_field(scene.rng, scene.side, period), scene.rng.uniform(-0.7, 0.7)) * scene.step_A
 
 
 def ellipsoids(scene: Scene) -> Iterator[Field]:
@@ -78,5 +84,5 @@ def cristae(scene: Scene) -> Iterator[Field]:
         yield np.where(outer < -gap - np.float32(70), sheet, np.float32(FAR))
 
 
-SURFACES: tuple[Callable[[Scene], Iterator[Field]], ...] = (cells, ellipsoids, sheets, tubes, cristae)
-SURFACE_SHARES = (0.28, 0.28, 0.2, 0.14, 0.1)
+SURFACES: tuple[Callable[[Scene], Iterator[Field]], ...] = (cells, labyrinth, ellipsoids, sheets, tubes, cristae)
+SURFACE_SHARES = (0.24, 0.08, 0.24, 0.18, 0.12, 0.14)

@@ -55,6 +55,10 @@ def _facets(scene: Scene) -> Field:
         normal = unit_vector(rng)
         height = np.float32(rng.uniform(0.08, 0.3) * scene.side)
         np.minimum(depth, height - sum(o * n for o, n in zip(offsets, normal, strict=True)), out=depth)
+    if scene.chance(0.3):  # a plate, thicker than a membrane
+        normal = unit_vector(rng)
+        height = np.float32(rng.uniform(60, 200) / scene.step_A)
+        np.minimum(depth, height - np.abs(sum(o * n for o, n in zip(offsets, normal, strict=True))), out=depth)
     return depth
 
 
