@@ -45,7 +45,7 @@ class Schedule:
     batch: int = 4
     crop: int = 64
     kept: int = 1500
-    uses: int = 12
+    uses: int = 16
     seed: int = 0
     threads: int = 2
 
@@ -127,6 +127,8 @@ class Fit:
         )
         self.average = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.step = 0
+        # Processors without instructions for it would be slower.
+        self.half = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
     def start_from(self, path: Path, buffer: Buffer, rng: np.random.Generator) -> None:
         """Begin with the weights of an ONNX file instead of random ones."""
@@ -155,7 +157,9 @@ class Fit:
             group["lr"] = float(self.schedule.rate_at(self.step))
         density, classes, sheets = buffer.draw(rng, self.schedule.batch, self.schedule.crop)
         self.network.train()
-        loss = loss_of(self.network(density.contiguous(memory_format=torch.channels_last_3d), sheets), classes)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+            scores = self.network(density.contiguous(memory_format=torch.channels_last_3d), sheets)
+        loss = loss_of(scores.float(), classes)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
