@@ -11,20 +11,6 @@ import typer
 from cryomamba.errors import InvalidRequestError, JobFailedError
 from cryomamba.output_paths import names_folder, require_outputs
 from cryomamba_cli import output
-from cryomamba_cli.batch.loop import Options, Plan
-from cryomamba_cli.batch.record import recipe_of
-from cryomamba_cli.batch.report import SUMMARY
-from cryomamba_cli.batch.run_session import print_counts, run_session
-from cryomamba_cli.batch.session import Session
-from cryomamba_cli.batch.tomogram_list import (
-    expand,
-    has_failed,
-    listed,
-    mask_paths,
-    planned,
-    read_list,
-    require_batch_outputs,
-)
 from cryomamba_cli.engines import choose, offered
 from cryomamba_cli.local_run import run_locally
 from cryomamba_cli.options import Force, Json, Parameters, Slots, VoxelSize, voxel_size
@@ -162,7 +148,9 @@ def segment(
     same content and parameters are skipped, a failure does not stop the rest, and report.html and summary.csv show all
     results.
     """
+    # Not at the start: what a batch needs takes long to import.
     from cryomamba.engines.artifacts import requested_formats
+    from cryomamba_cli.batch.tomogram_list import expand, has_failed, mask_paths, read_list, require_batch_outputs
 
     info = choose(offered(server), engine)
     params = parse(param or (), info.parameters, owner=info.name)
@@ -279,6 +267,9 @@ def _run(task: Task, server: str | None, display: Reporter, interrupts: Interrup
 
 
 def _print_plan(tasks: Sequence[Task], info: EngineInfo, server: str | None, *, force: bool, json: bool) -> None:
+    from cryomamba_cli.batch.record import recipe_of
+    from cryomamba_cli.batch.tomogram_list import planned
+
     plans = [
         (task, planned(task, recipe_of(task, info.parameters), force=force, server=server is not None))
         for task in tasks
@@ -302,6 +293,13 @@ def _run_many(
     force: bool,
     json: bool,
 ) -> None:
+    from cryomamba_cli.batch.loop import Options, Plan
+    from cryomamba_cli.batch.record import recipe_of
+    from cryomamba_cli.batch.report import SUMMARY
+    from cryomamba_cli.batch.run_session import print_counts, run_session
+    from cryomamba_cli.batch.session import Session
+    from cryomamba_cli.batch.tomogram_list import listed
+
     plans = {task.tomogram: Plan(task, recipe_of(task, info.parameters)) for task in tasks}
     found = listed(plans)
     session = run_session(

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cryomamba.errors import InvalidRequestError, JobFailedError
 from cryomamba.output_paths import require_outputs
 from cryomamba_cli import output
-from cryomamba_cli.batch.folder_scan import FolderScanner
 from cryomamba_cli.batch.halves import Halves
-from cryomamba_cli.batch.loop import Options
-from cryomamba_cli.batch.notifications import required_url, split_command
-from cryomamba_cli.batch.planning import FolderPlanner, Method
-from cryomamba_cli.batch.report import REPORT, SUMMARY
-from cryomamba_cli.batch.rules import Rules, read_rules
-from cryomamba_cli.batch.run_session import print_counts, run_session
-from cryomamba_cli.batch.session import Session, Sighting
-from cryomamba_cli.batch.watched_folder import UniquePlans, WatchedFolder
 from cryomamba_cli.engines import choose, offered
 from cryomamba_cli.options import Json, Parameters, Slots, VoxelSize, voxel_size
 from cryomamba_cli.parameters import parse
-from cryomamba_server.systemd import ALIVE, READY, notify_systemd
+
+if TYPE_CHECKING:
+    from cryomamba_cli.batch.session import Sighting
+    from cryomamba_cli.batch.watched_folder import WatchedFolder
 
 Folder = Annotated[
     Path, typer.Argument(metavar="DIR", help="Folder in which tomograms appear, also in its subfolders.")
@@ -133,6 +127,17 @@ def watch_folder(
     before with the same content and parameters are skipped, so the command can be stopped, killed and started again at
     any time. Results appear under their names when they are complete; report.html and summary.csv list all tomograms.
     """
+    # Not at the start: what a batch needs takes long to import.
+    from cryomamba_cli.batch.folder_scan import FolderScanner
+    from cryomamba_cli.batch.loop import Options
+    from cryomamba_cli.batch.notifications import required_url, split_command
+    from cryomamba_cli.batch.planning import FolderPlanner, Method
+    from cryomamba_cli.batch.report import REPORT, SUMMARY
+    from cryomamba_cli.batch.rules import Rules, read_rules
+    from cryomamba_cli.batch.run_session import print_counts, run_session
+    from cryomamba_cli.batch.session import Session
+    from cryomamba_cli.batch.watched_folder import UniquePlans, WatchedFolder
+
     require_folder(folder)
     if command is not None:
         split_command(command)
@@ -195,10 +200,14 @@ def require_folder(folder: Path) -> None:
 
 def _ready(message: str) -> None:
     output.note(message)
+    from cryomamba_server.systemd import READY, notify_systemd
+
     notify_systemd(READY)
 
 
 def _alive(watched: WatchedFolder) -> Mapping[Path, Sighting]:
+    from cryomamba_server.systemd import ALIVE, notify_systemd
+
     notify_systemd(ALIVE)
     return watched.look()
 

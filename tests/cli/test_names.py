@@ -97,7 +97,13 @@ def test_one_bad_file_never_ends_a_batch(cli: Cli, tmp_path: Path) -> None:
     again = json.loads(
         cli("segment", *named, "--out-dir", "masks", "-e", "threshold", "--json").stdout.splitlines()[-1]
     )
-    assert again["data"] == {"done": 0, "skipped": 3, "failed": 2, "table": "masks/summary.csv"}
+    assert again["data"] == {
+        "done": 0,
+        "skipped": 3,
+        "failed": 2,
+        "table": "masks/summary.csv",
+        "report": "masks/report.html",
+    }
 
 
 def test_a_folder_with_such_names_is_a_batch(cli: Cli, tmp_path: Path) -> None:

@@ -104,4 +104,10 @@ def test_parameters_say_which_files_they_make() -> None:
     assert requested_formats(info.parameters, {"instances": False, "point_spacing_A": None, "high": 200}) == ()
     assert all(form in EXPORTS for form in MADE)
     assert next(iter(info.parameters["properties"])) == "contrast"
-    assert list(info.parameters["properties"])[-4:] == ["instances", "medial_surface", "normals", "point_spacing_A"]
+    assert list(info.parameters["properties"])[-5:] == [
+        "instances",
+        "medial_surface",
+        "normals",
+        "point_spacing_A",
+        "uncertainty",
+    ]

@@ -23,7 +23,8 @@ PACKAGES: Final = packages_distributions()
 FOLDERS: Final[Mapping[str, Sequence[str]]] = {
     "": ("sdk", "cli"),
     "tomo": ("sdk",),
-    "inference": (f"{SERVICES}/inference",),
+    # Pictures of batches are drawn by the command line.
+    "inference": (f"{SERVICES}/inference", "cli"),
     "gateway": (f"{SERVICES}/gateway", f"{SERVICES}/common"),
     "server": (f"{SERVICES}/broker", "cli"),
     "torch": (f"{SERVICES}/inference",),
@@ -49,8 +50,8 @@ BROUGHT_BY: Final = {
 NAMESPACES: Final = {"opentelemetry": {"opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"}}
 # Packages of the extras for other frameworks by what is imported of them, as this environment has none of them.
 FRAMEWORKS: Final = {"torch": "torch", "dynamic_network_architectures": "nnunetv2", "monai": "monai"}
-# The command line imports these where it needs the extras `server` and `desktop`.
-CLI_EXTRAS: Final = {"pillow", "onnx"}
+# The command line imports these where it needs the extras `inference`, `server` and `desktop`.
+CLI_EXTRAS: Final = {"pillow", "psutil", "onnx"}
 
 
 def names(requirements: Sequence[str]) -> set[str]:

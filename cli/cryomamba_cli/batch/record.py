@@ -57,7 +57,8 @@ class TomogramRecord(Record):
     mask : FileFacts or None
         The mask as it was written; of a failed tomogram that of an earlier run, if there is one.
     files : tuple of str
-        Names of all files next to the record that were written for this tomogram.
+        Names of all files next to the record that were written for this tomogram, as text: bytes that are not UTF-8 are
+        escaped.
     ended_at : datetime
     seconds : float
         Run time.
@@ -139,7 +140,7 @@ def recipe_of(task: Task, schema: Mapping[str, Any]) -> dict[str, Any]:
         "parameters": {**defaults, **task.params},
         "voxel_size_A": task.voxel_size_A,
         "within": None if task.within is None else fingerprint(task.within).model_dump(include={"name", "sha256"}),
-        "files": sorted(path.name for path in task.files),
+        "files": sorted(file_text(path.name) for path in task.files),
     }
     plain: dict[str, Any] = json.loads(json.dumps(recipe))
     return plain
@@ -151,10 +152,15 @@ def matching_record(task: Task, recipe: Mapping[str, Any]) -> TomogramRecord | N
     if record is None or record.recipe != recipe:
         return None
     if record.state == "done" and not (
-        all((task.mask.parent / name).exists() for name in record.files) and record.mask == facts(task.mask)
+        all(_is_there(task.mask.parent, name) for name in record.files) and record.mask == facts(task.mask)
     ):
         return None
     return record
+
+
+def _is_there(folder: Path, name: str) -> bool:
+    """Return whether a folder has a file whose name a record has as text."""
+    return (folder / name).exists() or ("\\x" in name and any(name == file_text(one.name) for one in folder.iterdir()))
 
 
 def made_from(record: TomogramRecord, files: Files) -> bool:
@@ -178,9 +184,9 @@ def require_replaceable(task: Task) -> TomogramRecord | None:
         There is such a file.
     """
     record = read_record(task.mask)
-    made = set() if record is None else {*record.files, record_path(task.mask).name}
+    made = set() if record is None else {*record.files, file_text(record_path(task.mask).name)}
     for path in (*task.files, record_path(task.mask)):
-        if path.exists() and path.name not in made:
+        if path.exists() and file_text(path.name) not in made:
             raise _not_replaced(path, "was not made by this command")
     if record is not None and record.mask is not None and task.mask.exists() and record.mask != facts(task.mask):
         raise _not_replaced(task.mask, "was changed after it was made")

@@ -176,7 +176,7 @@ class TomogramRun:
             recipe=dict(self.recipe),
             input=inputs,
             mask=facts(made.mask),
-            files=tuple(path.name for path in files),
+            files=tuple(file_text(path.name) for path in files),
             ended_at=datetime.now(UTC),
             seconds=round(time.monotonic() - began, 3),
             shape=statistics.get("shape"),

@@ -13,6 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 from typing import Final, Self
+from urllib.parse import quote, unquote_to_bytes
 
 from pydantic import ValidationError
 
@@ -52,14 +53,14 @@ class Publication(Record):
 
     Attributes
     ----------
-    mask : Path
-        Where the mask goes.
+    mask : str
+        Where the mask goes. Names are percent-encoded here, as they may have bytes that are not UTF-8.
     names : tuple of str
         The files, which keep their names; the mask is the last.
     record : TomogramRecord
     """
 
-    mask: Path
+    mask: str
     names: tuple[str, ...]
     record: TomogramRecord
 
@@ -159,8 +160,9 @@ class WorkFolder:
         record : TomogramRecord
             `files` are the names of all files that are moved.
         """
-        names = tuple(sorted(record.files, key=lambda name: name == mask.name))
-        publication = Publication(mask=mask.absolute(), names=names, record=record)
+        made = {file_text(path.name): path.name for path in folder.iterdir()}
+        names = sorted((made.get(name, name) for name in record.files), key=lambda name: name == mask.name)
+        publication = Publication(mask=_quoted(mask.absolute()), names=tuple(map(_quoted, names)), record=record)
         write_atomically(folder / _PUBLISH, publication.model_dump_json())
         _complete(folder, self.scratch)
 
@@ -172,14 +174,23 @@ def _complete(folder: Path, scratch: Path) -> None:
         # Of another version: the tomogram is segmented again.
         shutil.rmtree(folder, ignore_errors=True)
         return
-    target = publication.mask.parent
-    for name in publication.names:
+    mask = Path(_unquoted(publication.mask))
+    target = mask.parent
+    for name in map(_unquoted, publication.names):
         if (folder / name).exists():
             (folder / name).replace(target / name)
     sync_folder(target)
-    if read_record(publication.mask) != publication.record:
-        write_record(publication.mask, publication.record, scratch)
+    if read_record(mask) != publication.record:
+        write_record(mask, publication.record, scratch)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _quoted(path: str | os.PathLike[str]) -> str:
+    return quote(os.fsencode(path))
+
+
+def _unquoted(text: str) -> str:
+    return os.fsdecode(unquote_to_bytes(text))
 
 
 def _read_started(folder: Path) -> Started | None:

@@ -174,11 +174,21 @@ def fields_in_order(page: QWidget) -> list[QWidget]:
     widgets = page.findChildren(QWidget)
     fields = [one for one in widgets if (_is_free_line(one) if isinstance(one, QLineEdit) else _takes_focus(one))]
 
-    def place(widget: QWidget) -> tuple[int, int]:
-        at = widget.mapTo(page, QPoint(0, 0))
-        return (at.y() + widget.height() // 2) // _ROW_PX, at.x()
+    return sorted(
+        (one for one in fields if one.isEnabled() and one.isVisibleTo(page)), key=lambda one: _place(one, page)
+    )
 
-    return sorted((one for one in fields if one.isEnabled() and one.isVisibleTo(page)), key=place)
+
+def _place(widget: QWidget, page: QWidget) -> tuple[tuple[int, int], ...]:
+    """Return where a widget is: row and column in the page, or those of its scroll area and then its own in that."""
+    area = widget.parentWidget()
+    while area is not None and area is not page and not isinstance(area, QScrollArea):
+        area = area.parentWidget()
+    # What has been scrolled out of sight keeps its place.
+    contents = area.widget() if isinstance(area, QScrollArea) and area is not page else None
+    at = widget.mapTo(contents or page, QPoint(0, 0))
+    here = ((at.y() + widget.height() // 2) // _ROW_PX, at.x())
+    return (here,) if contents is None else (*_place(area, page), here)
 
 
 def _is_free_line(line: QLineEdit) -> bool:

@@ -125,7 +125,7 @@ async def test_headers_that_are_too_large(secured: SecuredServices) -> None:
 
 
 @pytest.mark.parametrize(
-    "first", ["Content-Length: 4\r\nTransfer-Encoding: chunked", "Content-Length: 2\r\ncontent-length: 3"]
+    "lengths", ["Content-Length: 4\r\nTransfer-Encoding: chunked", "Content-Length: 2\r\ncontent-length: 3"]
 )
 async def test_a_request_with_two_lengths_is_refused(secured: SecuredServices, lengths: str) -> None:
     """A proxy may have believed the other length: nothing after it is taken for a request, and the connection ends."""
