@@ -184,11 +184,13 @@ def _place(widget: QWidget, page: QWidget) -> tuple[tuple[int, int], ...]:
     area = widget.parentWidget()
     while area is not None and area is not page and not isinstance(area, QScrollArea):
         area = area.parentWidget()
+    outside: tuple[tuple[int, int], ...] = ()
+    container = page
     # What has been scrolled out of sight keeps its place.
-    contents = area.widget() if isinstance(area, QScrollArea) and area is not page else None
-    at = widget.mapTo(contents or page, QPoint(0, 0))
-    here = ((at.y() + widget.height() // 2) // _ROW_PX, at.x())
-    return (here,) if contents is None else (*_place(area, page), here)
+    if isinstance(area, QScrollArea) and area is not page and (contents := area.widget()) is not None:
+        container, outside = contents, _place(area, page)
+    at = widget.mapTo(container, QPoint(0, 0))
+    return (*outside, ((at.y() + widget.height() // 2) // _ROW_PX, at.x()))
 
 
 def _is_free_line(line: QLineEdit) -> bool:
