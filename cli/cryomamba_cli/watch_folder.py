@@ -199,9 +199,9 @@ def require_folder(folder: Path) -> None:
 
 
 def _ready(message: str) -> None:
-    output.note(message)
     from cryomamba_server.systemd import READY, notify_systemd
 
+    output.note(message)
     notify_systemd(READY)
 
 
