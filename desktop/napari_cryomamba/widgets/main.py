@@ -40,7 +40,6 @@ from napari_cryomamba.widgets.save_dialog import choose_file
 from napari_cryomamba.widgets.segment import SegmentPanel
 from napari_cryomamba.widgets.shortcuts import ShortcutsDialog
 from napari_cryomamba.widgets.statistics import StatisticsPanel
-from napari_cryomamba.widgets.theme import state_colors
 from napari_cryomamba.widgets.threshold import ThresholdPanel
 from napari_cryomamba.widgets.tomogram import TomogramPanel
 from napari_cryomamba.widgets.trained_models import ModelsDialog
@@ -133,7 +132,7 @@ class CryoMambaWidget(QWidget):
         self.messages = MessagesPanel(app.notifications, app.server)
         self.recovery = RecoveryBar(app.autosave, self)
         self.existing = OfferBar(self)
-        self.failure = OfferBar(self, color=state_colors().error)
+        self.failure = OfferBar(self, state="error")
         self.busy = BusyLine(app.tasks, app.server.bridge, self)
         self.welcome = OfferBar(self)
         self.tutorial = TutorialBar(tutorial_conditions(self), self)
