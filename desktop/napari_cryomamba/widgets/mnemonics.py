@@ -29,7 +29,7 @@ from napari_cryomamba.models.mnemonics import choose_letters, letter_of, marked,
 
 _ALT = re.compile(r"Alt\+([A-Z])")
 _ROW_PX = 12
-_SETTLE_MS = 100
+_WAIT_MS = 100
 """After a change, others are waited for: looking at a whole page takes milliseconds, and a job changes it often."""
 Control = QAbstractButton | QLabel
 
@@ -75,7 +75,7 @@ class Mnemonics(QObject):
         """Look again after controls were shown, hidden, made or renamed."""
         # A page that is not seen is looked at when it is shown.
         if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Show) and not self._timer.isActive():
-            self._timer.start(_SETTLE_MS)
+            self._timer.start(_WAIT_MS)
         return super().eventFilter(watched, event)
 
     def _refresh_shown(self) -> None:
