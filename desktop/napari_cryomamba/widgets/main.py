@@ -74,6 +74,8 @@ class CryoMambaWidget(QWidget):
         viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.viewer = viewer
         self.controller = AppController(viewer, file=settings, parent=self)
+        # Beside other docks too, such as that of the orthogonal views.
+        self.setMinimumWidth(_WIDTH)
         self._make_panels()
         self._arrange_panels()
         self.menu = CryoMambaMenu(viewer, self.controller.tomograms, self)
