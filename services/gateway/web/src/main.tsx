@@ -9,12 +9,14 @@ import { addUploaded, clearDraft, keepDraft } from "./new/draft.ts";
 import { followNewest } from "./jobs/listing.ts";
 import { adding, chooseModel, isAdding } from "./models/adding.ts";
 import { followModels, managesModels } from "./models/list.ts";
+import { painting } from "./paint/kept.ts";
 import { followServer } from "./server/info.ts";
 import { dropUploads, isUploading, restore } from "./upload/queue.ts";
 import { forgetAllUploads } from "./upload/saved.ts";
 
 followAddress();
 keepDraft(sessionStorage);
+painting.keepIn(sessionStorage);
 onSignedOut((ending) => {
   clearDraft();
   fileProblems.value = [];
