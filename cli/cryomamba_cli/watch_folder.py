@@ -17,6 +17,7 @@ from cryomamba_cli.options import Json, Parameters, Slots, VoxelSize, voxel_size
 from cryomamba_cli.parameters import parse
 
 if TYPE_CHECKING:
+    from cryomamba_cli.batch.notifications import Webhook
     from cryomamba_cli.batch.session import Sighting
     from cryomamba_cli.batch.watched_folder import WatchedFolder
 
@@ -93,9 +94,18 @@ Command = Annotated[
         "{name}, {state}, {mask} and {record} (its path) are replaced.",
     ),
 ]
-Webhook = Annotated[
+WebhookUrl = Annotated[
     str | None,
     typer.Option("--webhook", metavar="URL", help="Send the record of each tomogram that is done or has failed there."),
+]
+WebhookSecret = Annotated[
+    Path | None,
+    typer.Option(
+        "--webhook-secret",
+        metavar="FILE",
+        help="Sign what is sent there with the secret in this file, by the Standard Webhooks specification. A file "
+        "that does not exist is created.",
+    ),
 ]
 
 
@@ -113,7 +123,8 @@ def watch_folder(
     rules: RulesFile = None,
     halves: HalvesOption = Halves.SEPARATE,
     command: Command = None,
-    webhook: Webhook = None,
+    webhook: WebhookUrl = None,
+    webhook_secret: WebhookSecret = None,
     poll: Poll = 2.0,
     stable: Stable = 10.0,
     stalled: Stalled = 600.0,
@@ -130,7 +141,7 @@ def watch_folder(
     # Not at the start: what a batch needs takes long to import.
     from cryomamba_cli.batch.folder_scan import FolderScanner
     from cryomamba_cli.batch.loop import Options
-    from cryomamba_cli.batch.notifications import required_url, split_command
+    from cryomamba_cli.batch.notifications import split_command
     from cryomamba_cli.batch.planning import FolderPlanner, Method
     from cryomamba_cli.batch.report import REPORT, SUMMARY
     from cryomamba_cli.batch.rules import Rules, read_rules
@@ -141,8 +152,7 @@ def watch_folder(
     require_folder(folder)
     if command is not None:
         split_command(command)
-    if webhook is not None:
-        required_url(webhook)
+    target = _webhook(webhook, webhook_secret)
     results = out_dir or folder
     require_outputs([results / SUMMARY, results / REPORT], replace=True, folder=results)
     engines = offered(server)
@@ -171,7 +181,7 @@ def watch_folder(
         title=f"Tomograms in {folder.absolute().name}",
         json=json,
         command=command,
-        webhook=webhook,
+        webhook=target,
         files_of=planner.files_of,
         began=lambda count: _ready(
             f"Watching '{folder}': {count} at a time with {info.name}, results in '{results}'. Ctrl-C ends it."
@@ -196,6 +206,17 @@ def require_folder(folder: Path) -> None:
             f"'{folder}' is not a folder.",
             hint="Give the folder into which tomograms are written; create it if needed.",
         )
+
+
+def _webhook(url: str | None, secret: Path | None) -> Webhook | None:
+    from cryomamba_cli.batch.notifications import Webhook
+    from cryomamba_server.webhook_signing import read_or_make_webhook_secret
+
+    if url is None:
+        if secret is not None:
+            raise InvalidRequestError("A secret was given, but no webhook.", hint="Add --webhook URL.")
+        return None
+    return Webhook(url, None if secret is None else read_or_make_webhook_secret(secret))
 
 
 def _ready(message: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from cryomamba_cli import output
 from cryomamba_cli.batch.display import session_display
 from cryomamba_cli.batch.loop import Options, Plan, SessionLoop
-from cryomamba_cli.batch.notifications import Notifier
+from cryomamba_cli.batch.notifications import Notifier, Webhook
 from cryomamba_cli.batch.open_runner import open_runner
 from cryomamba_cli.batch.report import REPORT, SUMMARY, ReportFiles
 from cryomamba_cli.batch.session import Files, Session, Sighting, State
@@ -30,7 +30,7 @@ def run_session(
     title: str,
     json: bool,
     command: str | None = None,
-    webhook: str | None = None,
+    webhook: Webhook | None = None,
     files_of: Callable[[Path, Files], int] = lambda *_: 1,
     began: Callable[[int], None] = lambda _: None,
 ) -> Session:
@@ -47,7 +47,8 @@ def run_session(
         As for :func:`~cryomamba_cli.batch.open_runner.open_runner`.
     title : str
         Of the report.
-    command, webhook : str or None
+    command : str or None
+    webhook : Webhook or None
         As for :class:`~cryomamba_cli.batch.notifications.Notifier`.
     began : callable
         Called with the number of tomograms at once when the folder is locked and the server was reached.
@@ -65,7 +66,7 @@ def run_session(
         display = stack.enter_context(closing(session_display(json=json, bar=options.once)))
         interrupts = stack.enter_context(interruptible())
         report = ReportFiles(results, work.scratch, title)
-        notifier = None if command is webhook is None else Notifier(command, webhook, work.scratch)
+        notifier = None if command is None and webhook is None else Notifier(command, webhook, work.scratch)
         loop = SessionLoop(session, look, plan, work, runner, slots, options, display, report, notifier, files_of)
         began(slots)
         try:

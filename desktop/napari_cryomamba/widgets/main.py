@@ -49,7 +49,7 @@ from napari_cryomamba.widgets.view_arrangement import ViewArrangement
 from napari_cryomamba.widgets.volume_view import VolumeMenu
 from napari_cryomamba.widgets.window_closing import WindowClosing
 
-_WIDTH = 420
+_WIDTH = 416
 # Of the form's first fields, where a low window and the jobs below it leave no more.
 _SEGMENT_HEIGHT = 160
 
