@@ -28,8 +28,8 @@ from cryomamba_cli.batch.tomogram_run import Outcome, Runner, TomogramRun
 _TICK_S: Final = 0.2
 """How soon a signal, a result or a postponed tomogram is noticed."""
 
-Happening = tuple[Path, Progress | Outcome | TomogramRecord]
-"""What another thread tells of a tomogram: its progress, how its work ended, or that its end was announced."""
+Message = tuple[Path, Progress | Outcome | TomogramRecord]
+"""What another thread reports of a tomogram: its progress, how its work ended, or that its end was announced."""
 
 
 @dataclass(slots=True)
@@ -40,8 +40,8 @@ class SessionLoop:
     ----------
     intake : Intake
     results : SessionResults
-        Its `announced` puts records into `happenings`.
-    happenings : queue of tuple
+        Its `announced` puts records into `messages`.
+    messages : queue of tuple
     runner : Runner
     slots : int
         Tomograms at once.
@@ -50,7 +50,7 @@ class SessionLoop:
 
     intake: Intake
     results: SessionResults
-    happenings: queue.SimpleQueue[Happening]
+    messages: queue.SimpleQueue[Message]
     runner: Runner
     slots: int
     options: Options
@@ -111,7 +111,7 @@ class SessionLoop:
 
         def on_event(event: Event) -> None:
             if isinstance(event, ProgressEvent):
-                self.happenings.put((run.path, event.progress))
+                self.messages.put((run.path, event.progress))
 
         outcome = Outcome(State.FAILED, None, JobFailedError("The work on this tomogram could not begin."))
         try:
@@ -119,24 +119,24 @@ class SessionLoop:
         except OSError as error:
             outcome = Outcome(State.FAILED, None, UnavailableError(f"The work could not begin: {error}."))
         finally:
-            self.happenings.put((run.path, outcome))
+            self.messages.put((run.path, outcome))
 
     def _collect(self, timeout_s: float) -> None:
         """Take in what happens, until the time is over or another tomogram can be started."""
         deadline = time.monotonic() + timeout_s
         while True:
             try:
-                path, happening = self.happenings.get(timeout=max(deadline - time.monotonic(), 0.0))
+                path, message = self.messages.get(timeout=max(deadline - time.monotonic(), 0.0))
             except queue.Empty:
                 break
-            match happening:
+            match message:
                 case Progress():
-                    self.results.progress(path, happening)
+                    self.results.progress(path, message)
                 case TomogramRecord():
-                    self.results.replace(path, happening)
+                    self.results.replace(path, message)
                 case Outcome():
                     self._running -= 1
-                    self._take(self.results.session[path], happening)
+                    self._take(self.results.session[path], message)
                     if self._running < self.slots:
                         break
         self.results.show_progress()

@@ -11,7 +11,7 @@ from pathlib import Path
 from cryomamba_cli import output
 from cryomamba_cli.batch.display import Display, session_display
 from cryomamba_cli.batch.intake import Intake
-from cryomamba_cli.batch.loop import Happening, SessionLoop
+from cryomamba_cli.batch.loop import Message, SessionLoop
 from cryomamba_cli.batch.notifications import Notifier
 from cryomamba_cli.batch.open_runner import open_runner
 from cryomamba_cli.batch.plan import Options, Plan
@@ -124,12 +124,12 @@ def session_loop(
     notifier: Notifier | None = None,
 ) -> SessionLoop:
     """Return the loop of a session that segments `slots` tomograms at once."""
-    happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
+    messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
     results = SessionResults(
-        session, source.plan, work, display, report, notifier, lambda path, record: happenings.put((path, record))
+        session, source.plan, work, display, report, notifier, lambda path, record: messages.put((path, record))
     )
     intake = Intake(session, results, source.look, source.plan, options, source.files_of)
-    return SessionLoop(intake, results, happenings, runner, slots, options)
+    return SessionLoop(intake, results, messages, runner, slots, options)
 
 
 def counts_text(session: Session) -> str:

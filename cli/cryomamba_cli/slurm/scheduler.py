@@ -18,8 +18,8 @@ _MAX_ARRAY_SIZE: Final = 1001
 """SLURM's default of MaxArraySize: the largest index and one."""
 _NO_SUCH_JOB: Final = "Invalid job id"
 _AWAY: Final = ("Unable to contact", "Connection refused", "Zero Bytes were transmitted", "Socket timed out")
-_ENDED: Final = frozenset(
-    "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED REVOKED TIMEOUT".split()
+_LIVE: Final = frozenset(
+    ["PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STOPPED", "REQUEUED", "REQUEUE_HOLD", "RESIZING"]
 )
 
 
@@ -41,7 +41,7 @@ class QueuedTask:
     @property
     def ended(self) -> bool:
         """Whether it will not run any more; one that is requeued is pending."""
-        return self.state in _ENDED
+        return self.state not in _LIVE
 
 
 def submit(script: Path, *, after: str | None = None) -> str:

@@ -173,6 +173,7 @@ def find_submission(path: Path) -> tuple[Path, Submission]:
     NotFoundError
         There is none.
     """
+    path = path.absolute()
     own = read_submission(path)
     if own is not None:
         return path, own
@@ -180,6 +181,6 @@ def find_submission(path: Path) -> tuple[Path, Submission]:
     if found is None:
         raise NotFoundError(
             f"Nothing was submitted with results in '{path}'.",
-            hint="Give the folder that 'cryomamba slurm submit' had as --out-dir, or one of the folders in its 'slurm'.",
+            hint="Give the --out-dir of 'cryomamba slurm submit', or one of the folders in its folder 'slurm'.",
         )
     return found
