@@ -22,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import mrcfile
@@ -138,6 +139,10 @@ def records(results: Path) -> int:
     return sum(name.endswith(".mrc.json") for _, _, names in os.walk(results) for name in names)
 
 
+def has_results(results: Path, process: subprocess.Popen[bytes], count: int) -> bool:
+    return records(results) >= count or process.poll() is not None
+
+
 def run(folder: Path, *, tomograms: int, broken: int, kills: int, seed: int, pictures: bool = True) -> Outcome:
     """Run the scenario in an empty folder."""
     source, results, log = folder / "in", folder / "out", folder / "log"
@@ -153,11 +158,7 @@ def run(folder: Path, *, tomograms: int, broken: int, kills: int, seed: int, pic
     arrival.start()
     for at in sorted(choice.sample(range(tomograms - broken), kills)):
         with watcher(source, results, log, drawn) as process:
-            wait_until(
-                lambda at=at: records(results) >= at or process.poll() is not None,
-                timeout=LONGEST_S,
-                what=f"{at} results",
-            )  # type: ignore[misc]
+            wait_until(partial(has_results, results, process, at), timeout=LONGEST_S, what=f"{at} results")
             # Another instant of its work each time.
             time.sleep(choice.random() * PAUSE_S * 5)
             process.send_signal(signal.SIGKILL)

@@ -51,7 +51,10 @@ app = typer.Typer(
 )
 
 OutDir = Annotated[
-    Path, typer.Option("--out-dir", "-o", help="Folder for the results, which all nodes can write; created if missing.")
+    Path,
+    typer.Option(
+        "--out-dir", "-o", help="Folder for the results, which all compute nodes can write; created if missing."
+    ),
 ]
 OnlyFailed = Annotated[bool, typer.Option("--only-failed", help="Only tomograms that failed in an earlier run.")]
 DryRun = Annotated[
@@ -99,7 +102,8 @@ def submit(
     """Submit an array of jobs, a task for each tomogram, and a job that writes report.html and summary.csv at the end.
 
     Tomograms that are done, or in the queue by an earlier submission, are left out. After failures, time limits or
-    scancel, run the same command again: only what is missing is submitted. All files must be where the nodes see them.
+    scancel, run the same command again: only what is missing is submitted. All files must be where the compute nodes
+    see them.
     """
     from cryomamba_cli.segment import learned_parameters
     from cryomamba_cli.slurm import scheduler
@@ -253,7 +257,7 @@ def report(results: Results) -> None:
 
 @app.command(hidden=True)
 def task(folder: Annotated[Path, typer.Argument(help="Folder of the submission.")]) -> None:
-    """Segment the tomograms of one task. The script of the array runs this on a node."""
+    """Segment the tomograms of one task. The script of the array runs this on a compute node."""
     from cryomamba.settings import load_settings
     from cryomamba_cli.slurm.run_task import run_task
     from cryomamba_cli.slurm.submission import find_submission

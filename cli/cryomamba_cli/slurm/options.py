@@ -99,7 +99,7 @@ Program = Annotated[
         "--program",
         metavar="COMMAND",
         rich_help_panel=_PANEL,
-        help="What starts cryomamba on a node, such as 'apptainer run cryomamba.sif'. If not given: the Python that "
-        "runs this command, by its path.",
+        help="What starts cryomamba on a compute node, such as 'apptainer run cryomamba.sif'. If not given: the Python "
+        "that runs this command, by its path.",
     ),
 ]

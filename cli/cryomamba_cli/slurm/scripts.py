@@ -38,7 +38,7 @@ class Resources:
     setup : tuple of str
         Shell commands before the program starts.
     program : tuple of str
-        The words that start ``cryomamba`` on a node.
+        The words that start ``cryomamba`` on a compute node.
     """
 
     program: tuple[str, ...]

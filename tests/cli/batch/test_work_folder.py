@@ -27,9 +27,10 @@ def leave_moving(work: WorkFolder, mask: Path) -> None:
         files=(mask.name,),
         ended_at=datetime.now(UTC),
     )
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(work_folder, "_complete", _killed)
-        work.publish(folder, mask, record)
+        with pytest.raises(KeyboardInterrupt):
+            work.publish(folder, mask, record)
 
 
 def _killed(*_: object) -> None:
