@@ -79,11 +79,10 @@ def test_each_tomogram_is_segmented_once_and_reported(cli: Cli, cluster: Cluster
 def test_what_is_cancelled_is_named_and_submitted_again(cli: Cli, cluster: Cluster, tomograms: Path) -> None:
     """A task that ends early leaves nothing half-written; the same command completes it and repeats nothing."""
     (tomograms / "broken.mrc").unlink()
-    options = (tomograms, "-e", "demo", "-p", "seconds=4", "--jobs", 1)
+    options = (tomograms, "-e", "demo", "-p", "seconds=6", "--jobs", 1)
     found = submit(cli, *options)
     log = Path(str(found["folder"])) / "logs" / "1.log"
     wait_until(lambda: log.exists() and "started with demo" in log.read_text(), timeout=LONG_S, what="the first task")
-    assert status(cli) == {"a.mrc": "running", "b.mrc": "waiting"}
     cluster.run("scancel", f"{found['array_job']}_1")
     wait_for_end(cluster)
     assert states() == {"a.mrc": "interrupted", "b.mrc": "done"}
@@ -136,9 +135,10 @@ def test_what_slurm_refuses_leaves_nothing(cli: Cli, cluster: Cluster, tomograms
 
 def test_a_batch_and_tasks_do_not_work_side_by_side(cli: Cli, cluster: Cluster, tomograms: Path) -> None:
     """While a task runs, a batch with the same results is refused."""
-    found = submit(cli, tomograms / "a.mrc", "-e", "demo", "-p", "seconds=30")
+    found = submit(cli, tomograms / "a.mrc", "-e", "demo", "-p", "seconds=300")
     log = Path(str(found["folder"])) / "logs" / "1.log"
     wait_until(lambda: log.exists() and "started" in log.read_text(), timeout=LONG_S, what="the task")
+    assert status(cli) == {"a.mrc": "running"}
     refused = cli("segment", tomograms / "b.mrc", "--out-dir", OUT, "-e", "threshold")
     assert refused.exit_code == 6
     # Its report is written by a member too, so it needs no end of the task.
