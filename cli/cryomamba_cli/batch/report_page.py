@@ -69,7 +69,7 @@ def report_html(
         f'<meta http-equiv="Content-Security-Policy" content="{policy}; form-action \'none\'">'
         f'<meta name="viewport" content="width=device-width">{again}<style>{style}</style></head>'
         f'<body data-refresh="{0 if refresh_s is None else refresh_s:.0f}"><h1>{_text(title)}</h1>'
-        f'<p class="about">{_about(rows, now, refresh_s, len(pictures))}</p>{_form(rows)}'
+        f'<p class="about">{_about(rows, now, refresh_s, len(pictures))}</p>{_form(rows) if rows else ""}'
         f"<main>{cards}</main><script>{script}</script></body></html>\n"
     )
 
