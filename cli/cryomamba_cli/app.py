@@ -9,6 +9,7 @@ import typer
 
 from cryomamba._version import __version__
 from cryomamba_cli.backup import backup, restore
+from cryomamba_cli.convert import convert
 from cryomamba_cli.demo import demo
 from cryomamba_cli.desktop import desktop
 from cryomamba_cli.doctor import doctor
@@ -94,6 +95,13 @@ _add(
     "cryomamba watch-folder reconstructions/ -o masks/ --server http://127.0.0.1:8000 --jobs 8",
 )
 _add(SEGMENTATION, info, "cryomamba info t1.mrc", "cryomamba info t1.rec.gz --no-statistics --json")
+_add(
+    SEGMENTATION,
+    convert,
+    "cryomamba convert t1.tif -o t1.mrc",
+    "cryomamba convert t1.tif -o t1.mrc --voxel-size 13.48",
+    "cryomamba convert t1.ome.zarr -o t1.mrc",
+)
 _add(
     SEGMENTATION,
     synth,

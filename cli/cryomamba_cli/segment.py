@@ -124,8 +124,14 @@ def learned_parameters(
 
 
 def _single(tomograms: Sequence[str]) -> Path:
+    from cryomamba_cli.batch.tomogram_list import is_folder_of_tomograms
+
     path = Path(require_names(tomograms)[0])
-    if len(tomograms) > 1 or path.is_dir() or (any(sign in path.name for sign in "*?[") and not path.exists()):
+    if (
+        len(tomograms) > 1
+        or is_folder_of_tomograms(path)
+        or (any(sign in path.name for sign in "*?[") and not path.exists())
+    ):
         raise InvalidRequestError(
             "Several tomograms need a folder for their masks.", hint="Give a folder with --out-dir."
         )

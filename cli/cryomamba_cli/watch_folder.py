@@ -21,6 +21,7 @@ from cryomamba_cli.task_template import TaskTemplate
 
 if TYPE_CHECKING:
     from cryomamba.engines.info import EngineInfo
+    from cryomamba_cli.batch.notifications import Webhook
     from cryomamba_cli.batch.run_session import Target
     from cryomamba_cli.batch.session import Session, Sighting
     from cryomamba_cli.batch.watched_folder import WatchedFolder
@@ -97,9 +98,18 @@ Command = Annotated[
         "{name}, {state}, {mask} and {record} (its path) are replaced.",
     ),
 ]
-Webhook = Annotated[
+WebhookUrl = Annotated[
     str | None,
     typer.Option("--webhook", metavar="URL", help="Send the record of each tomogram that is done or has failed there."),
+]
+WebhookSecret = Annotated[
+    Path | None,
+    typer.Option(
+        "--webhook-secret",
+        metavar="FILE",
+        help="Sign what is sent there with the secret in this file, by the Standard Webhooks specification. A file "
+        "that does not exist is created.",
+    ),
 ]
 
 
@@ -117,7 +127,8 @@ def watch_folder(
     rules: RulesFile = None,
     halves: HalvesOption = Halves.SEPARATE,
     command: Command = None,
-    webhook: Webhook = None,
+    webhook: WebhookUrl = None,
+    webhook_secret: WebhookSecret = None,
     poll: Poll = 2.0,
     stable: Stable = 10.0,
     stalled: Stalled = 600.0,
@@ -133,7 +144,7 @@ def watch_folder(
     """
     # Not at the start: what a batch needs takes long to import.
     from cryomamba_cli.batch.folder_scan import FolderScanner
-    from cryomamba_cli.batch.notifications import required_url, split_command
+    from cryomamba_cli.batch.notifications import split_command
     from cryomamba_cli.batch.plan import Options
     from cryomamba_cli.batch.planning import FolderPlanner, Method
     from cryomamba_cli.batch.rules import Rules, read_rules
@@ -144,10 +155,9 @@ def watch_folder(
     require_folder(folder)
     if command is not None:
         split_command(command)
-    if webhook is not None:
-        required_url(webhook)
+    announced = _webhook(webhook, webhook_secret)
     rule_file = Rules() if rules is None else read_rules(rules)
-    target = _target(folder, out_dir or folder, server, slots, command, webhook, json=json)
+    target = _target(folder, out_dir or folder, server, slots, command, announced, json=json)
     engines = engines_when_there(server)
     info = choose(engines, engine)
     params = parse(param or (), info.parameters, owner=info.name)
@@ -163,13 +173,24 @@ def watch_folder(
     _end(session, target)
 
 
+def _webhook(url: str | None, secret: Path | None) -> Webhook | None:
+    from cryomamba_cli.batch.notifications import Webhook
+    from cryomamba_server.webhook_signing import read_or_make_webhook_secret
+
+    if url is None:
+        if secret is not None:
+            raise InvalidRequestError("A secret was given, but no webhook.", hint="Add --webhook URL.")
+        return None
+    return Webhook(url, None if secret is None else read_or_make_webhook_secret(secret))
+
+
 def _target(
     folder: Path,
     results: Path,
     server: str | None,
     slots: int | None,
     command: str | None,
-    webhook: str | None,
+    webhook: Webhook | None,
     *,
     json: bool,
 ) -> Target:

@@ -12,7 +12,7 @@ from cryomamba_cli import output
 from cryomamba_cli.batch.display import Display, session_display
 from cryomamba_cli.batch.intake import Intake
 from cryomamba_cli.batch.loop import Message, SessionLoop
-from cryomamba_cli.batch.notifications import Notifier
+from cryomamba_cli.batch.notifications import Notifier, Webhook
 from cryomamba_cli.batch.open_runner import open_runner
 from cryomamba_cli.batch.plan import Options, Plan
 from cryomamba_cli.batch.report import REPORT, SUMMARY, ReportFiles
@@ -55,7 +55,8 @@ class Target:
     server : str or None
     slots, tomograms : int or None
         As for :func:`~cryomamba_cli.batch.open_runner.open_runner`.
-    command, webhook : str or None
+    command : str or None
+    webhook : Webhook or None
         As for :class:`~cryomamba_cli.batch.notifications.Notifier`.
     json : bool
         Whether to print lines of JSON.
@@ -67,7 +68,7 @@ class Target:
     slots: int | None = None
     tomograms: int | None = None
     command: str | None = None
-    webhook: str | None = None
+    webhook: Webhook | None = None
     json: bool = False
 
 

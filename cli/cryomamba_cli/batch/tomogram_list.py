@@ -35,7 +35,7 @@ def expand(patterns: Sequence[str]) -> list[Path]:
     found: list[Path] = []
     for pattern in patterns:
         path = Path(pattern)
-        if path.is_dir():
+        if is_folder_of_tomograms(path):
             matches = [one for one in sorted(path.iterdir()) if is_volume(one) and not one.is_dir()]
         elif glob.has_magic(pattern) and not path.exists():
             matches = [Path(one) for one in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 (** and ~ as typed)
@@ -53,6 +53,13 @@ def expand(patterns: Sequence[str]) -> list[Path]:
             )
         found += tomograms
     return list(dict.fromkeys(found))
+
+
+def is_folder_of_tomograms(path: Path) -> bool:
+    """Whether a path is a folder, and not an image that is stored as one."""
+    from cryomamba.volumes.images import is_image
+
+    return path.is_dir() and not is_image(path)
 
 
 def read_list(path: Path) -> list[str]:

@@ -16,6 +16,7 @@ from cryomamba._version import __version__
 from cryomamba.atomic import AtomicFile, write_atomically
 from cryomamba.errors import InvalidRequestError, NotFoundError
 from cryomamba.picks.angles import PRIOR, dynamo_angles, golden_angles, relion_angles
+from cryomamba.picks.checks import require_finite, whole_labels
 from cryomamba.picks.imod import read_imod, write_imod
 from cryomamba.picks.picks import Kind, Picks, empty_picks
 from cryomamba.picks.relion import CENTRED, PARTICLE, PIXELS, SUBTOMOGRAM, read_relion
@@ -59,8 +60,18 @@ def read_csv(path: Path, kind: Kind = "particles") -> Picks:
     Raises
     ------
     InvalidRequestError
-        A column is missing, or a cell is not a number; the message names the line.
+        The file is not text in UTF-8, a column is missing, or a cell is not a number; the message names the line.
     """
+    try:
+        return _read_rows(path, kind)
+    except (UnicodeDecodeError, csv.Error):
+        raise InvalidRequestError(
+            f"'{path.name}' is not a table of picks: it is not text in UTF-8 with values separated by commas.",
+            hint="Save it as CSV in UTF-8.",
+        ) from None
+
+
+def _read_rows(path: Path, kind: Kind) -> Picks:
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
         missing = [name for name in COLUMNS[:3] if name not in (rows.fieldnames or ())]
@@ -75,7 +86,7 @@ def read_csv(path: Path, kind: Kind = "particles") -> Picks:
         for row in rows:
             try:
                 cells = [float(row[name]) for name in (*COLUMNS[:3], *oriented)]
-                values.append([*cells, float(row.get("score") or 0), int(float(row.get("label") or 1))])
+                values.append([*cells, float(row.get("score") or 0), float(row.get("label") or 1)])
             except (TypeError, ValueError):
                 raise InvalidRequestError(
                     f"Line {rows.line_num} of '{path.name}' contains a cell that is not a number.",
@@ -84,8 +95,9 @@ def read_csv(path: Path, kind: Kind = "particles") -> Picks:
     if not values:
         return empty_picks(kind)
     table = np.array(values, np.float64)
-    normals = table[:, 3:6] if oriented else None
-    return Picks(table[:, :3], table[:, -2], table[:, -1].astype(np.int64), kind, normals)
+    positions, normals = table[:, :3], table[:, 3:6] if oriented else None
+    require_finite(positions, path)
+    return Picks(positions, table[:, -2], whole_labels(table[:, -1], path), kind, normals)
 
 
 def write_star(picks: Picks, path: Path, tomogram: TomogramInfo, *, relion: int = 5) -> None:
