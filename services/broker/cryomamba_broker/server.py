@@ -40,7 +40,7 @@ from cryomamba_broker.store.database import require_not_emptied
 from cryomamba_broker.store_thread import StoreThread
 from cryomamba_broker.subscriptions import OwnerCache, Subscriptions
 from cryomamba_broker.webhook_requests import WebhookRequests
-from cryomamba_broker.webhook_signing import WebhookSecrets
+from cryomamba_broker.webhook_secrets import WebhookSecrets
 from cryomamba_broker.worker_requests import WorkerRequests
 from cryomamba_broker.workers import Workers
 from cryomamba_server.loop_lag import measure_loop_lag
