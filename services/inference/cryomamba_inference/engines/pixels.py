@@ -166,11 +166,9 @@ class PixelsEngine(StrokesEngine[PixelsParameters]):
             return
         require_trainable(self.parameters.strokes, context.shape)
         context.report_progress(0.0, "training")
-        if self._features.maps.file is not None:
-            self._compute_seen(context)
-            self._train(context, maps=True)
-        else:
-            self._train(context, maps=False)
+        # What is missing of the maps would be waited for.
+        ready = self._features.maps.file is not None and not self._features.missing(self.parameters.strokes)
+        self._train(context, maps=ready)
 
     def section(self, context: VolumeContext, z: int) -> Labels | None:
         """Return the labels of a section, after the refinements as :meth:`predict` finds them."""
