@@ -27,7 +27,9 @@ from cryomamba.masks.strokes import StrokeLabel, Strokes
 from cryomamba.models.jobs import SubmitRequest, VolumeSource
 from cryomamba.synth import Phantom, PhantomSpec, clean_phantom, score_mask, synthesize
 from cryomamba.volumes import open_volume, write_volume
+from cryomamba_inference.engines.pixels import network_inputs
 from cryomamba_inference.local import LocalRunner
+from cryomamba_inference.pixels.network_maps import NetworkMaps
 from cryomamba_inference.pixels.scales import scales_of
 from cryomamba_inference.pixels.training import SectionFeatures, classify_section, train_classifier
 from cryomamba_inference.threads import ThreadTeam
@@ -120,7 +122,8 @@ def features_of(density: NDArray[np.float32], scratch: Path) -> SectionFeatures:
     """Return the features of all sections, those of the network as well."""
     low, middle, high = np.percentile(density, [5, 50, 95])
     normalized = ((density - middle) / ((high - low) / 3.29)).astype(np.float32)
-    features = SectionFeatures(normalized.__getitem__, SHAPE, scales_of((VOXEL_A,) * 3, 12.0, 4))
+    scales, maps = scales_of((VOXEL_A,) * 3, 12.0, 4), NetworkMaps(network_inputs)
+    features = SectionFeatures(normalized.__getitem__, SHAPE, scales, maps)
     features.maps.prepare(
         VolumeContext(SHAPE, (VOXEL_A,) * 3, None, density.__getitem__, scratch=scratch, threads=TEAM.threads)
     )

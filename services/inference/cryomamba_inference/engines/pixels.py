@@ -17,11 +17,13 @@ from cryomamba.engines.uncertainty import UncertaintyOptions
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.strokes import LABELS_MAX, Strokes
+from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
 from cryomamba_inference.network.durations import preparing_s
 from cryomamba_inference.network.engine import COARSEST_STEP_A
+from cryomamba_inference.network.inputs import Inputs
 from cryomamba_inference.network.model import STEP_A
 from cryomamba_inference.pixels.classifier import PixelClassifier, load_classifier
-from cryomamba_inference.pixels.network_maps import MAPS_FROM, Block, MapFile
+from cryomamba_inference.pixels.network_maps import MAPS_FROM, Block, MapFile, NetworkMaps
 from cryomamba_inference.pixels.scales import Scale, halo_of, scales_of
 from cryomamba_inference.pixels.smoothing import MARGIN
 from cryomamba_inference.pixels.training import SectionFeatures, classify_section, require_trainable, train_classifier
@@ -36,6 +38,13 @@ _TILES_S = 1.1
 """Seconds per million voxels, without the network."""
 _MAPS_S = 0.9
 """Seconds per million nodes, of the network's maps on two cores."""
+
+
+def network_inputs(context: VolumeContext) -> tuple[Inputs, int]:
+    """Prepare a volume for the network as for membranes; return what it sees, and the sign of dense matter."""
+    engine = MembraneEngine(MembraneParameters())
+    engine.prepare(context)
+    return engine.prepared
 
 
 class _Training(EngineParameters):
@@ -161,7 +170,8 @@ class PixelsEngine(StrokesEngine[PixelsParameters]):
             def read(where: Slices) -> Voxels:
                 return self._normalized(context.read(where))
 
-            self._features = SectionFeatures(read, context.shape, self._scales(context.voxel_size_A))
+            scales, maps = self._scales(context.voxel_size_A), NetworkMaps(network_inputs)
+            self._features = SectionFeatures(read, context.shape, scales, maps)
         if self.parameters.strokes is None:
             return
         require_trainable(self.parameters.strokes, context.shape)

@@ -18,7 +18,6 @@ import numpy as np
 
 from cryomamba.engines.api import VolumeContext
 from cryomamba.geometry import Shape
-from cryomamba_inference.engines.membrane import MembraneEngine, MembraneParameters
 from cryomamba_inference.failures import cancelled_error
 from cryomamba_inference.network.engine import to_scores
 from cryomamba_inference.network.inputs import Inputs
@@ -75,8 +74,14 @@ class NetworkMaps:
     """Prepares the maps of a volume and computes their blocks as they are needed; for several threads.
 
     The preparation of the whole volume goes on in a thread of its own when its caller is stopped by further strokes.
+
+    Parameters
+    ----------
+    inputs_of : callable
+        Prepares a volume, and returns what the network sees of it and the sign of dense matter.
     """
 
+    inputs_of: Callable[[VolumeContext], tuple[Inputs, int]]
     file: MapFile | None = None
     _inputs: Inputs | None = None
     _sign: int = 0
@@ -144,10 +149,9 @@ class NetworkMaps:
             self._progress = fraction, doing or self._progress[1]
 
         try:
-            engine = MembraneEngine(MembraneParameters())
             # Strokes may be anywhere, also where nothing is to be segmented.
-            engine.prepare(replace(context, within=None, report_progress=report))
-            self._inputs, self._sign = engine.prepared
+            everywhere = replace(context, within=None, report_progress=report)
+            self._inputs, self._sign = self.inputs_of(everywhere)
             grid = self._inputs.grid
             self.file = MapFile(grid, NodeMap((MAPS, *grid.node_shape), context.scratch, np.uint8))
         except BaseException as error:  # noqa: BLE001 (raised where the end is awaited)

@@ -43,11 +43,11 @@ class SectionFeatures:
         Normalized densities.
     volume : tuple of int
         Shape of the volume.
+    maps : NetworkMaps
+        The network's, further features once they are prepared.
 
     Attributes
     ----------
-    maps : NetworkMaps
-        The network's, further features once they are prepared.
     viewed : int or None
         The section that was looked at last.
     """
@@ -55,7 +55,7 @@ class SectionFeatures:
     read: Read
     volume: Shape
     scales: tuple[Scale, ...]
-    maps: NetworkMaps = field(default_factory=NetworkMaps)
+    maps: NetworkMaps
     viewed: int | None = None
     _boxes: OrderedDict[Key, FeatureBox] = field(default_factory=OrderedDict)
     _samples: dict[tuple[Key, bool], tuple[Voxels, Field]] = field(default_factory=dict)
