@@ -160,7 +160,7 @@ def measure(camera: Camera, panel: Any) -> None:  # noqa: ANN401
 
 def correct(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     """Select the largest component in the table, with the tools for components beside it."""
-    from napari_cryomamba.widgets.component_tools import Tool
+    from napari_cryomamba.models.component_tool import Tool
 
     panel.show_panel(panel.mask_panel)
     panel.statistics.measure()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QListWidgetItem, QWidget
@@ -141,7 +143,7 @@ class Gallery(QWidget):
         self._wanted += 1
         number, row = self._wanted, self.list.currentRow()
 
-        def done(crops: list[Array]) -> None:
+        def done(crops: list[Any]) -> None:
             if number == self._wanted and layer is self._layer:
                 self._draw([as_grey(section, tomogram.contrast_limits) for section in crops], row)
                 if follow is not None:
@@ -156,7 +158,7 @@ class Gallery(QWidget):
             return None
         return layer_of_path(self._viewer, self._layer.metadata.get("path")) or active_tomogram(self._viewer)
 
-    def _draw(self, crops: list[Array], row: int) -> None:
+    def _draw(self, crops: list[Any], row: int) -> None:
         states = review_of(self._layer)
         with QSignalBlocker(self.list):
             self.list.clear()
