@@ -9,6 +9,7 @@ import typer
 
 from cryomamba._version import __version__
 from cryomamba_cli.backup import backup, restore
+from cryomamba_cli.convert import convert
 from cryomamba_cli.demo import demo
 from cryomamba_cli.desktop import desktop
 from cryomamba_cli.doctor import doctor
@@ -23,6 +24,7 @@ from cryomamba_cli.models import app as models
 from cryomamba_cli.revise import revise
 from cryomamba_cli.run import run
 from cryomamba_cli.segment import segment
+from cryomamba_cli.slurm.commands import app as slurm
 from cryomamba_cli.surface import surface
 from cryomamba_cli.synth import synth
 from cryomamba_cli.threshold import threshold
@@ -95,6 +97,13 @@ _add(
 _add(SEGMENTATION, info, "cryomamba info t1.mrc", "cryomamba info t1.rec.gz --no-statistics --json")
 _add(
     SEGMENTATION,
+    convert,
+    "cryomamba convert t1.tif -o t1.mrc",
+    "cryomamba convert t1.tif -o t1.mrc --voxel-size 13.48",
+    "cryomamba convert t1.ome.zarr -o t1.mrc",
+)
+_add(
+    SEGMENTATION,
     synth,
     "cryomamba synth phantom.mrc",
     "cryomamba synth mitochondria.mrc --family cristae --voxel-size 12 -p noise=1",
@@ -146,6 +155,7 @@ _add(PROGRAMS, run, "cryomamba run", "CRYOMAMBA_HOME=~/second CRYOMAMBA_GATEWAY_
 _add(ADMINISTRATION, gc, "cryomamba gc", "cryomamba gc --days 90 --yes")
 _add(ADMINISTRATION, backup, "cryomamba backup /mnt/backup/cryomamba")
 _add(ADMINISTRATION, restore, "CRYOMAMBA_HOME=/data/new cryomamba restore /mnt/backup/cryomamba")
+app.add_typer(slurm, rich_help_panel=SEGMENTATION)
 app.add_typer(models, rich_help_panel=SEGMENTATION)
 app.add_typer(webhooks, rich_help_panel=JOBS)
 app.add_typer(tokens, rich_help_panel=ADMINISTRATION)

@@ -36,7 +36,7 @@ def test_no_end_of_a_job_is_lost(make_stack: StackMaker) -> None:
 
 
 def test_two_gateways_share_the_work(make_stack: StackMaker) -> None:
-    """Each message is sent once, whichever gateway takes it; when one is killed, the other goes on."""
+    """Whichever takes a message, it is sent; when one is killed, the other goes on."""
     stack = make_stack(CRYOMAMBA_WEBHOOK_NETWORKS="127.0.0.0/8")
     stack.start().wait_ready()
     other = make_stack(
@@ -56,6 +56,12 @@ def test_two_gateways_share_the_work(make_stack: StackMaker) -> None:
         wait_until(lambda: len(receiver.received) >= 3, what="the messages")
         stack.kill("gateway")
         jobs += [client.submit(shape=(8, 8, 8), engine="demo", params={"seconds": 0}).wait().job_id for _ in range(3)]
-        wait_until(lambda: len(receiver.received) >= 6, what="the messages")
+
+        def missing() -> set[str]:
+            return set(jobs) - {message["data"]["job_id"] for message in receiver.messages(secret)}
+
+        wait_until(lambda: not missing(), what="the messages")
         got = [message["data"]["job_id"] for message in receiver.messages(secret)]
-    assert sorted(got) == sorted(jobs)
+    # The one that was killed may have sent a message without having said so: it is sent once more.
+    assert set(got) == set(jobs)
+    assert len(got) - len(jobs) <= 1

@@ -7,6 +7,7 @@ then be sent twice, with the same id.
 from __future__ import annotations
 
 import hashlib
+import json
 import queue
 import re
 import shlex
@@ -14,6 +15,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -23,6 +25,7 @@ import httpx
 from cryomamba.errors import InvalidRequestError
 from cryomamba.printable import printable
 from cryomamba_cli.batch.record import TomogramRecord, read_record, record_path, write_record
+from cryomamba_server.webhook_signing import signed_headers
 
 SENT: Final = "sent"
 _COMMAND_S: Final = 600.0
@@ -35,6 +38,37 @@ _PLACEHOLDER: Final = re.compile(r"\{(?:name|state|mask|record)\}")
 Done = Callable[[Path, TomogramRecord], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A URL that gets each record as JSON, with POST; with a secret, messages are signed.
+
+    Raises
+    ------
+    InvalidRequestError
+        The URL is none.
+    """
+
+    url: str
+    secret: bytes | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            parsed = httpx.URL(self.url)
+        except httpx.InvalidURL:
+            parsed = httpx.URL()
+        if parsed.scheme not in {"http", "https"} or not parsed.host:
+            raise InvalidRequestError(f"'{self.url}' is not a URL.", hint="Give for example https://example.org/hook.")
+
+    def headers(self, message_id: str, body: str) -> dict[str, str]:
+        """Return the headers of a try that begins now."""
+        now = int(time.time())
+        if self.secret is None:
+            identity = {"webhook-id": message_id, "webhook-timestamp": str(now)}
+        else:
+            identity = signed_headers(self.secret, message_id, now, body)
+        return {"content-type": "application/json", **identity}
+
+
 class Notifier:
     """Runs a command and calls a webhook for tomograms that have ended, one after the other.
 
@@ -43,20 +77,19 @@ class Notifier:
     command : str, optional
         Its words; ``{name}``, ``{state}``, ``{mask}`` and ``{record}`` in them are replaced. No shell is involved. It
         gets the record as JSON on standard input.
-    webhook : str, optional
-        A URL that gets the record as JSON, with POST.
+    webhook : Webhook, optional
     scratch : Path
         That of the work folder.
 
     Raises
     ------
     InvalidRequestError
-        The command cannot be split into words, or the URL is none.
+        The command cannot be split into words.
     """
 
-    def __init__(self, command: str | None, webhook: str | None, scratch: Path) -> None:
+    def __init__(self, command: str | None, webhook: Webhook | None, scratch: Path) -> None:
         self._command = None if command is None else split_command(command)
-        self._webhook = None if webhook is None else required_url(webhook)
+        self._webhook = webhook
         self._scratch = scratch
         self._queue: queue.SimpleQueue[tuple[Path, Path, TomogramRecord, Done] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
@@ -126,18 +159,19 @@ class Notifier:
         last = printable(done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2])
         return f"The command ended with status {done.returncode}{f': {last}' if last else ''}."
 
-    def _post(self, url: str, mask: Path, record: TomogramRecord) -> str | None:
+    def _post(self, webhook: Webhook, mask: Path, record: TomogramRecord) -> str | None:
         message = {
             "type": f"tomogram.{record.state}",
             "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
             "data": record.model_dump(mode="json"),
         }
         identity = hashlib.sha256(f"{mask.absolute()}\n{record.ended_at.isoformat()}".encode("utf-8", "replace"))
-        headers = {"webhook-id": f"msg_{identity.hexdigest()[:32]}", "webhook-timestamp": str(int(time.time()))}
+        message_id, body = f"msg_{identity.hexdigest()[:32]}", json.dumps(message)
         problem = ""
         for pause_s in (*_PAUSES_S, None):
             try:
-                status = httpx.post(url, json=message, headers=headers, timeout=_WEBHOOK_S).status_code
+                headers = webhook.headers(message_id, body)
+                status = httpx.post(webhook.url, content=body, headers=headers, timeout=_WEBHOOK_S).status_code
                 if status < httpx.codes.MULTIPLE_CHOICES:
                     return SENT
                 problem = f"the receiver answered with status {status}"
@@ -165,20 +199,3 @@ def split_command(command: str) -> list[str]:
             "The command is empty.", hint="Give for example --command 'notify.sh {state} {name}'."
         )
     return words
-
-
-def required_url(url: str) -> str:
-    """Return a URL if it is one that a webhook can have.
-
-    Raises
-    ------
-    InvalidRequestError
-        It is not.
-    """
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        parsed = httpx.URL()
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise InvalidRequestError(f"'{url}' is not a URL.", hint="Give for example https://example.org/hook.")
-    return url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ def expand(patterns: Sequence[str]) -> list[Path]:
     found: list[Path] = []
     for pattern in patterns:
         path = Path(pattern)
-        if path.is_dir():
+        if is_folder_of_tomograms(path):
             matches = [one for one in sorted(path.iterdir()) if is_volume(one) and not one.is_dir()]
         elif glob.has_magic(pattern) and not path.exists():
             matches = [Path(one) for one in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 (** and ~ as typed)
@@ -53,6 +54,13 @@ def expand(patterns: Sequence[str]) -> list[Path]:
             )
         found += tomograms
     return list(dict.fromkeys(found))
+
+
+def is_folder_of_tomograms(path: Path) -> bool:
+    """Whether a path is a folder, and not an image that is stored as one."""
+    from cryomamba.volumes.images import is_image
+
+    return path.is_dir() and not is_image(path)
 
 
 def read_list(path: Path) -> list[str]:
@@ -115,7 +123,8 @@ def mask_paths(tomograms: Sequence[Path], folder: Path, engine: str) -> dict[Pat
 def require_batch_outputs(tasks: Sequence[Task], folder: Path, *, force: bool) -> None:
     """Refuse a batch that would write onto one of its inputs, or onto a table that is not a summary.
 
-    Whether a result may replace an earlier one is decided when its turn comes.
+    Whether a result may replace an earlier one is decided when its turn comes, and then a tomogram whose results would
+    have names that are too long fails alone.
 
     Raises
     ------
@@ -132,9 +141,19 @@ def require_batch_outputs(tasks: Sequence[Task], folder: Path, *, force: bool) -
                     f"'{summary}' exists and is not the summary of a batch.",
                     hint="Move it away, or overwrite it with --force.",
                 )
-    files = [path for task in tasks for path in (*task.files, record_path(task.mask))]
+    files = [path for task in tasks for path in (*task.files, record_path(task.mask)) if not _is_name_too_long(path)]
     inputs = [path for task in tasks for path in task.inputs]
     require_outputs([summary, folder / REPORT, *files], inputs=inputs, replace=True, folder=folder)
+
+
+def _is_name_too_long(path: Path) -> bool:
+    # The folder of results may not be there yet; that above it is on the same disk.
+    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+    try:
+        (folder / path.name).lstat()
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
 
 
 def has_failed(mask: Path) -> bool:
@@ -146,7 +165,7 @@ def has_failed(mask: Path) -> bool:
 def planned(task: Task, recipe: Mapping[str, Any], *, force: bool, server: bool) -> str:
     """Return in words what a batch would do with a tomogram, by its header, size and date; no voxel is read."""
     record = None if force else matching_record(task, recipe)
-    if record is not None and record.state == "done" and made_from(record, _state(task.tomogram)):
+    if record is not None and record.state == "done" and made_from(record, file_states(task.tomogram)):
         return "skip: done before"
     if server and not task.tomogram.exists():
         return "segment: only the server may have it"
@@ -163,10 +182,11 @@ def planned(task: Task, recipe: Mapping[str, Any], *, force: bool, server: bool)
 
 def listed(paths: Iterable[Path]) -> Mapping[Path, Sighting]:
     """Return tomograms that are complete, as their owner says by naming them."""
-    return {path: Sighting(_state(path), complete=True) for path in paths}
+    return {path: Sighting(file_states(path), complete=True) for path in paths}
 
 
-def _state(path: Path) -> Mapping[Path, FileState]:
+def file_states(path: Path) -> Mapping[Path, FileState]:
+    """Return the file of a tomogram with its size and date; empty if it is not there."""
     try:
         status = path.stat()
     except OSError:

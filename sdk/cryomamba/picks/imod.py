@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from cryomamba.atomic import AtomicFile
 from cryomamba.errors import InvalidRequestError
+from cryomamba.picks.checks import require_finite
 from cryomamba.picks.picks import Floats, Picks, empty_picks
 from cryomamba.picks.tomogram_info import TomogramInfo
 
@@ -82,7 +83,7 @@ def read_imod(path: Path, tomogram: TomogramInfo) -> Picks:
     Raises
     ------
     InvalidRequestError
-        The file is no binary IMOD model, or is incomplete.
+        The file is no binary IMOD model, is incomplete, or has coordinates that are not finite.
     """
     content = path.read_bytes()
     if not content.startswith(_ID[:4]):
@@ -103,6 +104,7 @@ def read_imod(path: Path, tomogram: TomogramInfo) -> Picks:
     positions = np.concatenate([contour.points for contour in filled])
     labels = np.repeat(np.array(numbers, np.int64), [len(contour.points) for contour in filled])
     voxels = place.voxels(positions, tomogram)
+    require_finite(voxels, path)
     return Picks(voxels, np.full(len(labels), np.nan), labels, "filaments" if filaments else "particles")
 
 
@@ -139,7 +141,9 @@ def _parse(content: bytes) -> tuple[list[_Contour], _Place]:
             if len(content) < begin + 12 * count:
                 raise struct.error
             values = np.frombuffer(content, ">f4", 3 * count, begin)
-            contours.append(_Contour(number, is_open, values.reshape(-1, 3)[:, ::-1].astype(np.float64)))
+            with np.errstate(invalid="ignore"):  # of values that are not numbers; they are refused later
+                points = values.reshape(-1, 3)[:, ::-1].astype(np.float64)
+            contours.append(_Contour(number, is_open, points))
         elif kind == b"MINX":
             place = _placed(_MINX.unpack_from(content, at + 4), flags)
     return contours, place

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cryomamba.errors import InvalidRequestError, NotFoundError
 from cryomamba.picks.angles import relion_normals, relion_rotations
+from cryomamba.picks.checks import require_finite, whole_labels
 from cryomamba.picks.picks import Floats, Kind, Picks, empty_picks
 from cryomamba.picks.star_reader import Columns, read_star
 from cryomamba.picks.tomogram_info import TomogramInfo
@@ -67,12 +68,15 @@ def read_relion(path: Path, tomogram: TomogramInfo, *, pixel_size_A: float | Non
         return empty_picks(kind if kind != "membranes" else "particles")
     pixel = pixel_size_A or _pixel_size(table, blocks, path)
     positions = _positions(table, tomogram, pixel, path)
+    require_finite(positions, path)
     scores = next((_numbers(table, (name,), path)[:, 0] for name in _SCORES if name in table), np.full(count, np.nan))
-    labels = _numbers(table, (label,), path)[:, 0].astype(np.int64) if label else np.ones(count, np.int64)
+    labels = whole_labels(_numbers(table, (label,), path)[:, 0], path) if label else np.ones(count, np.int64)
     normals: Floats | None = None
-    if kind == "membranes" and set(table) >= {*SUBTOMOGRAM, *PARTICLE}:
-        angles = (_numbers(table, names, path) for names in (SUBTOMOGRAM, PARTICLE))
-        normals = np.asarray(relion_normals(*angles), np.float64)
+    if kind == "membranes" and set(table) >= {*PARTICLE}:
+        particle = _numbers(table, PARTICLE, path)
+        # WarpTools has no rotation of the subtomogram.
+        subtomogram = _numbers(table, SUBTOMOGRAM, path) if set(table) >= {*SUBTOMOGRAM} else np.zeros_like(particle)
+        normals = np.asarray(relion_normals(subtomogram, particle), np.float64)
     return Picks(
         positions, scores, labels, kind if normals is not None or kind != "membranes" else "particles", normals
     )

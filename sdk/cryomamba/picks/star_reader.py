@@ -65,7 +65,8 @@ def _values(text: str) -> Iterator[str]:
         if bare is not None and bare.startswith("#"):
             return
         if double is not None:
-            yield double.replace('""', '"')
+            # As star_value() writes them: single quotes are doubled too, for readers that take both for one.
+            yield double.replace('""', '"').replace("''", "'")
         elif single is not None:
             yield single.replace("''", "'")
         else:

@@ -20,6 +20,8 @@ from cryomamba.volumes.metadata import VolumeWarning
 
 _REFUSED_MODES = {3: "complex 16-bit integers", 4: "complex 32-bit floats", 16: "RGB colours"}
 
+CONVERT_HINT = "Convert TIFF and OME-Zarr to MRC with 'cryomamba convert'; the desktop app opens them as they are."
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of either byte order, and BigTIFF
 _IMOD_STAMP = b"IMOD"
 _IMOD_SIGNED_BYTES, _IMOD_STANDARD_ORIGIN, _IMOD_HALF_BYTES = 1, 4, 16
 _IMOD_AT, _MAP_AT, _STAMP_AT = 152, 208, 212
@@ -47,6 +49,8 @@ def parse_header(raw: bytes, file_size: int | None) -> HeaderFields:
         ``volume_unreadable``: not an MRC file, truncated, or a header that contradicts the file.
         ``volume_unsupported``: a mode or a layout that is not a volume of real numbers.
     """
+    if raw.startswith(_TIFF):
+        raise _not_mrc("It is a TIFF file.", hint=CONVERT_HINT)
     if len(raw) < HEADER_NBYTES:
         raise _not_mrc(f"The file has {len(raw)} bytes; an MRC header alone has {HEADER_NBYTES}.")
     raw = bytes(raw[:HEADER_NBYTES])
@@ -240,8 +244,7 @@ def _text(raw: bytes) -> str:
     return "".join(c for c in raw.decode("ascii", "ignore") if c.isprintable()).strip()
 
 
-def _not_mrc(why: str) -> VolumeError:
-    return VolumeError(
-        f"The file is not an MRC volume. {why}",
-        hint="CryoMamba reads .mrc, .rec, .map, .st and .ali files, also compressed as .gz or .bz2.",
-    )
+def _not_mrc(
+    why: str, hint: str = "CryoMamba reads .mrc, .rec, .map, .st and .ali files, also compressed as .gz or .bz2."
+) -> VolumeError:
+    return VolumeError(f"The file is not an MRC volume. {why}", hint=hint)

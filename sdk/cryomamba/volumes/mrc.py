@@ -22,7 +22,7 @@ from cryomamba.volumes import compressed
 from cryomamba.volumes.file_version import FileVersion, changed
 from cryomamba.volumes.grid import Triple
 from cryomamba.volumes.header_fields import HEADER_NBYTES, HeaderFields
-from cryomamba.volumes.header_parser import parse_header
+from cryomamba.volumes.header_parser import CONVERT_HINT, parse_header
 from cryomamba.volumes.metadata import VolumeMeta
 from cryomamba.volumes.voxel_file import BUFFER_NBYTES, Array, Block, VoxelFile, spans
 
@@ -325,7 +325,8 @@ def _open_regular(path: Path) -> io.FileIO:
 
 def _check_regular(status: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise VolumeError(f"'{path}' is not a file.", hint="Choose an MRC file.")
+        hint = CONVERT_HINT if path.suffix.lower() == ".zarr" else "Choose an MRC file."
+        raise VolumeError(f"'{path}' is not a file.", hint=hint)
 
 
 def _without_waiting(name: str, flags: int) -> int:

@@ -16,8 +16,9 @@ from cryomamba_broker.authenticator import BusAuthenticator
 from cryomamba_broker.core import Core
 from cryomamba_broker.dispatch import Answer, Caller, Handler
 from cryomamba_broker.store.deliveries import DueDelivery
-from cryomamba_broker.webhook_signing import WebhookSecrets, shown_secret, signed_headers
+from cryomamba_broker.webhook_secrets import WebhookSecrets
 from cryomamba_server.webhook_addresses import WebhookPolicy
+from cryomamba_server.webhook_signing import shown_secret, signed_headers
 
 # Wall clock and steady clock may disagree about when something is due.
 _SHORTEST_WAIT_S: Final = 0.05

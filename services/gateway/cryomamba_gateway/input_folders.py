@@ -20,6 +20,7 @@ from cryomamba.file_names import is_volume
 from cryomamba.models.base import Record
 from cryomamba.volumes import inspect, resolve_below
 from cryomamba.volumes.allowed_paths import resolve_folder, verify_opened
+from cryomamba_gateway.volumes.input_ids import input_id
 
 _Length = tuple[float, float, float]
 _SortKey = tuple[bool, list[str | int], str]
@@ -32,6 +33,7 @@ class InputEntry(Record):
     kind: _Kind
     name: str
     path: str = Field(description="For the `path` of a job's volume, or of the next listing.")
+    input_id: str | None = Field(None, description="Of a tomogram: for `/v1/inputs/{input_id}` and its Zarr hierarchy.")
     size_bytes: int | None = Field(None, ge=0, description="Of a tomogram.")
     modified_at: datetime | None = Field(None, description="When the tomogram was written last.")
     shape: tuple[int, int, int] | None = Field(None, description="Voxels along z, y and x, from the header.")
@@ -166,7 +168,7 @@ class InputFolders:
         path = str(folder / name)
         if is_folder:
             return InputEntry(kind="folder", name=name, path=path)
-        facts: dict[str, object] = {}
+        facts: dict[str, object] = {"input_id": input_id(path)}
         try:
             real = resolve_below(path, self.roots, closed=self.closed)
             status = real.stat()

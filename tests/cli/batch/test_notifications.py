@@ -77,6 +77,15 @@ def test_a_webhook_for_each_tomogram(cli: Cli, folder: Path) -> None:
     assert notification("b") == "sent"
 
 
+def test_a_webhook_is_signed(cli: Cli, folder: Path) -> None:
+    """The library of others verifies each message, also one that is repeated, with the secret that was made."""
+    with ThreadedReceiver(statuses=[503]).listening() as receiver:
+        assert watch(cli, "--webhook", receiver.url, "--webhook-secret", "secret").exit_code == 1
+        messages = receiver.messages(Path("secret").read_text().strip())
+    assert [message["type"] for message in messages].count("tomogram.failed") >= 1
+    assert len(messages) == 3
+
+
 def test_what_was_not_sent_is_sent_by_the_next_run(cli: Cli, folder: Path) -> None:
     """A record that says that its notification is pending, as a program leaves it that was killed."""
     assert watch(cli).exit_code == 1
@@ -92,4 +101,7 @@ def test_what_cannot_be_used_is_refused(cli: Cli, folder: Path) -> None:
     """Before anything is segmented."""
     assert watch(cli, "--command", "a 'b").exit_code == 2
     assert watch(cli, "--webhook", "example.org/hook").exit_code == 2
+    assert watch(cli, "--webhook-secret", "secret").exit_code == 2
+    Path("empty").touch(mode=0o600)
+    assert watch(cli, "--webhook", "http://127.0.0.1:9", "--webhook-secret", "empty").exit_code == 2
     assert not Path("out/summary.csv").exists()

@@ -161,7 +161,7 @@ async def test_a_file_swapped_after_the_check_is_not_sent(tmp_path: Path) -> Non
     secret.write_bytes(b"SECRET")
     path = folder / "job" / "mask.mrc"
     path.write_bytes(b"public")
-    opened = open_regular(path, 6, folder)
+    opened = open_regular(path, (folder,), size=6)
     assert opened is not None
     path.unlink()
     path.symlink_to(secret)
@@ -170,14 +170,14 @@ async def test_a_file_swapped_after_the_check_is_not_sent(tmp_path: Path) -> Non
         assert (await client.get("/")).content == b"public"
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(opened)
-    assert open_regular(path, 6, folder) is None
+    assert open_regular(path, (folder,), size=6) is None
     path.unlink()
     path.parent.rmdir()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "mask.mrc").write_bytes(b"SECRET")
     path.parent.symlink_to(elsewhere)
-    assert open_regular(path, 6, folder) is None
+    assert open_regular(path, (folder,), size=6) is None
 
 
 class Bomb:

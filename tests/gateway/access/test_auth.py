@@ -225,6 +225,20 @@ async def test_a_cookie_is_a_token(secured: SecuredServices) -> None:
         await socket.read_type("pong")
 
 
+async def test_a_session_tells_what_its_token_allows(secured: SecuredServices) -> None:
+    """Owner and scopes; nothing without a token."""
+    for person, owner, scopes in (
+        (secured.reader, "ada", ["read"]),
+        (secured.ada, "ada", ["read", "write"]),
+        (secured.admin, "root", ["read", "write", "admin"]),
+    ):
+        found = (await person.get("/v1/session")).json()
+        assert found["scopes"] == scopes
+        assert found["owner"] == owner
+    async with secured.client(None) as stranger:
+        assert (await stranger.get("/v1/session")).status_code == 401
+
+
 async def test_a_websocket_without_a_token(secured: SecuredServices) -> None:
     """Any first message but a token closes the connection, and nothing is revealed."""
     for sent in ({"type": "ping"}, {"type": "subscribe", "job_id": "*"}, {"type": "auth", "token": "x"}, "{", b"\0"):

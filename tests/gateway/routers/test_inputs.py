@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import pytest_asyncio
+import zarr
+from PIL import Image
 
 from cryomamba.errors import InvalidRequestError, NotFoundError
 from cryomamba.testing import DEADLINE_S
 from cryomamba.volumes import write_volume
 from cryomamba_gateway.input_folders import InputFolders, InputPage
+from cryomamba_gateway.volumes.input_ids import input_id
 from cryomamba_server.tokens import Scope, TokenStore
 
 if TYPE_CHECKING:
@@ -78,6 +83,70 @@ async def test_folders_come_first_and_tomograms_are_described(browsed: Services,
     below = (await browsed.http.get("/v1/inputs", params={"path": str(data / "session2")})).json()
     assert [one["name"] for one in below["entries"]] == ["t1.rec"]
     assert (below["path"], below["parent"]) == (str(data / "session2"), str(data))
+
+
+async def test_a_listed_tomogram_is_read_without_a_job(browsed: Services, data: Path) -> None:
+    """Its description, slices, chunks and bytes are those of the file; the file is not copied."""
+    ramp = np.broadcast_to(np.linspace(-100, 100, 90, dtype=np.float32)[None, :, None], (20, 90, 70)).copy()
+    path = data / "session2" / "Zelle ä.rec"
+    write_volume(path, ramp, 9.0)
+    listed = next(one for one in await entries(browsed, data / "session2") if one["name"] == path.name)
+    found = (await browsed.http.get(f"/v1/inputs/{listed['input_id']}")).json()
+    assert (found["path"], found["problem"], found["volume"]["shape"]) == (str(path), "", [20, 90, 70])
+    assert found["volume"]["contrast_limits"] == pytest.approx([-100, 100], abs=2)
+    slice_ = await browsed.http.get(f"{found['volume']['slice_url']}?low=-100&high=100&index=3")
+    shown = np.asarray(Image.open(io.BytesIO(slice_.content)))
+    assert np.array_equal(shown[:, 0], np.rint(np.linspace(0, 255, 90)))
+    whole = await browsed.http.get(found["url"])
+    assert whole.content == path.read_bytes()
+    part = await browsed.http.get(found["url"], headers={"Range": "bytes=1024-1030"})
+    assert (part.status_code, part.content) == (206, whole.content[1024:1031])
+    known = {"If-None-Match": whole.headers["ETag"]}
+    assert (await browsed.http.get(found["url"], headers=known)).status_code == 304
+    refused = await browsed.http.get(found["url"], headers={"If-Match": '"other"'})
+    assert refused.status_code == 412
+    formats: tuple[tuple[str, Literal[2, 3]], ...] = (("v0_5", 3), ("v0_4", 2))
+    for version, zarr_format in formats:
+        url = f"{browsed.url}{found['zarr'][version]}"
+        pytest.importorskip("aiohttp")
+        levels = await asyncio.to_thread(read_all, url, zarr_format)
+        assert np.array_equal(levels[0], ramp)
+        assert levels[1].shape == (20, 45, 35)
+    for url in (f"/v1/inputs/{listed['input_id']}", found["url"], found["volume"]["slice_url"]):
+        assert (await browsed.http.head(url)).status_code == 200
+    # What is written over it is another volume.
+    write_volume(path, -ramp, 9.0)
+    changed = await browsed.http.get(found["url"], headers=known)
+    assert (changed.status_code, changed.content == path.read_bytes()) == (200, True)
+    path.unlink()
+    assert (await browsed.http.get(f"/v1/inputs/{listed['input_id']}")).status_code == 404
+    assert (await browsed.http.get(found["url"])).status_code == 404
+
+
+def read_all(url: str, zarr_format: Literal[2, 3]) -> list[npt.NDArray[np.float32]]:
+    """Read all levels of a volume."""
+    group = zarr.open_group(url, mode="r", zarr_format=zarr_format)
+    return [np.asarray(group[str(level)]) for level in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["..", "../outside/secret.mrc", "/etc/passwd", "session2", "link.mrc", "{data}/../outside/secret.mrc", "none.mrc"],
+)
+async def test_no_id_leads_out_of_the_allowed_directories(browsed: Services, data: Path, path: str) -> None:
+    """Whatever path somebody makes one of."""
+    (data / "link.mrc").symlink_to(data.parent / "outside" / "secret.mrc")
+    made = input_id(path.format(data=data))
+    for url in (f"/v1/inputs/{made}", f"/v1/inputs/{made}/content", f"/v1/inputs/{made}/slice"):
+        assert (await browsed.http.get(url)).status_code in {403, 404, 422}, url
+    for key in ("zarr.json", "0/c/0/0/0"):
+        assert (await browsed.http.get(f"/v1/zarr/0.5/inputs/{made}.ome.zarr/{key}")).status_code in {403, 404, 422}
+
+
+@pytest.mark.parametrize("broken", ["_", "YQ==", "YR", "gA", "AA"])
+async def test_what_is_no_id_is_not_found(browsed: Services, broken: str) -> None:
+    """Each path has one id only."""
+    assert (await browsed.http.get(f"/v1/inputs/{broken}")).status_code in {400, 404}
 
 
 async def test_pages_follow_each_other_without_gaps(browsed: Services, data: Path) -> None:
@@ -227,6 +296,11 @@ async def test_the_servers_own_folders_are_not_shown(idle_services: Services, tm
         assert (reply.status_code, reply.json()["code"]) == (403, "path_forbidden")
     shown = {one["path"] for one in await entries(services, services.settings.home)}
     assert shown.isdisjoint(map(str, services.settings.own_folders))
+    key = services.settings.keys / "token.key"
+    key.write_bytes(bytes(2000))
+    for path in ("", "/content", "/slice"):
+        reply = await services.http.get(f"/v1/inputs/{input_id(str(key))}{path}")
+        assert (reply.status_code, reply.json()["code"]) == (403, "path_forbidden")
 
 
 async def test_only_those_who_may_submit_see_it(idle_services: Services, data: Path) -> None:
@@ -236,11 +310,21 @@ async def test_only_those_who_may_submit_see_it(idle_services: Services, data: P
     reader, _ = tokens.create("ada", [Scope.READ], days=1)
     writer, _ = tokens.create("ada", [Scope.WRITE], days=1)
     await services.start_gateway(roots=(data,))
-    answers = [
-        await services.http.get("/v1/inputs", headers={"Authorization": f"Bearer {token}"} if token else {})
-        for token in (writer, reader, "")
-    ]
-    assert [answer.status_code for answer in answers] == [200, 403, 401]
+    made = input_id(str(data / "t2.mrc"))
+    zarr_root = f"/v1/zarr/0.5/inputs/{made}.ome.zarr"
+    one = (f"/v1/inputs/{made}", f"/v1/inputs/{made}/content", f"/v1/inputs/{made}/slice")
+    for url in ("/v1/inputs", *one, f"{zarr_root}/zarr.json", f"{zarr_root}/0/c/0/0/0"):
+        answers = [
+            await services.http.get(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+            for token in (writer, reader, "")
+        ]
+        assert [answer.status_code for answer in answers] == [200, 403, 401], url
+    link = f"/v1/inputs/{made}/zarr-link"
+    assert (await services.http.post(link, headers={"Authorization": f"Bearer {reader}"})).status_code == 403
+    shared = (await services.http.post(link, headers={"Authorization": f"Bearer {writer}"})).json()["zarr"]["v0_5"]
+    assert (await services.http.get(f"{shared}/zarr.json")).status_code == 200
+    other = shared.replace(made, input_id(str(data / "t10.mrc")))
+    assert (await services.http.get(f"{other}/zarr.json")).status_code == 403
 
 
 async def test_a_path_of_the_list_can_be_submitted(idle_services: Services, data: Path) -> None:

@@ -91,6 +91,13 @@ async def drop(page: Tab, files: Sequence[Path]) -> None:
     )
 
 
+async def choose_file(page: Tab, selector: str, path: Path) -> None:
+    """Choose a file in the browser's dialog."""
+    await page.until(f"document.querySelector({json.dumps(selector)}) !== null")
+    found = await page.call("Runtime.evaluate", expression=f"document.querySelector({json.dumps(selector)})")
+    await page.call("DOM.setFileInputFiles", files=[str(path)], objectId=found["result"]["objectId"])
+
+
 async def drop_at(page: Tab, path: Path, x: int, y: int) -> None:
     """Drag a file from another window and drop it."""
     dragged = {"items": [], "files": [str(path)], "dragOperationsMask": 1}

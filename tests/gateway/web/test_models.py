@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.gateway.access.test_models import archive
 from tests.gateway.chromium import tab
-from tests.gateway.web.page_actions import AXE, SERIOUS, click, enter, press, show, tab_to, tomogram
+from tests.gateway.web.page_actions import AXE, SERIOUS, choose_file, click, enter, press, show, tab_to, tomogram
 from tests.trained_models import write_model
 
 from cryomamba.client.bus_requester import BusRequester
@@ -21,6 +22,7 @@ from cryomamba.wire.requests import WorkerHello
 from cryomamba_inference.engines.onnx import OnnxEngine
 from cryomamba_inference.model_announcer import ModelAnnouncer
 from cryomamba_server.model_store.store import ModelStore
+from cryomamba_server.tokens import Scope, TokenStore
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import Services
@@ -99,6 +101,73 @@ async def test_a_model_is_chosen_and_its_licence_accepted(idle_services: Service
         await press(page, "Enter")
         await page.until("document.querySelector('[data-model=hostile] button') === null")
         assert await page.value("document.title") == "Models · CryoMamba"
+
+
+async def test_a_model_is_added_and_removed_in_the_page(idle_services: Services, tmp_path: Path) -> None:
+    """What is wrong with a file or a name is said in words; a name that is taken is changed without sending again."""
+    services = idle_services
+    await services.start_broker()
+    url = await services.start_gateway()
+    packed, broken = tmp_path / "My net (v2).zip", tmp_path / "broken.zip"
+    packed.write_bytes(archive(LICENCE, {"net/more.bin": bytes(3_000_000)}))
+    broken.write_bytes(archive()[:-30])
+    ModelStore.of(services.settings).add(write_model(tmp_path / "a"), "taken")
+    async with announcing(services) as announced, tab(f"{url}/#/models", tmp_path / "profile") as page:
+        await wait_until_async(lambda: announced(1), what="the model to be announced")
+        await choose_file(page, "#model-file", broken)
+        await click(page, "#start-model")
+        await page.until("document.getElementById('model-progress').className === 'problem'")
+        assert "archive" in await page.text("#model-progress")
+        # Another file, with a name that there is.
+        await choose_file(page, "#model-file", packed)
+        await page.until("document.activeElement.id === 'model-name'")
+        assert await page.value("document.activeElement.value") == "My-net-v2"
+        await enter(page, "#model-name", "taken")
+        await press(page, "Enter")
+        await page.until("document.getElementById('model-progress').textContent.includes('taken')")
+        if AXE.exists():
+            await page.value(f"{AXE.read_text(encoding='utf-8')}; 0")
+            assert await page.value(SERIOUS) == []
+        sent = "performance.getEntriesByType('resource').filter(({name}) => name.includes('/part/')).length"
+        before = await page.value(sent)
+        await enter(page, "#model-name", "mine")
+        await tab_to(page, "#start-model")
+        await press(page, "Enter")
+        await page.until("document.getElementById('model-added')?.textContent.includes('mine')")
+        assert await page.value(sent) == before
+        await page.until("!!document.querySelector('[data-model=mine]')")
+        assert await page.value("document.activeElement.id") == "model-file"
+        listed = (await services.http.get("/v1/models/mine")).json()
+        assert (listed["labels"], listed["licence_accepted"]) == ({"1": "membrane"}, False)
+        # Its licence is there before anybody uses it.
+        assert LICENCE in await page.text("[data-model=mine] .licence")
+        assert list((services.settings.uploads / "incoming").iterdir()) == []
+
+        await tab_to(page, "[data-model=mine] .remove-model button")
+        await press(page, "Enter")
+        await page.until("!!document.querySelector('dialog[open]')")
+        if AXE.exists():
+            assert await page.value(SERIOUS) == []
+        await tab_to(page, "dialog[open] .confirm-remove")
+        await press(page, "Enter")
+        await page.until("document.querySelector('[data-model=mine]') === null")
+        assert (await services.http.get("/v1/models/mine")).status_code == 404
+
+
+async def test_who_may_not_add_models_is_offered_nothing(idle_services: Services, tmp_path: Path) -> None:
+    """A token without the scope admin sees the models, and no form and no button to remove one."""
+    services = idle_services
+    token, _ = TokenStore(services.settings.keys).create("ada", [Scope.WRITE], days=1)
+    await services.start_broker()
+    url = await services.start_gateway()
+    ModelStore.of(services.settings).add(write_model(tmp_path / "a"), "net")
+    async with announcing(services), tab(f"{url}/#/models", tmp_path / "profile") as page:
+        await page.until("!!document.getElementById('sign-in')")
+        await enter(page, "#token", token)
+        await click(page, "#sign-in button")
+        await page.until("!!document.querySelector('[data-model=net]')")
+        await page.until("performance.getEntriesByType('resource').some(({name}) => name.endsWith('/v1/session'))")
+        assert await page.value("document.querySelectorAll('#add-model, .remove-model').length") == 0
 
 
 async def test_the_pages_with_models_have_no_serious_accessibility_problem(

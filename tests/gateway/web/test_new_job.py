@@ -141,6 +141,25 @@ async def test_tomograms_on_the_server_are_found_and_ticked(idle_services: Servi
         if AXE.exists():
             await page.value(f"{AXE.read_text(encoding='utf-8')}; 0")
             assert await page.value(SERIOUS) == []
+        # What is in it can be looked at before there is a job.
+        await tab_to(page, ".preview-button")
+        await press(page, "Enter")
+        image = "document.querySelector('.preview img')"
+        await page.until(f"{image}?.complete && {image}.naturalWidth === 16")
+        assert await page.text(".preview figcaption") == "Section 5 of 8"
+        await enter(page, ".preview input", "0")
+        await page.until(f"{image}.src.endsWith('index=0') && {image}.complete && {image}.naturalWidth === 16")
+        assert await page.text(".preview figcaption") == "Section 1 of 8"
+        await page.until(
+            "[...document.querySelectorAll('#volumes .thumbnail img')].every((one) => one.naturalWidth > 0)"
+        )
+        assert await page.value("document.querySelectorAll('#volumes .thumbnail img').length") == 2
+        if AXE.exists():
+            assert await page.value(SERIOUS) == []
+        (session / "t10.mrc").rename(session / "gone.mrc")
+        await enter(page, ".preview input", "7")
+        await page.until("document.querySelector('.preview .problem')?.textContent.includes('There is no')")
+        (session / "gone.mrc").rename(session / "t10.mrc")
         # It opens again where it was, and up is the list of all.
         await click(page, "#show-server")
         await click(page, "#show-server")

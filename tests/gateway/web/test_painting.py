@@ -208,6 +208,13 @@ async def test_a_new_job_begins_with_painting(tmp_path: Path) -> None:
             await settled(page)
             await paint(page, PLACES["ball"])
             await choose_label(page, 0)
+            # What no job has learned yet is not lost with the page.
+            await page.value("window.isOld = true")
+            await page.call("Page.reload")
+            await page.until("!window.isOld && document.getElementById('undo-stroke')?.disabled === false")
+            assert await page.value("document.querySelectorAll('input[name=paint-label]')[0].checked")
+            await show_plainly(page, "z")
+            await settled(page)
             await paint(page, PLACES["beside"])
             await click(page, "#segment-strokes:not([disabled])")
             record = await until_painted(client, 2)

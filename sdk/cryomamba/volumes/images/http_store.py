@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Iterable, Mapping
 from http import HTTPStatus
 from typing import Final, NoReturn
@@ -14,6 +15,11 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from cryomamba.errors import AccessError, ErrorCode, VolumeError
 
 TIMEOUT_S: Final = 60.0
+METADATA_NBYTES_MAX: Final = 64 << 20
+"""Of one metadata document; those of images have some kB."""
+CHUNK_NBYTES_MAX: Final = 2 << 30
+"""Of one chunk or shard, or the part of it that was asked for."""
+_METADATA: Final = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 # Object stores answer 403 for a key that is not there if the bucket cannot be listed.
 _MISSING: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN)
 
@@ -51,7 +57,7 @@ class HttpStore(Store):
         headers = {} if byte_range is None else {"Range": _range(byte_range)}
         try:
             # A client for threads serves all loops; zarr has one of its own.
-            response = await asyncio.to_thread(self._client.get, f"{self.url}/{key}", headers=headers)
+            response, content = await asyncio.to_thread(self._fetch, key, headers)
         except httpx.HTTPError as error:
             raise VolumeError(
                 f"{self.url} cannot be read: {error}", hint="Check the address and the network, then open it again."
@@ -70,10 +76,30 @@ class HttpStore(Store):
                 code=ErrorCode.VOLUME_UNREADABLE,
                 hint="Try again later, or ask whoever runs that server.",
             )
-        content = response.content
         if byte_range is not None and response.status_code != HTTPStatus.PARTIAL_CONTENT:
             content = _part(content, byte_range)
         return prototype.buffer.from_bytes(content)
+
+    def _fetch(self, key: str, headers: Mapping[str, str]) -> tuple[httpx.Response, bytes]:
+        """Return a response and its body, which is empty if the status is an error.
+
+        Raises
+        ------
+        VolumeError
+            The body is larger than anything that a key can hold.
+        """
+        limit = METADATA_NBYTES_MAX if key.rpartition("/")[2] in _METADATA else CHUNK_NBYTES_MAX
+        with self._client.stream("GET", f"{self.url}/{key}", headers=dict(headers)) as response:
+            content = io.BytesIO()
+            if response.is_success:
+                for piece in response.iter_bytes():
+                    content.write(piece)
+                    if content.tell() > limit:
+                        raise VolumeError(
+                            f"{self.url} cannot be read: '{key}' has more than {limit:,} bytes.",
+                            hint="Check the address. The image is damaged, or was made to fill the memory.",
+                        )
+            return response, content.getvalue()
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]

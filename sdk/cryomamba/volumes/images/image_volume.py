@@ -146,21 +146,32 @@ class ImageVolume:
     """
 
     def __init__(self, voxels: Voxels, info: ImageInfo, close: Callable[[], None] | None = None) -> None:
-        z, y, x = voxels.shape
-        size_A = _valid(info.voxel_size_A)
-        header = blank_header((z, y, x), size_A or 1.0, mode=_mode(voxels.dtype))
-        at_z, at_y, at_x = info.placement_A if np.isfinite(info.placement_A).all() else (0.0, 0.0, 0.0)
+        self.voxels = voxels
+        self._info = info
+        self._describe()
+        self.format, self.is_labels = info.format, info.is_labels
+        _, y, x = voxels.shape
+        self._block = info.block or (1, y, x)
+        # A volume that a viewer drops without closing it must not keep its file open.
+        self._close = weakref.finalize(self, close or _nothing_to_close)
+
+    def _describe(self) -> None:
+        z, y, x = self.voxels.shape
+        size_A = _valid(self._info.voxel_size_A)
+        header = blank_header((z, y, x), size_A or 1.0, mode=_mode(self.voxels.dtype))
+        placement_A = self._info.placement_A
+        at_z, at_y, at_x = placement_A if np.isfinite(placement_A).all() else (0.0, 0.0, 0.0)
         origin = (at_x, at_y, at_z)
         warnings = () if size_A is not None else (VOXEL_SIZE_MISSING,)
         self.header: HeaderFields = dataclasses.replace(
             header, origin_A=origin, standard_origin_A=origin, warnings=warnings
         )
-        self.meta: VolumeMeta = self.header.describe(info.name, info.size_bytes)
-        self.format, self.is_labels = info.format, info.is_labels
-        self.voxels = voxels
-        self._block = info.block or (1, y, x)
-        # A volume that a viewer drops without closing it must not keep its file open.
-        self._close = weakref.finalize(self, close or _nothing_to_close)
+        self.meta: VolumeMeta = self.header.describe(self._info.name, self._info.size_bytes)
+
+    def set_voxel_size(self, voxel_size_A: Spacing) -> None:
+        """Replace the voxel size that the file gives, Å along z, y, x; the position stays."""
+        self._info = dataclasses.replace(self._info, voxel_size_A=voxel_size_A)
+        self._describe()
 
     @property
     def shape(self) -> Shape:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 import os
 import threading
 from collections import OrderedDict
@@ -84,7 +83,7 @@ def _opened(group: Any, name: str, location: str | Path, stack: ExitStack) -> Im
     places = _places_of_zyx(name, axes, array.shape)
     units = [axis.get("unit", "") if isinstance(axis, dict) else "" for axis in image.get("axes") or _AXES]
     steps = [*dataset.get("coordinateTransformations", []), *image.get("coordinateTransformations", [])]
-    _require_readable_chunks(name, array)
+    array = _bounded(array, name)
     voxels = ZarrVoxels(name, array, places)
     version = image.get("version") or attributes.get("version") or ""
     return ImageVolume(
@@ -100,18 +99,6 @@ def _opened(group: Any, name: str, location: str | Path, stack: ExitStack) -> Im
         ),
         stack.pop_all().close,
     )
-
-
-def _require_readable_chunks(name: str, array: Any) -> None:  # noqa: ANN401
-    """Refuse chunks without voxels, and those that would fill the memory when a single one of them is read."""
-    chunk = [min(int(side), int(whole)) for side, whole in zip(array.chunks, array.shape, strict=True)]
-    nbytes = math.prod(chunk) * array.dtype.itemsize
-    if min(array.chunks) < 1 or nbytes > CHUNK_NBYTES_MAX:
-        raise VolumeError(
-            f"{name} has chunks of {' × '.join(str(side) for side in array.chunks)} voxels.",
-            code=ErrorCode.VOLUME_UNSUPPORTED,
-            hint=f"Save it with chunks of at most {CHUNK_NBYTES_MAX >> 30} GiB, for example of 128 × 128 × 128 voxels.",
-        )
 
 
 class ZarrVoxels:
@@ -171,6 +158,13 @@ class ZarrVoxels:
             values = np.asarray(self._array[tuple(selection)])
         order = np.argsort(np.argsort(self._places))
         return values.transpose([int(at) for at in order]).astype(self.dtype, copy=False)
+
+
+def _bounded(array: Any, name: str) -> Any:  # noqa: ANN401
+    """Refuse chunks without voxels, and keep chunks from filling the memory, whatever they claim to be."""
+    # Its codecs are zarr's.
+    module = importlib.import_module("cryomamba.volumes.images.bounded_codecs")
+    return module.bounded(array, name, CHUNK_NBYTES_MAX)
 
 
 def _web_store(location: str, headers: Mapping[str, str] | None) -> Any:  # noqa: ANN401

@@ -17,12 +17,15 @@ from cryomamba.errors import ErrorCode, VolumeError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.optional_imports import import_optional
 from cryomamba.printable import file_text
+from cryomamba.volumes.images.bounded_segments import bound_segments
 from cryomamba.volumes.images.image_volume import Block, ImageInfo, ImageVolume, damage_explained
 from cryomamba.volumes.images.units import LENGTHS_A
 
 _OWN: Final = "CryoMamba "
 _UNCOMPRESSED: Final = 1
 _CACHED_SECTIONS: Final = 8
+SECTION_NBYTES_MAX: Final = 2 << 30
+"""What is decompressed at once, whatever the file says; a section of a tomogram has at most some hundred MB."""
 _SECTION_AXES: Final = "ZIQ"
 """tifffile's names of an axis of sections, also where the file does not say what it is."""
 
@@ -66,7 +69,19 @@ def _opened(file: Any, path: Path, name: str) -> ImageVolume:  # noqa: ANN401
         file.close()
         mapped = np.memmap(path, series.dtype.newbyteorder(file.byteorder), "r", series.dataoffset, shape)
         return ImageVolume(mapped, info)
+    _require_readable_sections(name, shape, series.dtype)
     return ImageVolume(TiffSections(name, series, shape), info, file.close)
+
+
+def _require_readable_sections(name: str, shape: Shape, dtype: np.dtype[Any]) -> None:
+    """Refuse sections that would fill the memory when a single one is read."""
+    _, height, width = shape
+    if height * width * dtype.itemsize > SECTION_NBYTES_MAX:
+        raise VolumeError(
+            f"{name} has sections of {width:,} × {height:,} pixels.",
+            code=ErrorCode.VOLUME_UNSUPPORTED,
+            hint=f"Save it without compression, or with sections of at most {SECTION_NBYTES_MAX >> 30} GiB.",
+        )
 
 
 def _require_one_folder(name: str, path: Path, series: Any) -> None:  # noqa: ANN401
@@ -102,7 +117,9 @@ class TiffSections:
         with self._lock:
             if at not in self._kept:
                 with _explained(self._name):
-                    self._kept[at] = self._read(self._series.pages[at]).reshape(self.shape[1:])
+                    page = self._series.pages[at]
+                    bound_segments(page, self._name)
+                    self._kept[at] = self._read(page).reshape(self.shape[1:])
                 if len(self._kept) > _CACHED_SECTIONS:
                     self._kept.popitem(last=False)
             return self._kept[at]

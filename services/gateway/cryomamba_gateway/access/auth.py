@@ -36,7 +36,7 @@ _PUBLIC: Final = re.compile(r"/v1/(healthz|readyz)|/(openapi|asyncapi)\.json|/|/
 # The two names without an ending are routes of uploaded files; no output file of a job is called like that.
 _SIGNED: Final = re.compile(r"/v1/files/[^/\s]+/(?!(?:content|slice)$)[^/\s]+")
 _GRANTED: Final = re.compile(r"/v1/zarr/[^/]+/shared/([^/]+)/([a-z]+)/([^/]+)\.ome\.zarr/.*")
-_VOXELS: Final = re.compile(r"/v1/zarr/.*|/v1/files/[^/]+/slice|/v1/jobs/[^/]+/volumes/[^/]+/slice")
+_VOXELS: Final = re.compile(r"/v1/zarr/.*|/v1/(?:files|inputs)/[^/]+/slice|/v1/jobs/[^/]+/volumes/[^/]+/slice")
 # A viewer asks for a hundred chunks to show one section.
 VOXEL_COST: Final = 1 / 16
 _BEARER: Final = re.compile(r"bearer +(\S+)", re.IGNORECASE)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,7 +97,7 @@ async def send_artifact(gateway: Gateway, request: Request, job_id: str, name: s
     if request.method == "GET" and request.headers.get("range", "bytes=0-").startswith("bytes=0-"):
         # A download that is resumed, or made in pieces, is one download.
         audit("artifact.download", job_id=job_id, artifact=artifact.name, bytes=artifact.size_bytes)
-    opened = await asyncio.to_thread(open_regular, path, artifact.size_bytes, gateway.settings.artifacts)
+    opened = await asyncio.to_thread(open_regular, path, (gateway.settings.artifacts,), size=artifact.size_bytes)
     if opened is not None:
         return LocalFile(opened, path, headers=headers, media_type=artifact.media_type, filename=saved_as)
     if request.method == "HEAD":
@@ -121,16 +121,18 @@ def find_artifact(record: JobRecord, name: str) -> Artifact:
     return artifact
 
 
-def open_regular(path: Path, size: int, folder: Path) -> int | None:
-    """Open a file if it is a regular one (no link) in the folder and has the recorded size; otherwise return None."""
+def open_regular(
+    path: Path, roots: Sequence[Path], *, closed: Sequence[Path] = (), size: int | None = None
+) -> int | None:
+    """Open a file if it is a regular one (no link) in the folders and has the recorded size; otherwise return None."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         opened = os.open(path, flags)
     except OSError:
         return None
     try:
-        verify_opened(opened, path, (folder,))
-        if os.fstat(opened).st_size == size:
+        verify_opened(opened, path, roots, closed=closed)
+        if size is None or os.fstat(opened).st_size == size:
             return opened
     except (CryoMambaError, OSError):
         pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -12,8 +13,9 @@ from fastapi import Path as PathParam
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError
+from cryomamba.errors import ConflictError, CryoMambaError, ErrorCode, InvalidRequestError, VolumeError
 from cryomamba.models.jobs import JobId
+from cryomamba.volumes import FileVersion
 from cryomamba_gateway.access.principal import Principal
 from cryomamba_gateway.conditional import not_modified
 from cryomamba_gateway.context import Caller, Context, Gateway
@@ -21,6 +23,7 @@ from cryomamba_gateway.examples import errors, ok
 from cryomamba_gateway.routers.artifacts import OCTETS, LocalFile, open_regular
 from cryomamba_gateway.routers.artifacts import RESPONSES as FILE_RESPONSES
 from cryomamba_gateway.routers.zarr import (
+    CHECKED,
     GONE,
     IMMUTABLE,
     SAMPLED_HEADER,
@@ -29,9 +32,11 @@ from cryomamba_gateway.routers.zarr import (
     is_gone,
     sampled_headers,
 )
-from cryomamba_gateway.volumes.catalog import TOMOGRAM, Images, Kind, artifact_path
+from cryomamba_gateway.volumes.catalog import TOMOGRAM, Images, Kind, artifact_path, input_source
+from cryomamba_gateway.volumes.input_ids import ID_MAX, input_path
 from cryomamba_gateway.volumes.models import (
     FileOut,
+    InputOut,
     JobVolumes,
     SliceQuery,
     UnreadableVolume,
@@ -41,6 +46,7 @@ from cryomamba_gateway.volumes.models import (
 )
 from cryomamba_gateway.volumes.reader import ClientGoneError, KnownImage
 from cryomamba_gateway.volumes.sections import SectionQuery
+from cryomamba_server.tokens import Scope
 from cryomamba_server.uploaded_files import no_such_file, uploaded_volume
 
 router = APIRouter(prefix="/v1", tags=["volumes"])
@@ -64,6 +70,23 @@ _SLICE: Final[dict[int | str, dict[str, Any]]] = {
     304: ok("It has not changed since the one in If-None-Match", headers=_ETAG),
     **errors(ErrorCode.BAD_REQUEST, ErrorCode.INVALID_PARAMETERS, ErrorCode.PRECONDITION_FAILED, *VOLUME),
 }
+
+
+_CONTENT: Final[dict[int | str, dict[str, Any]]] = {
+    **FILE_RESPONSES,
+    200: ok("The file", headers=_ETAG, content=OCTETS),
+    206: ok("The requested range of the file", headers=_ETAG, content=OCTETS),
+    **errors(ErrorCode.RANGE_NOT_SATISFIABLE, ErrorCode.PRECONDITION_FAILED, *VOLUME),
+}
+InputId = Annotated[
+    str,
+    PathParam(
+        min_length=1,
+        max_length=ID_MAX,
+        pattern=r"^[0-9A-Za-z_-]+$",
+        description="The `input_id` of a tomogram in the list of the allowed input directories.",
+    ),
+]
 
 
 async def get_file(gateway: Context, caller: Caller, file_id: str) -> FileOut:
@@ -91,7 +114,7 @@ async def get_file_content(gateway: Context, caller: Caller, request: Request, f
         return unchanged
     folder = gateway.settings.uploads
     path = await asyncio.to_thread(uploaded_volume, folder, file_id)
-    opened = await asyncio.to_thread(open_regular, path, record.size_bytes, folder)
+    opened = await asyncio.to_thread(open_regular, path, (folder,), size=record.size_bytes)
     if opened is None:
         raise no_such_file(file_id)
     return LocalFile(opened, path, headers=headers, media_type="application/octet-stream", filename=record.filename)
@@ -102,6 +125,54 @@ async def get_file_slice(
 ) -> Response:
     """Return a slice of an uploaded tomogram as an image."""
     return await _slice(gateway, caller, request, "files", file_id, TOMOGRAM, query)
+
+
+async def get_input(gateway: Context, caller: Caller, input_id: InputId) -> InputOut:
+    """Describe a tomogram in an allowed input directory: levels, contrast, and where to read all or part of it."""
+    caller.require(Scope.WRITE)
+    found = await gateway.volumes.images("inputs", input_id, caller.visibility)
+    base = f"/v1/inputs/{input_id}"
+    problem = found.problems.get(TOMOGRAM)
+    return InputOut(
+        input_id=input_id,
+        path=input_path(input_id),
+        url=f"{base}/content",
+        zarr=zarr_urls("inputs", input_id),
+        volume=None if problem else await _describe(gateway, found, TOMOGRAM, f"{base}/slice"),
+        problem=str(problem or ""),
+    )
+
+
+async def get_input_content(gateway: Context, caller: Caller, request: Request, input_id: InputId) -> Response:
+    """Download a tomogram in an allowed input directory; Range and If-Range resume an interrupted download."""
+    caller.require(Scope.WRITE)
+    settings = gateway.settings
+    source = await asyncio.to_thread(input_source, settings, input_id)
+    opened = await asyncio.to_thread(open_regular, source.path, source.roots, closed=source.closed)
+    if opened is None:
+        raise VolumeError("The file cannot be read.", hint="List its folder again, with GET /v1/inputs.")
+    version = await asyncio.to_thread(FileVersion.of, opened)
+    etag = hashlib.blake2b(version.to_text().encode(), digest_size=12).hexdigest()
+    headers = {"ETag": f'"{etag}"', "Cache-Control": CHECKED}
+    try:
+        unchanged = not_modified(request, headers)
+    except ConflictError:
+        os.close(opened)
+        raise
+    if unchanged is not None:
+        os.close(opened)
+        return unchanged
+    return LocalFile(
+        opened, source.path, headers=headers, media_type="application/octet-stream", filename=source.path.name
+    )
+
+
+async def get_input_slice(
+    gateway: Context, caller: Caller, request: Request, input_id: InputId, query: Annotated[SliceQuery, Query()]
+) -> Response:
+    """Return a slice of a tomogram in an allowed input directory as an image."""
+    caller.require(Scope.WRITE)
+    return await _slice(gateway, caller, request, "inputs", input_id, TOMOGRAM, query)
 
 
 async def get_job_volumes(gateway: Context, caller: Caller, job_id: JobId) -> JobVolumes:
@@ -135,18 +206,11 @@ async def get_job_slice(
 
 for _path, _endpoint, _id, _responses in (
     ("/files/{file_id}", get_file, "File", {200: ok("The file"), **errors(*VOLUME)}),
-    (
-        "/files/{file_id}/content",
-        get_file_content,
-        "FileContent",
-        {
-            **FILE_RESPONSES,
-            200: ok("The file", headers=_ETAG, content=OCTETS),
-            206: ok("The requested range of the file", headers=_ETAG, content=OCTETS),
-            **errors(ErrorCode.RANGE_NOT_SATISFIABLE, ErrorCode.PRECONDITION_FAILED, *VOLUME),
-        },
-    ),
+    ("/files/{file_id}/content", get_file_content, "FileContent", _CONTENT),
     ("/files/{file_id}/slice", get_file_slice, "FileSlice", _SLICE),
+    ("/inputs/{input_id}", get_input, "Input", {200: ok("The tomogram"), **errors(*VOLUME)}),
+    ("/inputs/{input_id}/content", get_input_content, "InputContent", _CONTENT),
+    ("/inputs/{input_id}/slice", get_input_slice, "InputSlice", _SLICE),
     ("/jobs/{job_id}/volumes", get_job_volumes, "JobVolumes", {200: ok("The volumes"), **errors(*VOLUME)}),
     ("/jobs/{job_id}/volumes/{name}/slice", get_job_slice, "JobSlice", _SLICE),
 ):
@@ -155,7 +219,7 @@ for _path, _endpoint, _id, _responses in (
         _endpoint,
         operation_id=f"get{_id}",
         responses=_responses,
-        response_class=JSONResponse if _endpoint in (get_file, get_job_volumes) else Response,
+        response_class=JSONResponse if _endpoint in (get_file, get_input, get_job_volumes) else Response,
     )
 
 

@@ -23,9 +23,11 @@ from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.examples import BUS, errors, ok
 from cryomamba_gateway.volumes.catalog import Images, Kind
 from cryomamba_gateway.volumes.hierarchy import ChunkAddress, Version, chunk_address, documents
+from cryomamba_gateway.volumes.input_ids import ID_MAX
 from cryomamba_gateway.volumes.models import LinkLifetime, ZarrLink, zarr_urls
 from cryomamba_gateway.volumes.reader import ClientGoneError
 from cryomamba_server.audit import audit
+from cryomamba_server.tokens import Scope
 
 router = APIRouter(prefix="/v1", tags=["volumes"])
 
@@ -34,11 +36,16 @@ GONE: Final = 499
 IMMUTABLE: Final = "private, max-age=86400, immutable"
 # A boolean of RFC 9651.
 SAMPLED: Final = "CryoMamba-Sampled"
-_CHECKED: Final = "private, no-cache"
+CHECKED: Final = "private, no-cache"
 
 VolumeId = Annotated[
     str,
-    PathParam(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z-]+$", description="Id of an uploaded file or a job."),
+    PathParam(
+        min_length=1,
+        max_length=ID_MAX,
+        pattern=r"^[0-9A-Za-z_-]+$",
+        description="Id of an uploaded file or a job, or the `input_id` of a tomogram in an allowed input directory.",
+    ),
 ]
 Key = Annotated[
     str,
@@ -88,8 +95,11 @@ async def get_zarr(
     """Read a tomogram and its masks as OME-Zarr 0.5 or 0.4: open the URL up to `.ome.zarr` with any Zarr reader.
 
     Coarser levels of a volume above 512 MiB are samples until they have been made, in the background. Masks are below
-    `labels` once the job is completed.
+    `labels` once the job is completed. Tomograms in the allowed input directories can be read by those who may submit
+    jobs.
     """
+    if kind == "inputs":
+        caller.require(Scope.WRITE)
     return await _send(gateway, caller, caller.visibility, request, version, kind, volume_id, key)
 
 
@@ -126,6 +136,21 @@ async def link_file(
 ) -> ZarrLink:
     """Make a link to an uploaded tomogram as OME-Zarr that works for anybody until it expires."""
     return await _link(gateway, caller, "files", file_id, query.lifetime_s)
+
+
+@router.post(
+    "/inputs/{input_id}/zarr-link",
+    operation_id="linkInputZarr",
+    responses={200: ok("The link"), **errors(ErrorCode.BAD_REQUEST, ErrorCode.FORBIDDEN, *VOLUME)},
+)
+async def link_input(
+    gateway: Context, caller: Caller, input_id: VolumeId, query: Annotated[LinkLifetime, Query()]
+) -> ZarrLink:
+    """Make a link to a tomogram in an allowed input directory as OME-Zarr that works for anybody until it expires.
+
+    Whoever has the link can read the path of the file in it.
+    """
+    return await _link(gateway, caller, "inputs", input_id, query.lifetime_s)
 
 
 @router.post(
@@ -181,7 +206,7 @@ def _document(request: Request, found: Images, version: Version, key: str) -> Re
     if not found.known and found.problems:
         raise next(iter(found.problems.values()))
     content = orjson.dumps(listed[key])
-    headers = {"Cache-Control": _CHECKED, "ETag": f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'}
+    headers = {"Cache-Control": CHECKED, "ETag": f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'}
     return not_modified(request, headers) or answer(request, content, "application/json", headers)
 
 

@@ -1,10 +1,11 @@
-"""Which images an uploaded file or a job has, and where they are."""
+"""Which images an uploaded file, a file in an input directory, or a job has, and where they are."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal
 
 from cryomamba.access.visibility import Visibility
@@ -17,11 +18,12 @@ from cryomamba.volumes import resolve_below
 from cryomamba_gateway.bus_connection import BusConnection
 from cryomamba_gateway.uploads.store import UploadStore
 from cryomamba_gateway.volumes.hierarchy import LABELS, Image
+from cryomamba_gateway.volumes.input_ids import input_path, no_such_input
 from cryomamba_gateway.volumes.open_images import ImageSource, is_readable
 from cryomamba_gateway.volumes.reader import KnownImage, VolumeReader
 from cryomamba_server.uploaded_files import uploaded_volume
 
-Kind = Literal["files", "jobs"]
+Kind = Literal["files", "inputs", "jobs"]
 _Key = tuple[Kind, str, Visibility]
 
 TOMOGRAM: Final = ""
@@ -111,8 +113,9 @@ class VolumeCatalog:
 
         Parameters
         ----------
-        kind : {'files', 'jobs'}
+        kind : {'files', 'inputs', 'jobs'}
         id_ : str
+            Of an input, that of :func:`~cryomamba_gateway.volumes.input_ids.input_id`; who may submit jobs may see it.
         visibility : Visibility
         suffices : callable, optional
             Whether images that were looked up in the last seconds will do, for what is asked for many times a second.
@@ -144,7 +147,7 @@ class VolumeCatalog:
         kind, id_, visibility = key
         now = asyncio.get_running_loop().time()
         self._forget_old(now)
-        find = self._of_file if kind == "files" else self._of_job
+        find = {"files": self._of_file, "inputs": self._of_input, "jobs": self._of_job}[kind]
         task = asyncio.create_task(find(id_, visibility), name="volumes-images")
         # Whoever asked may have gone; an error that nobody retrieves would be logged as a defect.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -162,6 +165,13 @@ class VolumeCatalog:
         path = uploaded_volume(self._settings.uploads, file_id)
         found = Images()
         await self._add(found, TOMOGRAM, ImageSource(record.filename, path, (self._settings.uploads,)))
+        return found
+
+    async def _of_input(self, id_: str, visibility: Visibility) -> Images:
+        del visibility
+        found = Images()
+        source = await asyncio.to_thread(input_source, self._settings, id_)
+        await self._add(found, TOMOGRAM, source)
         return found
 
     async def _of_job(self, job_id: str, visibility: Visibility) -> Images:
@@ -207,6 +217,26 @@ class VolumeCatalog:
 def artifact_path(name: str) -> str:
     """Return where an MRC file of a job is in its Zarr hierarchy."""
     return FIELD_PATHS.get(name) or f"{LABELS}/{name.removesuffix(_VOLUME)}"
+
+
+def input_source(settings: Settings, id_: str) -> ImageSource:
+    """Return where a tomogram in an allowed input directory is; reads the disk.
+
+    Raises
+    ------
+    InvalidRequestError
+        ``path_forbidden``
+    NotFoundError
+        There is no such file.
+    VolumeError
+        ``volume_unreadable``: it is no file.
+    """
+    given = input_path(id_)
+    try:
+        path = resolve_below(given, settings.roots, closed=settings.own_folders)
+    except VolumeError as error:
+        raise no_such_input() if error.code is ErrorCode.VOLUME_NOT_FOUND else error from None
+    return ImageSource(Path(given).name, path, settings.roots, settings.own_folders)
 
 
 def _tomogram_source(settings: Settings, volume: VolumeSummary) -> ImageSource | None:

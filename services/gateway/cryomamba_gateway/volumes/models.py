@@ -64,6 +64,17 @@ class FileOut(FileRecord):
     problem: str = ""
 
 
+class InputOut(Record):
+    """A tomogram in an allowed input directory, and how to read it."""
+
+    input_id: str
+    path: str = Field(description="For the `path` of a job's volume.")
+    url: str = Field(description="Path of the file itself; supports Range.")
+    zarr: ZarrUrls
+    volume: VolumeOut | None = Field(description="Null if its parts cannot be read; `problem` says why.")
+    problem: str = ""
+
+
 class UnreadableVolume(Record):
     """A volume that cannot be read at present."""
 

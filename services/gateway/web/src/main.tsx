@@ -1,19 +1,22 @@
 import { effect } from "@preact/signals";
 import { render } from "preact";
 import { App } from "./app/app.tsx";
-import { followAddress, go } from "./app/route.ts";
+import { followAddress, go, route } from "./app/route.ts";
 import { followTitle } from "./app/title.ts";
 import { access, load, onSignedOut, start } from "./app/store.ts";
 import { acceptDrops, addFiles, fileProblems } from "./new/add-files.ts";
 import { addUploaded, clearDraft, keepDraft } from "./new/draft.ts";
 import { followNewest } from "./jobs/listing.ts";
-import { followModels } from "./models/list.ts";
+import { adding, chooseModel, isAdding } from "./models/adding.ts";
+import { followModels, managesModels } from "./models/list.ts";
+import { painting } from "./paint/kept.ts";
 import { followServer } from "./server/info.ts";
 import { dropUploads, isUploading, restore } from "./upload/queue.ts";
 import { forgetAllUploads } from "./upload/saved.ts";
 
 followAddress();
 keepDraft(sessionStorage);
+painting.keepIn(sessionStorage);
 onSignedOut((ending) => {
   clearDraft();
   fileProblems.value = [];
@@ -26,6 +29,11 @@ followModels();
 followTitle();
 acceptDrops((files) => {
   if (access.value !== "allowed") return;
+  const [first] = files;
+  if (route.value.page === "models" && managesModels.value && first) {
+    chooseModel(first);
+    return;
+  }
   go("#/new");
   addFiles(files);
 });
@@ -42,7 +50,7 @@ document.addEventListener("visibilitychange", () => {
 });
 // The browser asks before it closes a page whose files are still being sent.
 addEventListener("beforeunload", (event) => {
-  if (isUploading.value) event.preventDefault();
+  if (isUploading.value || (adding.value && isAdding(adding.value))) event.preventDefault();
 });
 
 const root = document.getElementById("app")!;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Triple } from "../src/api/types.ts";
+import { KeptPainting } from "../src/paint/kept.ts";
 import { unpacked } from "../src/paint/packed.ts";
 import {
   covers,
@@ -69,3 +70,29 @@ test("packed voxels", async () => {
   assert.deepEqual(await unpacked("", SHAPE), []);
 });
 const PACKED = "eNpjZGJkvCPEwMQ4nZUBAAl8AZM=";
+
+test("what is painted outlasts the page in a text of bounded length", () => {
+  const stored = new Map<string, string>();
+  const storage = {
+    getItem: (key: string) => stored.get(key) ?? null,
+    setItem: (key: string, text: string) => void stored.set(key, text),
+    removeItem: (key: string) => void stored.delete(key),
+  };
+  const before = new KeptPainting();
+  before.keepIn(storage);
+  const line = { label: 1, radius: 3, points: Array.from({ length: 900 }, (_, n) => [1, n, n] as const) };
+  const strokes = { ...noStrokes([8, 1000, 1000]), lines: [line] };
+  const done = Array.from({ length: 200 }, () => strokes);
+  for (let n = 0; n < 20; n++) before.put(`job${n}`, { strokes, done, label: 1, radius: 3, live: true });
+  before.begin("job19");
+  assert.ok([...stored.values()].join("").length <= 500_000);
+  const after = new KeptPainting();
+  after.keepIn(storage);
+  assert.deepEqual(after.of("job19")?.strokes, strokes);
+  assert.equal(after.of("job0"), undefined);
+  assert.ok(after.isToPaintOn("job19"));
+  after.clear();
+  const third = new KeptPainting();
+  third.keepIn(storage);
+  assert.equal(third.of("job19"), undefined);
+});

@@ -58,6 +58,10 @@ class Server implements Transport {
     this.parts.set(index, content);
   }
 
+  made({ file }: UploadStatus): FileRecord | undefined {
+    return file ?? undefined;
+  }
+
   async complete(): Promise<FileRecord> {
     this.note("complete");
     if (this.parts.size < Math.ceil(this.size / CHUNK)) throw refused(409);

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gzip
 import http.server
 import json
 import pickle
@@ -137,6 +139,42 @@ def test_an_image_on_a_web_server_opens(tmp_path: Path, server: str, voxels: NDA
         open_image(address)
     with pytest.raises(VolumeError, match=r"gone\.ome\.zarr cannot be read"):
         open_image(f"{server}/gone.ome.zarr")
+
+
+class Endless(http.server.BaseHTTPRequestHandler):
+    """Answers every request with a document that has no end, or with one of a few kB that decompresses to 256 MB."""
+
+    packed = gzip.compress(bytes(256 << 20))
+
+    def do_GET(self) -> None:
+        """Send until the client has had enough."""
+        self.send_response(200)
+        if "/packed" in self.path:
+            self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            if "/packed" in self.path:
+                self.wfile.write(self.packed)
+            else:
+                while True:
+                    self.wfile.write(b" " * (1 << 20))
+
+    def log_message(self, *_arguments: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("name", ["plain.zarr", "packed.zarr"])
+def test_an_answer_without_an_end_is_refused(name: str) -> None:
+    """Metadata of a web server that are larger than any, compressed or not, are not read to their end."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as found:
+        thread = threading.Thread(target=found.serve_forever, daemon=True)
+        thread.start()
+        try:
+            with pytest.raises(VolumeError, match="has more than"):
+                open_image(f"http://127.0.0.1:{found.server_port}/{name}")
+        finally:
+            found.shutdown()
+            thread.join()
 
 
 def test_a_unit_that_is_missing_is_a_warning(tmp_path: Path, voxels: NDArray[np.float32]) -> None:

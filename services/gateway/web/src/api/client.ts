@@ -11,6 +11,7 @@ import type {
   JobVolumes,
   ModelPage,
   ServerInfo,
+  Session,
   TrainedModel,
   Triple,
 } from "./types.ts";
@@ -147,6 +148,21 @@ export async function acceptLicence(name: string, licence: string): Promise<void
   await request(`/v1/models/${encodeURIComponent(name)}/accept-licence`, { method: "POST", json: { licence } });
 }
 
+/** Make a model of an upload that was not completed. */
+export async function addModel(uploadId: string, name: string): Promise<TrainedModel> {
+  const json = { upload_id: uploadId, name };
+  return (await (await request("/v1/models", { method: "POST", json })).json()) as TrainedModel;
+}
+
+export async function removeModel(name: string): Promise<void> {
+  await request(`/v1/models/${encodeURIComponent(name)}`, { method: "DELETE" });
+}
+
+/** Where an uploaded file can be read. */
+export function fileUrl(id: string): string {
+  return `/v1/files/${encodeURIComponent(id)}`;
+}
+
 /** The uploaded files, newest first. */
 export async function listFiles(signal?: AbortSignal): Promise<FileRecord[]> {
   return (await getJson<{ files: FileRecord[] }>("/v1/files", signal)).files;
@@ -165,6 +181,9 @@ export const readiness = (signal?: AbortSignal) => getJson<{ workers: number }>(
 export async function signIn(token: string): Promise<void> {
   await request("/v1/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
 }
+
+/** Whose token the page uses, and what it allows. */
+export const getSession = () => getJson<Session>("/v1/session");
 
 export async function signOut(): Promise<void> {
   await request("/v1/session", { method: "DELETE" });

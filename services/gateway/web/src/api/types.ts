@@ -137,6 +137,8 @@ export interface InputEntry {
   kind: "folder" | "tomogram";
   name: string;
   path: string;
+  /** Of a tomogram: where it can be read without a job. */
+  input_id: string | null;
   size_bytes: number | null;
   modified_at: string | null;
   shape: Triple | null;
@@ -151,6 +153,11 @@ export interface InputPage {
   parent: string | null;
   entries: InputEntry[];
   cursor: string | null;
+}
+
+export interface Session {
+  owner: string;
+  scopes: ("read" | "write" | "admin")[];
 }
 
 export interface UploadStatus {

@@ -19,11 +19,11 @@ export function Thumbnail({ job }: { job: Job }) {
   );
 }
 
-/** The middle section of an uploaded tomogram. */
-export function FileThumbnail({ fileId }: { fileId: string }) {
+/** The middle section of a tomogram that can be read at an address. */
+export function SliceThumbnail({ url }: { url: string }) {
   return (
     <span class="thumbnail" aria-hidden="true">
-      <Slice url={`/v1/files/${encodeURIComponent(fileId)}/slice?size=${SIZE}`} />
+      <Slice url={`${url}/slice?size=${SIZE}`} />
     </span>
   );
 }

@@ -1,7 +1,7 @@
 // The trained models of the server.
 
 import { effect, signal } from "@preact/signals";
-import { acceptLicence, listModels } from "../api/client.ts";
+import { acceptLicence, getSession, listModels } from "../api/client.ts";
 import { ApiError, errorText } from "../api/errors.ts";
 import type { TrainedModel } from "../api/types.ts";
 import { route } from "../app/route.ts";
@@ -12,6 +12,8 @@ const REFRESH_MS = 15_000;
 /** By name; null until they are known. */
 export const models = signal<readonly TrainedModel[] | null>(null);
 export const modelsProblem = signal("");
+/** Whether the visitor may add models and remove them. */
+export const managesModels = signal(false);
 /** Names of the models whose licence is being accepted. */
 export const accepting = signal<ReadonlySet<string>>(new Set());
 
@@ -26,6 +28,14 @@ export async function refreshModels(): Promise<void> {
     modelsProblem.value = "";
   } catch (error) {
     if (!(error instanceof ApiError && error.status === 401)) modelsProblem.value = errorText(error);
+  }
+}
+
+async function refreshSession(): Promise<void> {
+  try {
+    managesModels.value = (await getSession()).scopes.includes("admin");
+  } catch {
+    // Without an answer, as somebody who may not; the next visit asks again.
   }
 }
 
@@ -48,10 +58,14 @@ export function followModels(): void {
   effect(() => {
     if (shown()) void refreshModels();
   });
+  effect(() => {
+    if (access.value === "allowed") void refreshSession();
+  });
   setInterval(() => {
     if (shown() && document.visibilityState === "visible") void refreshModels();
   }, REFRESH_MS);
   onSignedOut(() => {
     models.value = null;
+    managesModels.value = false;
   });
 }

@@ -2,8 +2,10 @@ import type { TrainedModel } from "../api/types.ts";
 import { printable } from "../app/text.ts";
 import { bytes, counted } from "../format/numbers.ts";
 import { server } from "../server/info.ts";
+import { AddModel } from "./add-model.tsx";
 import { Licence } from "./licence.tsx";
-import { models, modelsProblem } from "./list.ts";
+import { managesModels, models, modelsProblem } from "./list.ts";
+import { RemoveModel } from "./remove-model.tsx";
 
 export function ModelsPage() {
   const known = models.value;
@@ -15,10 +17,13 @@ export function ModelsPage() {
       {known?.length === 0 && (
         <div class="card empty" id="no-models">
           <p>
-            No trained models yet. Whoever runs this server adds one with <code>cryomamba models add FOLDER</code>.
+            {managesModels.value
+              ? "No trained models yet."
+              : "No trained models yet. Ask whoever runs this server to add one."}
           </p>
         </div>
       )}
+      {managesModels.value && <AddModel />}
       <ul id="models" class="plain models">
         {known?.map((model) => (
           <ModelCard key={`${model.name} ${model.sha256}`} model={model} />
@@ -49,6 +54,7 @@ function ModelCard({ model }: { model: TrainedModel }) {
         </Fact>
         {model.citation && <Fact name="Cite">{printable(model.citation)}</Fact>}
       </dl>
+      {managesModels.value && <RemoveModel name={model.name} />}
     </li>
   );
 }

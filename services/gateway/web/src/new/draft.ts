@@ -26,6 +26,8 @@ export interface Volume {
   source: Source | null;
   uploadKey: number | null;
   problem: string;
+  /** Where it can be read without a job, if that is known. */
+  preview?: string;
 }
 
 export type Region = { kind: "everywhere" } | { kind: "job" | "file" | "path"; value: string };
@@ -191,7 +193,7 @@ effect(() => {
 const KEY = "cryomamba.draft";
 
 interface SavedDraft {
-  volumes: Pick<Volume, "label" | "details" | "source">[];
+  volumes: Pick<Volume, "label" | "details" | "source" | "preview">[];
   engine: string;
   texts: Record<string, Texts>;
   given: { engine: string; params: { [name: string]: Json } } | null;
@@ -207,7 +209,7 @@ export function keepDraft(storage: Storage): void {
     const draft: SavedDraft = {
       volumes: volumes.value
         .filter(({ source }) => source !== null)
-        .map(({ label, details, source }) => ({ label, details, source })),
+        .map(({ label, details, source, preview }) => ({ label, details, source, ...(preview && { preview }) })),
       engine: engineName.value,
       texts: textsByEngine.value,
       given: given.value,
@@ -227,7 +229,7 @@ function restoreDraft(storage: Storage): void {
   try {
     const draft = JSON.parse(storage.getItem(KEY) ?? "null") as SavedDraft | null;
     if (!draft) return;
-    for (const { label, details, source } of draft.volumes) addVolume({ label, details, source, uploadKey: null });
+    for (const volume of draft.volumes) addVolume({ ...volume, uploadKey: null });
     engineName.value = draft.engine;
     textsByEngine.value = draft.texts;
     given.value = draft.given;

@@ -8,6 +8,7 @@ import type { InputEntry, InputPage } from "../api/types.ts";
 import { printable } from "../app/text.ts";
 import { bytes, day, shapeText, voxelSizeText } from "../format/numbers.ts";
 import { addVolume, removeVolume, volumes } from "./draft.ts";
+import { PreviewButton, SectionPreview } from "./section-preview.tsx";
 
 /** The folder that was open last; empty for the list of all that are allowed. */
 const folder = signal("");
@@ -75,6 +76,22 @@ function Folder({ entry, onOpen }: { entry: InputEntry; onOpen: (path: string) =
 
 function Tomogram({ entry }: { entry: InputEntry }) {
   const key = keyOf(entry.path);
+  const [open, setOpen] = useState(false);
+  const preview = entry.problem === null ? inputUrl(entry) : null;
+  return (
+    <>
+      <div class="previewed">
+        <TomogramChoice entry={entry} chosen={key} />
+        {preview && entry.shape && <PreviewButton name={entry.name} open={open} onToggle={() => setOpen(!open)} />}
+      </div>
+      {open && preview && entry.shape && (
+        <SectionPreview name={entry.name} url={`${preview}/slice`} depth={entry.shape[0]} />
+      )}
+    </>
+  );
+}
+
+function TomogramChoice({ entry, chosen: key }: { entry: InputEntry; chosen: number | null }) {
   return (
     <label class="entry">
       <input
@@ -96,7 +113,19 @@ function keyOf(path: string): number | null {
 }
 
 function add(entry: InputEntry): void {
-  addVolume({ label: entry.name, details: detailsOf(entry), source: { path: entry.path }, uploadKey: null });
+  const preview = inputUrl(entry);
+  addVolume({
+    label: entry.name,
+    details: detailsOf(entry),
+    source: { path: entry.path },
+    uploadKey: null,
+    ...(preview && { preview }),
+  });
+}
+
+/** Where a tomogram can be read without a job. */
+function inputUrl({ input_id: id }: InputEntry): string | null {
+  return id && `/v1/inputs/${encodeURIComponent(id)}`;
 }
 
 function detailsOf({ shape, voxel_size_A: voxelSize, size_bytes: size, modified_at: at }: InputEntry): string {

@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import { listFiles } from "../api/client.ts";
+import { fileUrl, listFiles } from "../api/client.ts";
 import { errorText } from "../api/errors.ts";
 import type { FileRecord } from "../api/types.ts";
 import { jobList } from "../app/store.ts";
@@ -8,6 +8,7 @@ import { bytes, day, shapeText, voxelSizeText } from "../format/numbers.ts";
 import { uploads } from "../upload/queue.ts";
 import { CAN_DROP, addFiles, fileProblems } from "./add-files.ts";
 import { addVolume, attempted, engine, volumes } from "./draft.ts";
+import { PreviewButton, SectionPreview } from "./section-preview.tsx";
 import { ServerFiles } from "./server-files.tsx";
 import { VolumeRow } from "./volume-row.tsx";
 
@@ -167,6 +168,7 @@ function PathEntry() {
 function UploadedFiles() {
   const [files, setFiles] = useState<readonly FileRecord[] | null>(null);
   const [problem, setProblem] = useState("");
+  const [open, setOpen] = useState("");
   if (files === null && problem === "") {
     setProblem("Loading …");
     listFiles()
@@ -186,21 +188,32 @@ function UploadedFiles() {
       <ul>
         {files?.map((file) => (
           <li key={file.file_id} data-new={finished.has(file.file_id)}>
-            <button
-              type="button"
-              disabled={chosen(file)}
-              onClick={() =>
-                addVolume({
-                  label: file.filename,
-                  details: fileDetails(file),
-                  source: { file_id: file.file_id },
-                  uploadKey: null,
-                })
-              }
-            >
-              <span>{printable(file.filename)}</span>
-              <span class="secondary">{fileDetails(file)}</span>
-            </button>
+            <div class="previewed">
+              <button
+                type="button"
+                class="entry"
+                disabled={chosen(file)}
+                onClick={() =>
+                  addVolume({
+                    label: file.filename,
+                    details: fileDetails(file),
+                    source: { file_id: file.file_id },
+                    uploadKey: null,
+                  })
+                }
+              >
+                <span>{printable(file.filename)}</span>
+                <span class="secondary">{fileDetails(file)}</span>
+              </button>
+              <PreviewButton
+                name={file.filename}
+                open={open === file.file_id}
+                onToggle={() => setOpen(open === file.file_id ? "" : file.file_id)}
+              />
+            </div>
+            {open === file.file_id && (
+              <SectionPreview name={file.filename} url={`${fileUrl(file.file_id)}/slice`} depth={file.metadata.shape[0]} />
+            )}
           </li>
         ))}
       </ul>

@@ -1,6 +1,6 @@
 // What a visitor paints on the tomogram of a job, and the job that learns from it.
 
-import { type ReadonlySignal, type Signal, computed, signal } from "@preact/signals";
+import { type ReadonlySignal, type Signal, computed, effect, signal } from "@preact/signals";
 import { cancelJob, setFocus, setStrokes, submitJob } from "../api/client.ts";
 import { ApiError, errorText } from "../api/errors.ts";
 import { type Job, type Json, type Triple, isFinal } from "../api/types.ts";
@@ -10,6 +10,7 @@ import { advice } from "../job/advice.ts";
 import { randomKey } from "../new/orders.ts";
 import { jobRequest, templateOf } from "../new/request.ts";
 import { type Rgb, fromHex } from "../viewer/palette.ts";
+import { painting } from "./kept.ts";
 import {
   PIXELS,
   type StrokeLine,
@@ -32,18 +33,11 @@ export const RADIUS_MAX = 20;
 
 export type Tool = "brush" | "eraser";
 
-/** What was painted on a job that is not shown now, or on one that was just started. */
-const kept = new Map<string, { strokes: Strokes; done: readonly Strokes[]; label: number; radius: number; live: boolean }>();
-/** Jobs that were started only to paint on. */
-const toPaintOn = new Set<string>();
-onSignedOut(() => {
-  kept.clear();
-  toPaintOn.clear();
-});
+onSignedOut(() => painting.clear());
 
 /** Begin to paint as soon as the page of a job is shown, and cancel it once another one learns from the strokes. */
 export function openToPaint(jobId: string): void {
-  toPaintOn.add(jobId);
+  painting.begin(jobId);
 }
 
 /** The strokes on the tomogram of one job. */
@@ -65,6 +59,7 @@ export class Painter {
   private readonly undone = signal<readonly Strokes[]>([]);
   private timer: ReturnType<typeof setTimeout> | undefined;
   private closed = false;
+  private readonly stopKeeping: () => void;
   /** A job that was started while a line was being drawn. */
   private next: string | null = null;
 
@@ -84,18 +79,19 @@ export class Painter {
   ) {
     const { job_id: jobId, engine, params, volume } = job.peek();
     const given = engine === PIXELS ? readStrokes(params.strokes as Json) : null;
-    const found = kept.get(jobId);
-    kept.delete(jobId);
+    const found = painting.of(jobId);
     this.learned = signal(given);
-    this.on.value = toPaintOn.has(jobId);
+    this.on.value = painting.isToPaintOn(jobId);
     this.strokes = signal(found?.strokes ?? given ?? noStrokes(volume.shape));
-    if (!found) return;
-    this.done.value = found.done;
-    this.label.value = found.label;
-    this.radius.value = found.radius;
-    this.live.value = found.live;
-    this.on.value = true;
-    this.sendLater();
+    if (found) {
+      this.done.value = found.done;
+      this.label.value = found.label;
+      this.radius.value = found.radius;
+      this.live.value = found.live;
+      this.on.value = true;
+      this.sendLater();
+    }
+    this.stopKeeping = effect(() => this.keep(jobId));
   }
 
   /** The colour in which a label of the job was painted. */
@@ -107,16 +103,19 @@ export class Painter {
   close(): void {
     this.closed = true;
     clearTimeout(this.timer);
-    if (!this.isLearned.peek() && this.done.peek().length > 0) this.keep(this.job.peek().job_id);
+    this.stopKeeping();
   }
 
+  /** Keep for a job what is painted and not learned. */
   private keep(jobId: string): void {
-    kept.set(jobId, {
-      strokes: this.strokes.peek(),
-      done: this.done.peek(),
-      label: this.label.peek(),
-      radius: this.radius.peek(),
-      live: this.live.peek(),
+    const done = this.done.value;
+    if (done.length === 0 || (this.isLearned.value && jobId === this.job.peek().job_id)) return painting.drop(jobId);
+    painting.put(jobId, {
+      strokes: this.strokes.value,
+      done,
+      label: this.label.value,
+      radius: this.radius.value,
+      live: this.live.value,
     });
   }
 
@@ -250,7 +249,7 @@ export class Painter {
     const started = await submitJob(jobRequest(order, volume, job.volume.name, false), randomKey());
     updateJob(started);
     // Who may submit jobs may also cancel this one; if it has just ended, all the better.
-    if (toPaintOn.delete(job.job_id) && !isFinal(job.state)) void cancelJob(job.job_id).then(updateJob, () => {});
+    if (painting.end(job.job_id) && !isFinal(job.state)) void cancelJob(job.job_id).then(updateJob, () => {});
     setFocus(started.job_id, this.position.peek()).catch(() => {});
     this.next = started.job_id;
     // A line that is being drawn must not be torn off.
@@ -259,6 +258,8 @@ export class Painter {
 
   private leaveFor(jobId: string | null): void {
     if (!jobId || this.closed) return;
+    this.stopKeeping();
+    painting.drop(this.job.peek().job_id);
     this.keep(jobId);
     this.closed = true;
     this.onLeave(jobId);

@@ -49,7 +49,7 @@ export function UploadProgress({ queued, children }: { queued: QueuedUpload; chi
   );
 }
 
-export function uploadText(snapshot: Snapshot): string {
+export function uploadText(snapshot: Snapshot<unknown>): string {
   const { phase, sentBytes, totalBytes, speed, secondsLeft, problem } = snapshot;
   const share = `${percent(Math.floor((100 * sentBytes) / totalBytes) / 100)} of ${bytes(totalBytes)}`;
   switch (phase) {

@@ -22,6 +22,7 @@ export const transport: Transport = {
   async complete(uploadId) {
     return (await (await request(`${uploadPath(uploadId)}/complete`, { method: "POST" })).json()) as FileRecord;
   },
+  made: ({ file }) => file ?? undefined,
   async abort(uploadId) {
     await request(uploadPath(uploadId), { method: "DELETE" });
   },

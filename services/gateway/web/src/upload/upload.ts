@@ -15,11 +15,15 @@ export interface Failure {
   retryAfterMs?: number;
 }
 
-export interface Transport {
+/** How a file is sent, and what becomes of it on the server. */
+export interface Transport<Made = FileRecord> {
   begin(name: string, size: number): Promise<UploadStatus>;
   status(uploadId: string): Promise<UploadStatus>;
   put(uploadId: string, index: number, part: Blob, onSent: (bytes: number) => void, signal: AbortSignal): Promise<void>;
-  complete(uploadId: string): Promise<FileRecord>;
+  /** Use an upload whose parts are all there. */
+  complete(uploadId: string): Promise<Made>;
+  /** What was made of an upload before, if anything. */
+  made(status: UploadStatus): Made | undefined;
   abort(uploadId: string): Promise<void>;
   /** Describe what a request has thrown. */
   failure(thrown: unknown): Failure;
@@ -45,14 +49,14 @@ export type Phase =
   | "failed"
   | "done";
 
-export interface Snapshot {
+export interface Snapshot<Made = FileRecord> {
   phase: Phase;
   sentBytes: number;
   totalBytes: number;
   speed?: number;
   secondsLeft?: number;
   problem?: Failure;
-  record?: FileRecord;
+  record?: Made;
 }
 
 export const PARALLEL_PARTS = 3;
@@ -73,10 +77,10 @@ class OtherFileError extends Error {
   };
 }
 
-export class Upload {
+export class Upload<Made = FileRecord> {
   phase: Phase;
   uploadId: string;
-  record: FileRecord | undefined;
+  record: Made | undefined;
   problem: Failure | undefined;
   private plan: PartPlan | undefined;
   private readonly meter = new SpeedMeter();
@@ -86,18 +90,18 @@ export class Upload {
   constructor(
     readonly identity: FileIdentity,
     private file: Blob | undefined,
-    private readonly transport: Transport,
-    private readonly onChange: (upload: Upload) => void,
+    private readonly transport: Transport<Made>,
+    private readonly onChange: (upload: Upload<Made>) => void,
     resumed?: UploadStatus,
   ) {
     this.uploadId = resumed?.upload_id ?? "";
     this.plan = resumed && PartPlan.of(resumed);
-    this.record = resumed?.file ?? undefined;
+    this.record = resumed && transport.made(resumed);
     this.phase = this.record ? "done" : file ? "waiting" : "needs-file";
     this.verified = resumed === undefined;
   }
 
-  get snapshot(): Snapshot {
+  get snapshot(): Snapshot<Made> {
     const sentBytes = this.record ? this.identity.size : (this.plan?.sentBytes ?? 0);
     const speed = this.phase === "sending" ? this.meter.speed : undefined;
     const secondsLeft = speed === undefined ? undefined : this.meter.secondsLeft(this.identity.size);
@@ -187,7 +191,7 @@ export class Upload {
   private async planned(signal: AbortSignal): Promise<PartPlan> {
     const status = await this.retried(() => this.begunOrResumed(), signal);
     this.uploadId = status.upload_id;
-    this.record = status.file ?? undefined;
+    this.record = this.transport.made(status);
     this.plan = PartPlan.of(status);
     this.onChange(this);
     return this.plan;
