@@ -25,6 +25,8 @@ from cryomamba.geometry import Shape
 STROKES_MAX_BYTES: Final = 20_000
 """Of the record as JSON: with all else of a job it must fit into one message."""
 STROKES_MAX_VOXELS: Final = 1_000_000
+BRUSHED_VOXELS_MAX: Final = 100_000_000
+"""Of all lines: a few kB of long lines with a wide brush would otherwise take hours to draw, these take seconds."""
 LABELS_MAX: Final = 16
 """The background and 15 labels."""
 RADIUS_MAX: Final = 50
@@ -127,6 +129,11 @@ class Strokes(StrokesFields):
                 raise ValueError(f"a line has the label {line.label}, and the last label is {len(self.labels) - 1}")
             if any(at >= size for point in line.points for at, size in zip(point, self.shape, strict=True)):
                 raise ValueError("a line leaves the tomogram")
+        if sum(_brushed_voxels(line) for line in self.lines) > BRUSHED_VOXELS_MAX:
+            raise ValueError(
+                f"the lines pass over more than {BRUSHED_VOXELS_MAX:,} voxels, each counted as often as the brush "
+                "covers it; paint shorter lines, or thinner ones"
+            )
         _unpack(self.voxels, self.shape, len(self.labels))
         return self
 
@@ -216,6 +223,12 @@ def load_strokes(path: Path) -> Strokes:
             hint="The guide 'Segmentation from strokes' shows a file of strokes.",
         ) from None
     return read_strokes(fields)
+
+
+def _brushed_voxels(line: StrokeLine) -> int:
+    """Return at most how many voxels the brush covers along a line, those that it covers again included."""
+    steps = sum(max(abs(a - b) for a, b in zip(start, end, strict=True)) for start, end in pairwise(line.points))
+    return (steps + 1) * (2 * line.radius + 1) ** 2
 
 
 def _draw(line: StrokeLine, shape: Shape) -> Voxels:

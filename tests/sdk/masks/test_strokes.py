@@ -81,6 +81,10 @@ def packed(*numbers: int) -> str:
         ({"lines": [{"label": 1, "points": [[0, 9, 0]]}]}, "a line leaves the tomogram"),
         ({"lines": [{"label": 1, "points": [[0, -1, 0]]}]}, "lines.0.points.0.1"),
         ({"lines": [{"label": 1, "radius": 999, "points": [[0, 0, 0]]}]}, "radius"),
+        (
+            {"shape": [4, 4, 1000], "lines": [{"label": 1, "radius": 50, "points": [[0, 0, 0], [0, 0, 999]] * 10}]},
+            "the lines pass over more",
+        ),
         ({"voxels": "!"}, "damaged"),
         ({"voxels": base64.b64encode(b"no zlib").decode()}, "damaged"),
         ({"voxels": packed(1, 5, 0, 0)}, "damaged"),
