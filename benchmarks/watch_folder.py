@@ -22,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import mrcfile
@@ -36,6 +37,8 @@ CHUNK_NBYTES = (1_000, 60_000)
 PAUSE_S = 0.02
 STABLE_S = 0.5
 STALLED_S = 4.0
+LONGEST_S = 600.0
+"""After this the wait for a number of results is given up: the machine may have other work."""
 
 
 @dataclass
@@ -132,7 +135,12 @@ def watcher(source: Path, results: Path, log: Path, *options: str) -> Iterator[s
 
 
 def records(results: Path) -> int:
-    return sum(1 for _ in results.rglob("*.mrc.json"))
+    # Not with rglob: folders of the work in progress vanish while they are listed.
+    return sum(name.endswith(".mrc.json") for _, _, names in os.walk(results) for name in names)
+
+
+def has_results(results: Path, process: subprocess.Popen[bytes], count: int) -> bool:
+    return records(results) >= count or process.poll() is not None
 
 
 def run(folder: Path, *, tomograms: int, broken: int, kills: int, seed: int, pictures: bool = True) -> Outcome:
@@ -150,14 +158,14 @@ def run(folder: Path, *, tomograms: int, broken: int, kills: int, seed: int, pic
     arrival.start()
     for at in sorted(choice.sample(range(tomograms - broken), kills)):
         with watcher(source, results, log, drawn) as process:
-            wait_until(lambda at=at: records(results) >= at or process.poll() is not None, what=f"{at} results")  # type: ignore[misc]
+            wait_until(partial(has_results, results, process, at), timeout=LONGEST_S, what=f"{at} results")
             # Another instant of its work each time.
             time.sleep(choice.random() * PAUSE_S * 5)
             process.send_signal(signal.SIGKILL)
             outcome.kills += process.wait() == -signal.SIGKILL
     arrival.join()
     with watcher(source, results, log, drawn, "--once") as process:
-        wait_until(lambda: process.poll() is not None, what="the end")
+        wait_until(lambda: process.poll() is not None, what="the end", timeout=LONGEST_S)
     outcome.seconds = time.monotonic() - began
     check(outcome, source, results, log, bad, pictures=pictures)
     return outcome
@@ -189,6 +197,8 @@ def check(outcome: Outcome, source: Path, results: Path, log: Path, bad: dict[st
     for name in expected - set(bad):
         base = Path(name).with_suffix("").as_posix() + "__threshold"
         allowed |= {Path(base + ending) for ending in endings}
+        if not (results / f"{base}.mrc").exists():
+            continue
         with mrcfile.open(results / f"{base}.mrc") as mask, mrcfile.open(source / name) as volume:
             record = json.loads((results / f"{base}.mrc.json").read_bytes())
             voxels = sum(label["voxels"] for label in record["labels"])

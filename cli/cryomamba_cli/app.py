@@ -24,6 +24,7 @@ from cryomamba_cli.models import app as models
 from cryomamba_cli.revise import revise
 from cryomamba_cli.run import run
 from cryomamba_cli.segment import segment
+from cryomamba_cli.slurm.commands import app as slurm
 from cryomamba_cli.surface import surface
 from cryomamba_cli.synth import synth
 from cryomamba_cli.threshold import threshold
@@ -154,6 +155,7 @@ _add(PROGRAMS, run, "cryomamba run", "CRYOMAMBA_HOME=~/second CRYOMAMBA_GATEWAY_
 _add(ADMINISTRATION, gc, "cryomamba gc", "cryomamba gc --days 90 --yes")
 _add(ADMINISTRATION, backup, "cryomamba backup /mnt/backup/cryomamba")
 _add(ADMINISTRATION, restore, "CRYOMAMBA_HOME=/data/new cryomamba restore /mnt/backup/cryomamba")
+app.add_typer(slurm, rich_help_panel=SEGMENTATION)
 app.add_typer(models, rich_help_panel=SEGMENTATION)
 app.add_typer(webhooks, rich_help_panel=JOBS)
 app.add_typer(tokens, rich_help_panel=ADMINISTRATION)

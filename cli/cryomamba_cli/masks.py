@@ -138,7 +138,7 @@ def export(
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--tomo-name", help="For picks: name of the tilt series in RELION (rlnTomoName).")
+        str | None, typer.Option("--tomo-name", help="For picks: name of the tilt series in RELION or WarpTools.")
     ] = None,
     min_score: Annotated[
         float | None, typer.Option("--min-score", help="For picks: omit picks with a lower score.")
@@ -149,10 +149,17 @@ def export(
     relion: Annotated[
         int, typer.Option("--relion", min=4, max=5, help="For picks: version of RELION that reads the STAR file.")
     ] = 5,
+    warp: Annotated[
+        bool,
+        typer.Option(
+            "--warp",
+            help="For picks: the STAR file is for WarpTools, with pixels of this tomogram and the name NAME.tomostar.",
+        ),
+    ] = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Convert a mask to another format or a mesh (in Å), or picks for RELION, IMOD or Dynamo, by the extension."""
+    """Convert a mask to another format or a mesh (in Å), or picks for RELION, WarpTools, IMOD or Dynamo."""
     from cryomamba.masks.export import EXTENSIONS
     from cryomamba.masks.export import export as export_mask
     from cryomamba.picks import EXTENSIONS as PICKS_EXTENSIONS
@@ -163,7 +170,7 @@ def export(
     target = output_file(out, PICKS_EXTENSIONS if is_table else EXTENSIONS)
     require_outputs([target], inputs=[mask, *([tomogram] if tomogram else [])], replace=force)
     if is_table:
-        _export_picks(mask, target, tomogram, name, label, min_score, filaments=filaments, relion=relion)
+        _export_picks(mask, target, tomogram, name, label, min_score, filaments=filaments, relion=relion, warp=warp)
     else:
         with open_volume(mask) as volume, progress_bar("writing", shown=not json) as progress:
             export_mask(volume, target, label=label, progress=progress)
@@ -180,6 +187,7 @@ def _export_picks(
     *,
     filaments: bool,
     relion: int,
+    warp: bool,
 ) -> None:
     from cryomamba.file_names import split_result_name
     from cryomamba.picks import TomogramInfo, read_csv, read_picks, write_picks
@@ -204,7 +212,7 @@ def _export_picks(
         picks = picks.select(picks.labels == label)
     if min_score is not None:
         picks = picks.select(picks.scores >= min_score)
-    write_picks(picks, out, frame, relion=relion)
+    write_picks(picks, out, frame, relion=relion, warp=warp)
 
 
 def fields(measured: Measurements, most: int | None = None) -> dict[str, object]:

@@ -78,7 +78,9 @@ def add(
 
     Only the files that the model needs are taken. Nothing in them is run.
     """
-    chosen = name or _default_name(source)
+    from cryomamba.trained_models.packing import default_name
+
+    chosen = name or default_name(source)
     added = _add_here(source, chosen) if server is None else _send(source, chosen, server)
     if accept_licence:
         added = _accept(added, server)
@@ -150,17 +152,6 @@ def _named(name: str, server: str | None) -> OfferedModel:
     if model is None:
         raise no_such_model(name)
     return model
-
-
-def _default_name(source: Path) -> str:
-    from cryomamba.trained_models.model import model_name
-    from cryomamba.trained_models.packing import ARCHIVES
-
-    name = source.resolve().name
-    ending = next((ending for ending in sorted(ARCHIVES, key=len, reverse=True) if name.lower().endswith(ending)), "")
-    if ending:
-        return model_name(name[: -len(ending)])
-    return model_name(name if source.is_dir() else source.stem)
 
 
 def _add_here(source: Path, name: str) -> OfferedModel:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cryomamba.errors import InvalidRequestError, JobFailedError
+from cryomamba.errors import InvalidRequestError, JobFailedError, UnavailableError
 from cryomamba.output_paths import require_outputs
 from cryomamba_cli import output
 from cryomamba_cli.batch.halves import Halves
 from cryomamba_cli.engines import choose, offered
 from cryomamba_cli.options import Json, Parameters, Slots, VoxelSize, voxel_size
 from cryomamba_cli.parameters import parse
+from cryomamba_cli.segment_options import EngineName, Scores
+from cryomamba_cli.task_template import TaskTemplate
 
 if TYPE_CHECKING:
+    from cryomamba.engines.info import EngineInfo
     from cryomamba_cli.batch.notifications import Webhook
-    from cryomamba_cli.batch.session import Sighting
+    from cryomamba_cli.batch.run_session import Target
+    from cryomamba_cli.batch.session import Session, Sighting
     from cryomamba_cli.batch.watched_folder import WatchedFolder
+
+_SERVER_PAUSE_S: Final = 5.0
+"""Between two tries to reach a server that is away at the start."""
 
 Folder = Annotated[
     Path, typer.Argument(metavar="DIR", help="Folder in which tomograms appear, also in its subfolders.")
@@ -30,13 +38,9 @@ OutDir = Annotated[
         "--out-dir", "-o", help="Folder for the results, with the same subfolders; beside the tomograms if not given."
     ),
 ]
-EngineName = Annotated[
-    str | None, typer.Option("--engine", "-e", help="Segmentation engine; 'cryomamba engines' lists them.")
-]
 ComputeServer = Annotated[
     str | None, typer.Option("--server", "-s", metavar="URL", help="Segment on this server instead of this machine.")
 ]
-Scores = Annotated[bool, typer.Option("--scores", help="Also write the score map, for 'cryomamba threshold'.")]
 Formats = Annotated[
     list[str] | None,
     typer.Option("--format", metavar="EXTENSION", help="Also write results in this format; as for 'segment'."),
@@ -140,58 +144,102 @@ def watch_folder(
     """
     # Not at the start: what a batch needs takes long to import.
     from cryomamba_cli.batch.folder_scan import FolderScanner
-    from cryomamba_cli.batch.loop import Options
     from cryomamba_cli.batch.notifications import split_command
+    from cryomamba_cli.batch.plan import Options
     from cryomamba_cli.batch.planning import FolderPlanner, Method
-    from cryomamba_cli.batch.report import REPORT, SUMMARY
     from cryomamba_cli.batch.rules import Rules, read_rules
-    from cryomamba_cli.batch.run_session import print_counts, run_session
+    from cryomamba_cli.batch.run_session import Source, run_session
     from cryomamba_cli.batch.session import Session
     from cryomamba_cli.batch.watched_folder import UniquePlans, WatchedFolder
 
     require_folder(folder)
     if command is not None:
         split_command(command)
-    target = _webhook(webhook, webhook_secret)
-    results = out_dir or folder
-    require_outputs([results / SUMMARY, results / REPORT], replace=True, folder=results)
-    engines = offered(server)
+    announced = _webhook(webhook, webhook_secret)
+    rule_file = Rules() if rules is None else read_rules(rules)
+    target = _target(folder, out_dir or folder, server, slots, command, announced, json=json)
+    engines = engines_when_there(server)
     info = choose(engines, engine)
     params = parse(param or (), info.parameters, owner=info.name)
-    method = Method(info, params, voxel_size(size), scores=scores, formats=tuple(formats or ()), halves=halves)
-    planner = FolderPlanner(
-        folder,
-        results,
-        method,
-        Rules() if rules is None else read_rules(rules),
-        engines,
-        check_parameters=server is None,
-    )
+    template = TaskTemplate(info, params, voxel_size(size), scores=scores, formats=tuple(formats or ()))
+    method = Method(template, halves)
+    planner = FolderPlanner(folder, target.results, method, rule_file, engines, check_parameters=server is None)
     watched = WatchedFolder(FolderScanner(folder, out_dir, _report_unreadable), folder, stable, planner.group)
+    source = Source(lambda: _alive(watched), UniquePlans(folder, planner.plan).plan, planner.files_of)
+    options = Options(poll_s=poll, once=once, watched=True, retry_failed=retry_failed, pictures=pictures)
     session = Session(stable_s=stable, stalled_s=stalled)
-    run_session(
-        session,
-        lambda: _alive(watched),
-        UniquePlans(folder, planner.plan).plan,
-        results,
-        Options(poll_s=poll, once=once, watched=True, retry_failed=retry_failed, pictures=pictures),
-        server=server,
-        slots=slots,
-        tomograms=None,
-        title=f"Tomograms in {folder.absolute().name}",
-        json=json,
-        command=command,
-        webhook=target,
-        files_of=planner.files_of,
-        began=lambda count: _ready(
-            f"Watching '{folder}': {count} at a time with {info.name}, results in '{results}'. Ctrl-C ends it."
-        ),
-    )
-    failed = print_counts(session, results, json=json)
+    text = f"Watching '{folder}': {{}} at a time with {info.name}, results in '{target.results}'. Ctrl-C ends it."
+    run_session(session, source, target, options, lambda count: _ready(text.format(count)))
+    _end(session, target)
+
+
+def _webhook(url: str | None, secret: Path | None) -> Webhook | None:
+    from cryomamba_cli.batch.notifications import Webhook
+    from cryomamba_server.webhook_signing import read_or_make_webhook_secret
+
+    if url is None:
+        if secret is not None:
+            raise InvalidRequestError("A secret was given, but no webhook.", hint="Add --webhook URL.")
+        return None
+    return Webhook(url, None if secret is None else read_or_make_webhook_secret(secret))
+
+
+def _target(
+    folder: Path,
+    results: Path,
+    server: str | None,
+    slots: int | None,
+    command: str | None,
+    webhook: Webhook | None,
+    *,
+    json: bool,
+) -> Target:
+    """Return where the results go, after a check that they can."""
+    from cryomamba_cli.batch.report import REPORT, SUMMARY
+    from cryomamba_cli.batch.run_session import Target
+
+    require_outputs([results / SUMMARY, results / REPORT], replace=True, folder=results)
+    title = f"Tomograms in {folder.absolute().name}"
+    return Target(results, title, server, slots, command=command, webhook=webhook, json=json)
+
+
+def _end(session: Session, target: Target) -> None:
+    """Print how a session ended; that tomograms failed is an error."""
+    from cryomamba_cli.batch.report import REPORT
+    from cryomamba_cli.batch.run_session import print_counts
+
+    failed = print_counts(session, target.results, json=target.json)
     if failed:
         raise JobFailedError(
-            f"{failed} of {len(session)} tomograms failed.", hint=f"See '{results / REPORT}' for the reasons."
+            f"{failed} of {len(session)} tomograms failed.", hint=f"See '{target.results / REPORT}' for the reasons."
         )
+
+
+def engines_when_there(server: str | None) -> Sequence[EngineInfo]:
+    """Return the engines of a server, which is waited for, or of this environment for None.
+
+    Raises
+    ------
+    CryoMambaError
+        The server refuses.
+    """
+    announced = ""
+    while True:
+        try:
+            found = offered(server)
+        except UnavailableError as error:
+            if server is None:
+                raise
+            found, problem = [], str(error)
+        else:
+            problem = "The server has no worker yet."
+        # A server that starts answers before its first worker has connected and said which engines there are.
+        if found or server is None:
+            return found
+        if problem != announced:
+            output.note(f"{problem} It is tried again every {_SERVER_PAUSE_S:.0f} s.")
+        announced = problem
+        time.sleep(_SERVER_PAUSE_S)
 
 
 def require_folder(folder: Path) -> None:
@@ -206,17 +254,6 @@ def require_folder(folder: Path) -> None:
             f"'{folder}' is not a folder.",
             hint="Give the folder into which tomograms are written; create it if needed.",
         )
-
-
-def _webhook(url: str | None, secret: Path | None) -> Webhook | None:
-    from cryomamba_cli.batch.notifications import Webhook
-    from cryomamba_server.webhook_signing import read_or_make_webhook_secret
-
-    if url is None:
-        if secret is not None:
-            raise InvalidRequestError("A secret was given, but no webhook.", hint="Add --webhook URL.")
-        return None
-    return Webhook(url, None if secret is None else read_or_make_webhook_secret(secret))
 
 
 def _ready(message: str) -> None:

@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         import napari
         import qtpy  # noqa: F401 (napari itself imports it only for its window)
 
+        from napari_cryomamba.app.idle_collection import IdleCollection
         from napari_cryomamba.window import open_window
     except ImportError as error:
         raise InvalidRequestError(
@@ -52,8 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             hint="Install it with: pip install 'cryomamba[desktop]' (in a source checkout: make desktop).",
         ) from error
 
-    _, panel = open_window(arguments.files, server=arguments.server)
+    viewer, panel = open_window(arguments.files, server=arguments.server)
+    collection = IdleCollection(viewer)
     napari.run()
+    collection.close()
     panel.shut_down()
     return 0
 

@@ -130,7 +130,7 @@ def test_a_job_without_files_needs_no_folder(tmp_path: Path) -> None:
     assert list((tmp_path / "job").iterdir()) == []
 
 
-@pytest.mark.parametrize("wrong", ["missing", "size", "link", "folder", "twice", "linked folder"])
+@pytest.mark.parametrize("wrong", ["missing", "size", "link", "folder", "twice", "linked folder", "linked job"])
 def test_files_that_are_not_there_are_refused(tmp_path: Path, wrong: str) -> None:
     """A list that does not describe what the attempt has published completes no job, and moves nothing."""
     artifacts = published(tmp_path, mask=b"mask", table=b"table")
@@ -152,10 +152,24 @@ def test_files_that_are_not_there_are_refused(tmp_path: Path, wrong: str) -> Non
         case "linked folder":
             source.rename(tmp_path / "elsewhere")
             source.symlink_to(tmp_path / "elsewhere")
+        case "linked job":
+            (tmp_path / "job").rename(tmp_path / "elsewhere")
+            (tmp_path / "job").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(InvalidRequestError):
         accept_files(tmp_path, "job", 2, artifacts)
     assert not (tmp_path / "job" / "mask").exists()
     assert not (tmp_path / "job" / "table").exists()
+
+
+def test_a_file_of_another_size_does_not_replace_one_that_was_moved(tmp_path: Path) -> None:
+    """A file that was moved before an interruption stays, if the attempt has put another in its place since."""
+    artifacts = published(tmp_path, mask=b"mask")
+    source = attempt_folder(tmp_path, "job", 2)
+    (tmp_path / "job" / "mask").write_bytes(b"mask")
+    (source / "mask").write_bytes(b"longer")
+    with pytest.raises(InvalidRequestError):
+        accept_files(tmp_path, "job", 2, artifacts)
+    assert (tmp_path / "job" / "mask").read_bytes() == b"mask"
 
 
 async def test_a_job_is_not_completed_by_files_that_do_not_exist(bus: LockedBus) -> None:

@@ -147,6 +147,8 @@ def test_picks_go_from_format_to_format(cli: Cli, mask: Path, tmp_path: Path) ->
     write_picks(Picks(places, np.array([90.0, 60.0]), np.array([1, 2])), tmp_path / "p.csv", frame)
     reference = ("--tomogram", mask)
     assert cli("export", "p.csv", "-o", "p4.star", "--relion", 4, *reference).exit_code == 0
+    assert cli("export", "p.csv", "-o", "warp.star", "--warp", *reference).exit_code == 0
+    assert ".tomostar " in Path("warp.star").read_text()
     assert "_rlnCoordinateX" in (tmp_path / "p4.star").read_text()
     for source, target in (("p4.star", "p.mod"), ("p.mod", "p5.star"), ("p5.star", "again.csv")):
         done = cli("export", source, "-o", target, *reference)

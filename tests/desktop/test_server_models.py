@@ -1,4 +1,4 @@
-"""A trained model of a real server in the real window: listed, its licence accepted, and run."""
+"""A trained model of a real server in the real window: listed, added, its licence accepted, and run."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.inference.trained_models.networks import convolution, write_toml
 import cryomamba
 from cryomamba.models.jobs import JobState
 from cryomamba.testing import Stack
+from napari_cryomamba.widgets.add_model import SERVER, AddModelDialog
 from napari_cryomamba.widgets.trained_models import COLUMNS, ModelsDialog
 
 if TYPE_CHECKING:
@@ -21,10 +22,16 @@ pytestmark = [pytest.mark.desktop, pytest.mark.system]
 
 
 @pytest.fixture
-def stack(tmp_path: Path, phantom_file: Path) -> Iterator[Stack]:
-    """A stack with a model that states a licence."""
-    network = write_toml(tmp_path / "net", normalization="zero_mean_unit_variance", licence="CC-BY-NC-4.0")
-    convolution(network / "net.onnx")
+def network(tmp_path: Path) -> Path:
+    """A model that states a licence."""
+    folder = write_toml(tmp_path / "net", normalization="zero_mean_unit_variance", licence="CC-BY-NC-4.0")
+    convolution(folder / "net.onnx")
+    return folder
+
+
+@pytest.fixture
+def stack(tmp_path: Path, phantom_file: Path, network: Path) -> Iterator[Stack]:
+    """A stack with the model."""
     with Stack(tmp_path / "server", roots=[phantom_file.parent]) as found:
         found.start().wait_ready()
         with cryomamba.connect(found.http_url) as client:
@@ -33,9 +40,9 @@ def stack(tmp_path: Path, phantom_file: Path) -> Iterator[Stack]:
 
 
 def test_a_model_of_the_server_is_chosen_and_run(
-    stack: Stack, new_window: tuple[Any, Any], phantom_file: Path, wait_for: WaitFor
+    stack: Stack, network: Path, new_window: tuple[Any, Any], phantom_file: Path, wait_for: WaitFor
 ) -> None:
-    """The form offers it and shows its licence; once that is accepted, the job runs with it."""
+    """Another is added; the form offers both and shows its licence; once that is accepted, the job runs with it."""
     viewer, panel = new_window
     app, segment = panel.controller, panel.segment
     panel.controller.tomograms.open_files([phantom_file])
@@ -47,11 +54,21 @@ def test_a_model_of_the_server_is_chosen_and_run(
     row = {title: dialog.table.item(0, COLUMNS.index(title)).text() for title in COLUMNS}
     assert (row["Model"], row["Where"], row["Runs on"]) == ("membranes", "Server", "1 worker")
     assert row["Licence"] == "CC-BY-NC-4.0 (not accepted)"
+    # One more, added from the window.
+    dialog.add_button.click()
+    (adding,) = dialog.findChildren(AddModelDialog)
+    adding.path.setText(str(network))
+    adding.name.setText("again")
+    adding.where.setCurrentText(SERVER)
+    adding.add_button.click()
+    wait_for(lambda: len(app.models.on_server) == 2, app.notifications)
+    assert "The model 'again' is added." in adding.status.text()
+    adding.close()
     dialog.close()
     wait_for(lambda: segment.engine.findText("onnx") >= 0 and segment.layer is not None, app.notifications)
     segment.engine.setCurrentText("onnx")
     editor = segment.form.model_editor
-    wait_for(lambda: editor.editor.count() == 1, app.notifications)
+    wait_for(lambda: editor.editor.count() == 2, app.notifications)
     editor.editor.setCurrentText("membranes")
     assert not segment.licence.isHidden()
     segment.licence.button.click()

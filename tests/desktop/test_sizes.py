@@ -76,7 +76,10 @@ def test_a_low_window_keeps_its_height(window: tuple[Any, CryoMambaWidget], phan
     panel.menu.tutorial_requested.emit()
     panel.views.show_orthogonal(on=True)
     wait_for(lambda: panel.views.orthogonal.laid_out)
+    panel.tabs.setCurrentIndex(0)
+    QApplication.processEvents()
     try:
+        assert cut_off(panel.tomogram) == []
         assert viewer.window.geometry()[2:] == SMALL
         assert all(plane.canvas.height() > 100 for plane in panel.views.orthogonal.planes)
     finally:

@@ -205,6 +205,8 @@ class Services:
         self.settings = Settings(
             home=home,
             gateway_port=0,
+            # The workers here report only at their start, and one that is silent for two leases is no longer listed.
+            lease_s=3600,
             roots=(home.parent,),
             bus_jobs=ANY_PORT,
             bus_preview_in=ANY_PORT,

@@ -19,9 +19,10 @@ import pytest
 import cryomamba
 from cryomamba.errors import JobFailedError
 from cryomamba.models.events import PreviewEvent, ProgressEvent
-from cryomamba.models.jobs import JobState, PreviewOptions
+from cryomamba.models.jobs import JobState, PreviewOptions, Progress
 from cryomamba.testing import DEADLINE_S, Stack, wait_until
 from cryomamba.volumes import write_volume
+from cryomamba_inference.runner.progress import MEASURING, MERGING, PREPARING, WRITING
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -30,6 +31,7 @@ ENGINES = ("spots", "spotnet", "kmeans")
 SHAPES = {"spots": (180, 224, 224), "spotnet": (64, 128, 128), "kmeans": (96, 224, 224)}
 VOXEL_SIZE_A = (12.0, 10.0, 10.0)
 SPOTS = 12
+STAGES = ("starting", "quick preview", MEASURING, PREPARING, "segmenting", "reading the mask", MERGING, WRITING, "done")
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,17 @@ def test_the_mask_keeps_the_header_and_has_the_same_bytes_with_two_processes(
         assert (file.data == 1).mean() < (0.2 if environment.engine == "kmeans" else 0.02)
 
 
+def assert_progresses(reports: list[Progress]) -> None:
+    """Require progress that never goes back, through stages in their order."""
+    assert reports
+    for each in ("fraction", "done_tiles"):
+        values = [getattr(report, each) for report in reports]
+        assert values == sorted(values)
+    # Several reports may have become one, so any stage may be missing, but none is unknown or out of order.
+    order = [STAGES.index(report.stage.partition(":")[0]) for report in reports]
+    assert order == sorted(order)
+
+
 def test_a_job_shows_previews_and_gives_the_same_mask(
     environment: Environment, stack: Stack, tomogram: Path, local_mask: Path, tmp_path: Path
 ) -> None:
@@ -156,9 +169,12 @@ def test_a_job_shows_previews_and_gives_the_same_mask(
         events = list(job.watch())
         frames = [event.frame for event in events if isinstance(event, PreviewEvent)]
         assert any(not frame.final and frame.mask.any() for frame in frames)
-        stages = {event.progress.stage for event in events if isinstance(event, ProgressEvent)}
-        assert stages
-        assert job.wait().state is JobState.COMPLETED
+        reports = [event.progress for event in events if isinstance(event, ProgressEvent)]
+        assert_progresses(reports)
+        record = job.wait()
+        assert record.state is JobState.COMPLETED
+        assert (record.progress.fraction, record.progress.eta_s) == (1.0, 0.0)
+        assert record.progress.done_tiles == record.progress.total_tiles > 0
         assert client.download(job.job_id, "mask.mrc", tmp_path).read_bytes() == local_mask.read_bytes()
 
 

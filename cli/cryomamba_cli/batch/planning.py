@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError
-from cryomamba.geometry import Spacing
 from cryomamba_cli.batch.halves import Halves, group_halves
-from cryomamba_cli.batch.loop import Plan
+from cryomamba_cli.batch.plan import Plan
 from cryomamba_cli.batch.record import recipe_of
 from cryomamba_cli.batch.rules import Rule, Rules
 from cryomamba_cli.batch.session import Files, FileState
 from cryomamba_cli.engines import choose
 from cryomamba_cli.result_paths import result_path
-from cryomamba_cli.segmentation_task import Task, conversion_paths, export_paths, require_formats
+from cryomamba_cli.task_template import TaskTemplate
 
 if TYPE_CHECKING:
     from cryomamba.engines.info import EngineInfo
@@ -24,27 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """An engine with its parameters, and what is written.
+    """What is done with tomograms of a watched folder.
 
     Attributes
     ----------
-    info : EngineInfo
-    params : dict
-    size : tuple of float or None
-        Å along z, y, x, in place of the header's.
-    scores : bool
-        Whether to write the score map.
-    formats : tuple of str
-        Further formats of the results.
+    template : TaskTemplate
     halves : Halves
         What is segmented of half-tomograms.
     """
 
-    info: EngineInfo
-    params: Mapping[str, Any] = field(default_factory=dict)
-    size: Spacing | None = None
-    scores: bool = False
-    formats: tuple[str, ...] = ()
+    template: TaskTemplate
     halves: Halves = Halves.SEPARATE
 
     def require_possible(self) -> None:
@@ -57,20 +45,16 @@ class Method:
         """
         from cryomamba.suggestions import did_you_mean
 
-        known = list(self.info.parameters.get("properties", {}))
-        for name in self.params:
+        info = self.template.info
+        known = list(info.parameters.get("properties", {}))
+        for name in self.template.params:
             if name not in known:
                 raise InvalidRequestError(
-                    f"'{self.info.name}' has no parameter '{name}'.",
+                    f"'{info.name}' has no parameter '{name}'.",
                     code=ErrorCode.INVALID_PARAMETERS,
                     hint=f"{did_you_mean(name, known)}Its parameters are: {', '.join(known) or 'none'}.",
                 )
-        require_formats(self.formats, picks=self.info.picks is not None or "csv" in self._requested())
-
-    def _requested(self) -> Sequence[Any]:
-        from cryomamba.engines.artifacts import requested_formats
-
-        return requested_formats(self.info.parameters, self.params)
+        self.template.require_formats()
 
     def plan(self, tomogram: Path, place: Path) -> Plan:
         """Return how a tomogram is segmented.
@@ -81,17 +65,9 @@ class Method:
         place : Path
             The path that it would have among the results.
         """
-        mask = result_path(place, self.info.name)
-        exports = export_paths(
-            mask,
-            scores=self.scores,
-            picks=self.info.picks is not None,
-            requested=self._requested(),
-            formats=self.formats,
-        )
-        conversions = conversion_paths(mask, self.formats)
-        task = Task(tomogram, mask, self.info.name, self.params, self.size, None, "", exports, conversions)
-        return Plan(task, recipe_of(task, self.info.parameters))
+        info = self.template.info
+        task = self.template.task(tomogram, result_path(place, info.name))
+        return Plan(task, recipe_of(task, info.parameters))
 
 
 class FolderPlanner:
@@ -143,18 +119,17 @@ class FolderPlanner:
                 ) from None
 
     def _of(self, rule: Rule, engines: Sequence[EngineInfo]) -> Method:
-        method = self._method
-        info = method.info if rule.engine is None else choose(engines, rule.engine)
+        default = self._method.template
+        info = default.info if rule.engine is None else choose(engines, rule.engine)
         own = rule.engine is not None or rule.parameters
         side = rule.voxel_size_A
-        return Method(
+        template = replace(
+            default,
             info=info,
-            params=rule.parameters if own else method.params,
-            size=method.size if side is None else (side, side, side),
-            scores=method.scores,
-            formats=method.formats,
-            halves=rule.halves or method.halves,
+            params=rule.parameters if own else default.params,
+            size=default.size if side is None else (side, side, side),
         )
+        return Method(template, rule.halves or self._method.halves)
 
     def _method_of(self, path: Path) -> Method:
         rule = self._rules.of(path)
@@ -183,4 +158,4 @@ class FolderPlanner:
 def _require_valid(method: Method) -> None:
     from cryomamba.engines.registry import Registry
 
-    Registry.discover().create(method.info.name, dict(method.params))
+    Registry.discover().create(method.template.info.name, dict(method.template.params))

@@ -1,7 +1,7 @@
 """The page of a session: a card for each tomogram. Pure: rows and pictures in, HTML out.
 
 The page is one file that asks nothing of any server: pictures are part of it, and its policy forbids all else. Without
-JavaScript it shows everything, in the order in which tomograms were seen.
+JavaScript it shows everything: what runs, then what has ended last, and at the end what waits.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from cryomamba_cli.batch.rows import Row
 from cryomamba_cli.batch.session import State
 
 _SORTS: Final = {
+    "activity": "running, then last ended",
     "number": "newest first",
-    "ended": "last ended first",
     "name": "name",
     "state": "state",
     "warnings": "most warnings first",
@@ -58,16 +58,27 @@ def report_html(
     """
     style, script = _source("report.css"), _source("report.js")
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'"
-    cards = "".join(_card(row, pictures.get(row.number), movies.get(row.number)) for row in reversed(rows))
+    ordered = sorted(rows, key=_activity, reverse=True)
+    cards = "".join(
+        _card(row, len(rows) - place, pictures.get(row.number), movies.get(row.number))
+        for place, row in enumerate(ordered)
+    )
     again = "" if refresh_s is None else f'<noscript><meta http-equiv="refresh" content="{refresh_s:.0f}"></noscript>'
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}; form-action \'none\'">'
         f'<meta name="viewport" content="width=device-width">{again}<style>{style}</style></head>'
         f'<body data-refresh="{0 if refresh_s is None else refresh_s:.0f}"><h1>{_text(title)}</h1>'
-        f'<p class="about">{_about(rows, now, refresh_s, len(pictures))}</p>{_form(rows)}'
+        f'<p class="about">{_about(rows, now, refresh_s, len(pictures))}</p>{_form(rows) if rows else ""}'
         f"<main>{cards}</main><script>{script}</script></body></html>\n"
     )
+
+
+def _activity(row: Row) -> tuple[int, float]:
+    """Return a key that is greatest for what runs, then for what has ended last; what waits comes at the end."""
+    if row.record is not None:
+        return 1, row.record.ended_at.timestamp()
+    return (2 if row.state is State.RUNNING else 1 if row.state.final else 0), -float(row.number)
 
 
 def _source(name: str) -> str:
@@ -84,7 +95,8 @@ def _text(value: object) -> str:
 
 def _about(rows: Sequence[Row], now: datetime, refresh_s: float | None, pictured: int) -> str:
     counts = Counter(row.state for row in rows)
-    states = ", ".join(f"{counts[state]} {state}" for state in State if counts[state]) or "no tomograms yet"
+    none = "no tomograms" if refresh_s is None else "no tomograms yet"
+    states = ", ".join(f"{counts[state]} {state}" for state in State if counts[state]) or none
     when = now.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     ended = "the session has ended" if refresh_s is None else "this page refreshes itself"
     with_mask = sum(row.has_mask for row in rows)
@@ -103,7 +115,7 @@ def _form(rows: Sequence[Row]) -> str:
     )
 
 
-def _card(row: Row, picture: str | None, movie: str | None) -> str:
+def _card(row: Row, activity: int, picture: str | None, movie: str | None) -> str:
     image = "" if picture is None else f'<img src="{picture}" alt="Sections of {_text(row.tomogram)} with the mask">'
     if movie is not None:
         image = f'<a href="{escape(movie)}" title="Open the movie through z">{image or "Movie"}</a>'
@@ -113,15 +125,16 @@ def _card(row: Row, picture: str | None, movie: str | None) -> str:
     ended = None if row.record is None else row.record.ended_at.astimezone()
     when = "" if ended is None else f'<span class="when">{ended:%Y-%m-%d %H:%M}</span>'
     return (
-        f"<article {_sort_keys(row)}>{shown}"
+        f"<article {_sort_keys(row, activity)}>{shown}"
         f'<div class="text"><h2>{_text(row.tomogram)}</h2><span class="state {row.state}">{row.state}</span>'
         f'<span class="engine">{_text(row.engine)}</span>{when}{bar}<dl>{details}</dl>{_messages(row)}</div></article>'
     )
 
 
-def _sort_keys(row: Row) -> str:
+def _sort_keys(row: Row, activity: int) -> str:
     record = row.record
     keys: dict[str, object] = {
+        "activity": activity,
         "number": row.number,
         "name": row.tomogram,
         "state": row.state,
@@ -129,7 +142,6 @@ def _sort_keys(row: Row) -> str:
         "volume": sum(label["volume_nm3"] for label in row.labels) if row.labels else "",
         "components": sum(label.get("instances", 0) for label in row.labels) if row.labels else "",
         "seconds": row.seconds if record is not None else "",
-        "ended": record.ended_at.timestamp() if record is not None else "",
     }
     return " ".join(f'data-{name}="{_text(value)}"' for name, value in keys.items())
 

@@ -74,11 +74,18 @@ def read_rules(path: Path) -> Rules:
             f"The rules '{path}' cannot be read: {error}.", hint="Give a TOML file with tables [[rule]]."
         ) from None
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        problems = "; ".join(f"{_place(one['loc'])}: {one['msg']}" for one in error.errors())
         raise InvalidRequestError(
             f"The rules '{path}' are not valid: {problems}.",
             hint="A rule has 'match', and may have 'engine', 'parameters', 'voxel_size_A', 'halves' and 'skip'.",
         ) from None
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    """Return where a problem is in words, with rules counted from 1."""
+    if len(loc) > 1 and loc[0] == "rule":
+        return f"rule {int(loc[1]) + 1}, {'.'.join(map(str, loc[2:]))}".rstrip(", ")
+    return ".".join(map(str, loc))
 
 
 def glob_pattern(pattern: str) -> str:

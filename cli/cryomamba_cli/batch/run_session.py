@@ -2,54 +2,87 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryomamba_cli import output
-from cryomamba_cli.batch.display import session_display
-from cryomamba_cli.batch.loop import Options, Plan, SessionLoop
+from cryomamba_cli.batch.display import Display, session_display
+from cryomamba_cli.batch.intake import Intake
+from cryomamba_cli.batch.loop import Message, SessionLoop
 from cryomamba_cli.batch.notifications import Notifier, Webhook
 from cryomamba_cli.batch.open_runner import open_runner
+from cryomamba_cli.batch.plan import Options, Plan
 from cryomamba_cli.batch.report import REPORT, SUMMARY, ReportFiles
+from cryomamba_cli.batch.results import Report, SessionResults
 from cryomamba_cli.batch.session import Files, Session, Sighting, State
+from cryomamba_cli.batch.tomogram_run import Runner
 from cryomamba_cli.batch.work_folder import WorkFolder
 from cryomamba_cli.signals import Interrupted, interruptible
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the tomograms of a session come from.
+
+    Attributes
+    ----------
+    look : callable
+        Returns the tomograms that there are now; may raise OSError.
+    plan : callable
+        Returns how a tomogram is segmented.
+    files_of : callable
+        Returns of how many files a tomogram is: one, or two half-tomograms.
+    """
+
+    look: Callable[[], Mapping[Path, Sighting]]
+    plan: Callable[[Path], Plan]
+    files_of: Callable[[Path, Files], int] = lambda *_: 1
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a session segments, and where its results go.
+
+    Attributes
+    ----------
+    results : Path
+        Existing folder of the results.
+    title : str
+        Of the report.
+    server : str or None
+    slots, tomograms : int or None
+        As for :func:`~cryomamba_cli.batch.open_runner.open_runner`.
+    command : str or None
+    webhook : Webhook or None
+        As for :class:`~cryomamba_cli.batch.notifications.Notifier`.
+    json : bool
+        Whether to print lines of JSON.
+    """
+
+    results: Path
+    title: str
+    server: str | None = None
+    slots: int | None = None
+    tomograms: int | None = None
+    command: str | None = None
+    webhook: Webhook | None = None
+    json: bool = False
+
+
 def run_session(
-    session: Session,
-    look: Callable[[], Mapping[Path, Sighting]],
-    plan: Callable[[Path], Plan],
-    results: Path,
-    options: Options,
-    *,
-    server: str | None,
-    slots: int | None,
-    tomograms: int | None,
-    title: str,
-    json: bool,
-    command: str | None = None,
-    webhook: Webhook | None = None,
-    files_of: Callable[[Path, Files], int] = lambda *_: 1,
-    began: Callable[[int], None] = lambda _: None,
-) -> Session:
+    session: Session, source: Source, target: Target, options: Options, began: Callable[[int], None] = lambda _: None
+) -> None:
     """Run a session to its end.
 
     Parameters
     ----------
-    session, look, plan, files_of
-        As for :class:`~cryomamba_cli.batch.loop.SessionLoop`.
-    results : Path
-        Existing folder of the results.
-    server : str or None
-    slots, tomograms : int or None
-        As for :func:`~cryomamba_cli.batch.open_runner.open_runner`.
-    title : str
-        Of the report.
-    command : str or None
-    webhook : Webhook or None
-        As for :class:`~cryomamba_cli.batch.notifications.Notifier`.
+    session : Session
+    source : Source
+    target : Target
+    options : Options
     began : callable
         Called with the number of tomograms at once when the folder is locked and the server was reached.
 
@@ -61,22 +94,43 @@ def run_session(
         Another session writes to the same folder.
     """
     with ExitStack() as stack:
-        work = stack.enter_context(WorkFolder(results))
-        runner, slots = stack.enter_context(open_runner(server, slots, tomograms, cancels=not options.watched))
-        display = stack.enter_context(closing(session_display(json=json, bar=options.once)))
+        work = stack.enter_context(WorkFolder(target.results))
+        opened = open_runner(target.server, target.slots, target.tomograms, cancels=not options.watched)
+        runner, slots = stack.enter_context(opened)
+        display = stack.enter_context(closing(session_display(json=target.json, bar=options.once)))
         interrupts = stack.enter_context(interruptible())
-        report = ReportFiles(results, work.scratch, title)
-        notifier = None if command is None and webhook is None else Notifier(command, webhook, work.scratch)
-        loop = SessionLoop(session, look, plan, work, runner, slots, options, display, report, notifier, files_of)
+        report = ReportFiles(target.results, work.scratch, target.title)
+        announces = target.command is not None or target.webhook is not None
+        notifier = Notifier(target.command, target.webhook, work.scratch) if announces else None
+        loop = session_loop(session, source, options, work, runner, slots, display, report, notifier)
         began(slots)
         try:
             with interrupts.deferred():
                 loop.run(interrupts.pending)
         except Interrupted:
             display.note(f"Interrupted: {counts_text(session)}. Run the same command again to continue.")
-            display.note(f"Report: {results / REPORT}")
+            display.note(f"Report: {target.results / REPORT}")
             raise
-    return session
+
+
+def session_loop(
+    session: Session,
+    source: Source,
+    options: Options,
+    work: WorkFolder,
+    runner: Runner,
+    slots: int,
+    display: Display,
+    report: Report,
+    notifier: Notifier | None = None,
+) -> SessionLoop:
+    """Return the loop of a session that segments `slots` tomograms at once."""
+    messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    results = SessionResults(
+        session, source.plan, work, display, report, notifier, lambda path, record: messages.put((path, record))
+    )
+    intake = Intake(session, results, source.look, source.plan, options, source.files_of)
+    return SessionLoop(intake, results, messages, runner, slots, options)
 
 
 def counts_text(session: Session) -> str:

@@ -153,7 +153,7 @@ def has_failed(mask: Path) -> bool:
 def planned(task: Task, recipe: Mapping[str, Any], *, force: bool, server: bool) -> str:
     """Return in words what a batch would do with a tomogram, by its header, size and date; no voxel is read."""
     record = None if force else matching_record(task, recipe)
-    if record is not None and record.state == "done" and made_from(record, _state(task.tomogram)):
+    if record is not None and record.state == "done" and made_from(record, file_states(task.tomogram)):
         return "skip: done before"
     if server and not task.tomogram.exists():
         return "segment: only the server may have it"
@@ -170,10 +170,11 @@ def planned(task: Task, recipe: Mapping[str, Any], *, force: bool, server: bool)
 
 def listed(paths: Iterable[Path]) -> Mapping[Path, Sighting]:
     """Return tomograms that are complete, as their owner says by naming them."""
-    return {path: Sighting(_state(path), complete=True) for path in paths}
+    return {path: Sighting(file_states(path), complete=True) for path in paths}
 
 
-def _state(path: Path) -> Mapping[Path, FileState]:
+def file_states(path: Path) -> Mapping[Path, FileState]:
+    """Return the file of a tomogram with its size and date; empty if it is not there."""
     try:
         status = path.stat()
     except OSError:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryomamba.errors import ConflictError, CryoMambaError
 from cryomamba_cli.batch.folder_scan import FolderScanner
-from cryomamba_cli.batch.loop import Plan
+from cryomamba_cli.batch.plan import Plan
 from cryomamba_cli.batch.record import read_record
 from cryomamba_cli.batch.session import Files, FileState, Sighting
 

@@ -3,6 +3,9 @@
 Everything of a tomogram is made in a folder of its own there, and moved when it is complete. The list of the moves is
 written before the first of them, so that a program that was killed in between completes them when it starts again.
 Files of a run that was killed earlier are removed then.
+
+A session has the work folder for itself. Members, such as the tasks of an array of SLURM jobs, share it: each has a
+folder of its own in it, and no session can begin while one of them works.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import quote, unquote_to_bytes
@@ -21,18 +24,14 @@ from cryomamba.atomic import sync_folder, write_atomically
 from cryomamba.errors import ConflictError
 from cryomamba.models.base import Record
 from cryomamba.printable import file_text
+from cryomamba_cli.batch.folder_lock import folder_lock
 from cryomamba_cli.batch.record import TomogramRecord, read_record, write_record
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
-
 NAME: Final = ".cryomamba"
-_LOCK: Final = "lock"
 _STARTED: Final = "started.json"
 _PUBLISH: Final = "publish.json"
 _SCRATCH: Final = "scratch"
+_MEMBERS: Final = "members"
 
 
 class Started(Record):
@@ -66,7 +65,7 @@ class Publication(Record):
 
 
 class WorkFolder:
-    """The work folder of a session; a context manager that locks it.
+    """The work folder of a session, or of one of its members; a context manager that locks it.
 
     Methods may be called from several threads, for different tomograms.
 
@@ -74,6 +73,8 @@ class WorkFolder:
     ----------
     results : Path
         Existing folder of the results.
+    member : str, optional
+        The name of the member; without one, the work folder is for one session alone.
 
     Attributes
     ----------
@@ -87,50 +88,55 @@ class WorkFolder:
         On entering: another program works in the same folder.
     """
 
-    def __init__(self, results: Path) -> None:
-        self.path = results / NAME
+    def __init__(self, results: Path, member: str | None = None) -> None:
+        self._results = results
+        self._shared = None if member is None else results / NAME
+        self.path = results / NAME if member is None else results / NAME / _MEMBERS / member
         self.scratch = self.path / _SCRATCH
-        self._lock = -1
+        self._locks = ExitStack()
 
     def __enter__(self) -> Self:
-        self.path.mkdir(exist_ok=True)
-        self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            _lock_exclusive(self._lock)
-        except OSError:
-            os.close(self._lock)
-            raise ConflictError(
-                f"Another program writes its results to '{self.path.parent}'.",
-                hint="Wait until it has finished, or choose another folder for the results.",
-            ) from None
+        conflict = ConflictError(
+            f"Another program writes its results to '{self._results}'.",
+            hint="Wait until it has finished, or choose another folder for the results.",
+        )
+        with ExitStack() as locks:
+            if self._shared is not None and not locks.enter_context(folder_lock(self._shared, shared=True)):
+                raise conflict
+            if not locks.enter_context(folder_lock(self.path)):
+                raise conflict
+            self._locks = locks.pop_all()
         self.scratch.mkdir(exist_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The lock file stays: a folder that another program has opened must not lose it.
-        os.close(self._lock)
+        self._locks.close()
 
     def recover(self) -> dict[str, int]:
         """Complete what was being moved when the program was killed, and remove what was being made.
+
+        Of members, only those that no longer work are looked at, and nothing of them is left.
 
         Returns
         -------
         dict of str to int
             For each tomogram that was running then, how often this has happened to it.
         """
-        interrupted = {}
-        _clear(self.scratch)
-        for folder in sorted(one for one in self.path.iterdir() if one.is_dir() and one != self.scratch):
-            if (folder / _PUBLISH).exists():
-                _complete(folder, self.scratch)
+        interrupted = _recover(self.path, self.scratch)
+        members = (self._shared or self.path) / _MEMBERS
+        for member in sorted(members.iterdir()) if members.is_dir() else []:
+            if member == self.path:
                 continue
-            started = _read_started(folder)
-            if started is None:
-                shutil.rmtree(folder, ignore_errors=True)
-                continue
-            interrupted[started.tomogram] = started.interruptions + 1
-            _clear(folder)
+            with folder_lock(member) as is_locked:
+                if is_locked:
+                    _recover(member, self.scratch)
+                    shutil.rmtree(member, ignore_errors=True)
         return interrupted
+
+    def remove(self) -> None:
+        """Remove the folder of a member that has ended its work."""
+        if self._shared is not None:
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def begin(self, tomogram: Path, interruptions: int) -> Path:
         """Return an empty folder for the work on a tomogram."""
@@ -167,6 +173,22 @@ class WorkFolder:
         _complete(folder, self.scratch)
 
 
+def _recover(work: Path, scratch: Path) -> dict[str, int]:
+    interrupted = {}
+    _clear(work / _SCRATCH)
+    for folder in sorted(one for one in work.iterdir() if one.is_dir() and one.name not in {_SCRATCH, _MEMBERS}):
+        if (folder / _PUBLISH).exists():
+            _complete(folder, scratch)
+            continue
+        started = _read_started(folder)
+        if started is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            continue
+        interrupted[started.tomogram] = started.interruptions + 1
+        _clear(folder)
+    return interrupted
+
+
 def _complete(folder: Path, scratch: Path) -> None:
     try:
         publication = Publication.model_validate_json((folder / _PUBLISH).read_bytes())
@@ -201,17 +223,10 @@ def _read_started(folder: Path) -> Started | None:
 
 
 def _clear(folder: Path) -> None:
-    for path in folder.iterdir():
+    for path in folder.iterdir() if folder.is_dir() else ():
         if path.name == _STARTED:
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink()
-
-
-def _lock_exclusive(descriptor: int) -> None:
-    if sys.platform == "win32":
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-    else:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -246,11 +246,13 @@ def warm_up() -> None:
     """Let napari import and compile what draws labels, so that the first preview need not wait; for any thread."""
     # Every layer has a table of features, for which napari imports pandas: more than half of the wait.
     import pandas as pd
-    from napari.utils.colormaps import DirectLabelColormap
+    from napari.utils.colormaps import DirectLabelColormap, label_colormap
     from vispy.visuals.line.dash_atlas import DashAtlas
 
     pd.DataFrame()
     # The tools of a Labels layer have lines, whose patterns vispy computes once.
     DashAtlas()
+    # Each Labels layer begins with random colours.
+    label_colormap()
     # No layer is made: that would not be safe outside the GUI thread.
     DirectLabelColormap(color_dict=Palette().color_dict((1,))).map(np.ones((1, 2), np.uint8))

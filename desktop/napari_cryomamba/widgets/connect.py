@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QLineEdit, QSizePolicy, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLineEdit, QSizePolicy, QWidget
 
 from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.models.connection import TRANSPORTS, Phase
-from napari_cryomamba.widgets.layout import button, hbox, text_label
-from napari_cryomamba.widgets.theme import state_colors
+from napari_cryomamba.widgets.layout import StateLabel, button, hbox, text_label
+from napari_cryomamba.widgets.theme import State
 
 _TICK_MS = 500
+_LIGHTS: dict[Phase, State] = {Phase.OFF: "inactive", Phase.CONNECTED: "ok", Phase.REFUSED: "error"}
 
 
 class ConnectPanel(QWidget):
@@ -30,10 +31,10 @@ class ConnectPanel(QWidget):
         self.address.addItems(server.known_addresses)
         self.address.setCurrentText(server.default_address())
         self.button = button("Connect", self, self._on_clicked)
-        self.light = QLabel(self)
+        self.light = StateLabel("inactive", style="background: {color}; border-radius: 6px;")
         self.light.setFixedSize(12, 12)
         self.text = text_label()
-        self.details = text_label()
+        self.details = text_label(state="inactive")
         self.token_row = QWidget(self)
         self.token = QLineEdit(self.token_row)
         self.token.setEchoMode(QLineEdit.EchoMode.Password)
@@ -93,16 +94,14 @@ class ConnectPanel(QWidget):
 
     def refresh(self) -> None:
         """Show the state of the connection."""
-        state, colors = self._server.state, state_colors()
-        color = {Phase.OFF: colors.inactive, Phase.CONNECTED: colors.ok, Phase.REFUSED: colors.error}
-        self.light.setStyleSheet(f"background: {color.get(state.phase, colors.warning)}; border-radius: 6px;")
+        state = self._server.state
+        self.light.set_state(_LIGHTS.get(state.phase, "warning"))
         facts = [state.server, TRANSPORTS.get(state.transport, "")]
         if state.latency_s is not None:
             facts.append(f"{state.latency_s * 1000:.0f} ms")
         waiting = state.phase is Phase.WAITING
         why = f"{state.reason} {state.hint}".strip() if waiting else ""
         self.details.setText(" · ".join(fact for fact in facts if fact) if state.phase.usable else why)
-        self.details.setStyleSheet(f"color: {colors.inactive};")
         self.details.setVisible(bool(self.details.text()))
         if state.needs_token:
             self.token_row.show()

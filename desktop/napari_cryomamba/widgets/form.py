@@ -22,7 +22,6 @@ from superqt import QLargeIntSpinBox
 from cryomamba.engines.info import EngineInfo
 from napari_cryomamba.models.form import FormField, FormModel, parse_json
 from napari_cryomamba.widgets.layout import text_label, vbox
-from napari_cryomamba.widgets.theme import state_colors
 
 _LARGE = 1e9
 _DECIMALS = 6
@@ -45,7 +44,7 @@ class FieldEditor(QWidget):
         super().__init__(parent)
         self.field = field
         self.editor: Any = self._editor()
-        self.problem = text_label(color=state_colors().error)
+        self.problem = text_label(state="error")
         self.problem.hide()
         vbox(self, self.editor, self.problem).setSpacing(1)
         bounds = self.field.bounds_text

@@ -6,30 +6,29 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, QRect, Qt
-from qtpy.QtGui import QColor, QPainter
-from qtpy.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRect, Qt
+from qtpy.QtGui import QColor, QPainter, QPalette
+from qtpy.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from cryomamba.engines.info import EngineInfo
 from cryomamba.models.jobs import JobState
 from cryomamba.printable import printable
 from napari_cryomamba.models.job_details import as_lines, changed_parameters, details, when_text
 from napari_cryomamba.models.jobs import Job, JobKind, JobTable
-from napari_cryomamba.widgets.theme import bar_colors, state_colors
+from napari_cryomamba.widgets.theme import State, state_colors
 
 COLUMNS = ("Name", "Progress", "State", "Time", "Started", "Engine", "Parameters")
 NAME, PROGRESS, STATE, TIME = 0, 1, 2, 3
+_STATES: dict[JobState, State] = {JobState.FAILED: "error", JobState.COMPLETED: "ok", JobState.CANCELLED: "inactive"}
 Index = QModelIndex | QPersistentModelIndex
 
 
 class JobTableModel(QAbstractTableModel):
-    """Shows the jobs of a table, newest first."""
+    """Shows the jobs of a table, newest first, in a panel."""
 
-    def __init__(
-        self, table: JobTable, engine: Callable[[str], EngineInfo | None], parent: QObject | None = None
-    ) -> None:
-        super().__init__(parent)
-        self._table, self._engine = table, engine
+    def __init__(self, table: JobTable, engine: Callable[[str], EngineInfo | None], panel: QWidget) -> None:
+        super().__init__(panel)
+        self._table, self._engine, self._panel = table, engine, panel
         self._rows: list[Job] = []
 
     def refresh(self) -> None:
@@ -84,7 +83,8 @@ class JobTableModel(QAbstractTableModel):
             case Qt.ItemDataRole.UserRole:
                 return _fraction(job)
             case Qt.ItemDataRole.ForegroundRole if index.column() == STATE:
-                return _state_color(job.record.state)
+                state = _STATES.get(job.record.state)
+                return None if state is None else QColor(state_colors(self._panel).of(state))
             case Qt.ItemDataRole.ToolTipRole:
                 return self._tooltip(job)
         return None
@@ -112,26 +112,28 @@ def _fraction(job: Job) -> float:
     return 1.0 if job.record.state is JobState.COMPLETED else job.progress.fraction
 
 
-def _state_color(state: JobState) -> QColor | None:
-    colors = state_colors()
-    found = {JobState.FAILED: colors.error, JobState.COMPLETED: colors.ok, JobState.CANCELLED: colors.inactive}.get(
-        state
-    )
-    return QColor(found) if found is not None else None
-
-
 class ProgressDelegate(QStyledItemDelegate):
-    """Paints a progress bar."""
+    """Paints a progress bar in a table.
+
+    Parameters
+    ----------
+    table : QWidget
+        Whose window's colours are used.
+    """
+
+    def __init__(self, table: QWidget) -> None:
+        super().__init__(table)
+        self._table = table
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         """Paint one cell."""
-        bar, background, text = (QColor(color) for color in bar_colors())
+        palette = self._table.window().palette()
         frame = option.rect.adjusted(3, 4, -3, -4)
         done = QRect(frame)
         done.setWidth(round(frame.width() * float(index.data(Qt.ItemDataRole.UserRole) or 0)))
         painter.save()
-        painter.fillRect(frame, background)
-        painter.fillRect(done, bar)
-        painter.setPen(text)
+        painter.fillRect(frame, palette.color(QPalette.ColorRole.Window))
+        painter.fillRect(done, QColor(state_colors(self._table).bar))
+        painter.setPen(palette.color(QPalette.ColorRole.WindowText))
         painter.drawText(option.rect, Qt.AlignmentFlag.AlignCenter, str(index.data()))
         painter.restore()

@@ -21,7 +21,6 @@ from napari_cryomamba.models.jobs import Job, JobKind
 from napari_cryomamba.widgets.clipboard import copy_text
 from napari_cryomamba.widgets.job_table import NAME, PROGRESS, STATE, JobTableModel, ProgressDelegate
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
-from napari_cryomamba.widgets.theme import state_colors
 
 _TICK_MS = 500
 # Three rows, with the header and the scroll bar.
@@ -62,8 +61,8 @@ class JobsPanel(QWidget):
         self.show_all = QCheckBox("Show all jobs on the server", self)
         self.show_all.setChecked(jobs.table.show_all)
         self.status = text_label()
-        self.error = text_label(color=state_colors().error)
-        self.warnings = text_label(color=state_colors().warning)
+        self.error = text_label(state="error")
+        self.warnings = text_label(state="warning")
         self.details = text_label()
         self.preview = text_label()
         self._build()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLayout, QScrollArea, QVBoxLayout, QWidget
 
 from cryomamba.printable import printable_lines
 from napari_cryomamba.widgets.mnemonics import PanelButton
+from napari_cryomamba.widgets.theme import State, state_colors
 
 
 class PlainLabel(QLabel):
@@ -24,11 +25,44 @@ class PlainLabel(QLabel):
         super().setText(printable_lines(text or ""))
 
 
-def text_label(text: str = "", *, bold: bool = False, color: str = "") -> QLabel:
+class StateLabel(PlainLabel):
+    """A label in the colour of a state, whatever theme its window has.
+
+    Parameters
+    ----------
+    style : str
+        A style sheet in which ``{color}`` stands for the colour.
+    """
+
+    def __init__(self, state: State, text: str = "", *, style: str = "color: {color};") -> None:
+        super().__init__(text)
+        self._style, self._state = style, state
+        self._use_color()
+
+    def set_state(self, state: State) -> None:
+        """Take the colour of another state."""
+        self._state = state
+        self._use_color()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Take the colour of another theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange:
+            self._use_color()
+
+    def _use_color(self) -> None:
+        style = self._style.format(color=state_colors(self).of(self._state))
+        # Setting it changes the style again.
+        if style != self.styleSheet():
+            self.setStyleSheet(style)
+
+
+def text_label(text: str = "", *, bold: bool = False, state: State | None = None) -> QLabel:
     """Return a label whose text wraps."""
-    label = PlainLabel(text)
+    label = PlainLabel(text) if state is None else StateLabel(state, text)
     label.setWordWrap(True)
-    label.setStyleSheet(("font-weight: bold;" if bold else "") + (f"color: {color};" if color else ""))
+    if bold and state is None:
+        label.setStyleSheet("font-weight: bold;")
     return label
 
 

@@ -40,7 +40,6 @@ from napari_cryomamba.widgets.save_dialog import choose_file
 from napari_cryomamba.widgets.segment import SegmentPanel
 from napari_cryomamba.widgets.shortcuts import ShortcutsDialog
 from napari_cryomamba.widgets.statistics import StatisticsPanel
-from napari_cryomamba.widgets.theme import state_colors
 from napari_cryomamba.widgets.threshold import ThresholdPanel
 from napari_cryomamba.widgets.tomogram import TomogramPanel
 from napari_cryomamba.widgets.trained_models import ModelsDialog
@@ -50,7 +49,7 @@ from napari_cryomamba.widgets.view_arrangement import ViewArrangement
 from napari_cryomamba.widgets.volume_view import VolumeMenu
 from napari_cryomamba.widgets.window_closing import WindowClosing
 
-_WIDTH = 420
+_WIDTH = 416
 # Of the form's first fields, where a low window and the jobs below it leave no more.
 _SEGMENT_HEIGHT = 160
 
@@ -75,6 +74,8 @@ class CryoMambaWidget(QWidget):
         viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.viewer = viewer
         self.controller = AppController(viewer, file=settings, parent=self)
+        # Beside other docks too, such as that of the orthogonal views.
+        self.setMinimumWidth(_WIDTH)
         self._make_panels()
         self._arrange_panels()
         self.menu = CryoMambaMenu(viewer, self.controller.tomograms, self)
@@ -133,7 +134,7 @@ class CryoMambaWidget(QWidget):
         self.messages = MessagesPanel(app.notifications, app.server)
         self.recovery = RecoveryBar(app.autosave, self)
         self.existing = OfferBar(self)
-        self.failure = OfferBar(self, color=state_colors().error)
+        self.failure = OfferBar(self, state="error")
         self.busy = BusyLine(app.tasks, app.server.bridge, self)
         self.welcome = OfferBar(self)
         self.tutorial = TutorialBar(tutorial_conditions(self), self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton, QWidget
 
@@ -40,7 +40,7 @@ class MessagesPanel(QWidget):
 
     def refresh(self) -> None:
         """Show the notifications."""
-        colors = state_colors()
+        colors = self._colors = state_colors(self)
         self.list.clear()
         for notification in reversed(self._notifications.history.entries):
             item = QListWidgetItem(printable_lines(as_sentence(notification)))
@@ -49,6 +49,12 @@ class MessagesPanel(QWidget):
                 item.setForeground(QColor(colors.error if error else colors.warning))
             self.list.addItem(item)
         self._show_detail()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Take the colours of another theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange and self._colors != state_colors(self):
+            self.refresh()
 
     @property
     def selected(self) -> Notification | None:

@@ -29,6 +29,8 @@ from napari_cryomamba.models.mnemonics import choose_letters, letter_of, marked,
 
 _ALT = re.compile(r"Alt\+([A-Z])")
 _ROW_PX = 12
+_WAIT_MS = 100
+"""After a change, others are waited for: looking at a whole page takes milliseconds, and a job changes it often."""
 Control = QAbstractButton | QLabel
 
 
@@ -60,7 +62,7 @@ class Mnemonics(QObject):
         self._page, self._beside = page, beside
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self.refresh)
+        self._timer.timeout.connect(self._refresh_shown)
         for area in [*page.findChildren(QScrollArea), page]:
             watched = area.widget() if isinstance(area, QScrollArea) else area
             if watched is not None:
@@ -71,9 +73,14 @@ class Mnemonics(QObject):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Look again after controls were shown, hidden, made or renamed."""
-        if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Show):
-            self._timer.start(0)
+        # A page that is not seen is looked at when it is shown.
+        if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Show) and not self._timer.isActive():
+            self._timer.start(_WAIT_MS)
         return super().eventFilter(watched, event)
+
+    def _refresh_shown(self) -> None:
+        if self._page.isVisible():
+            self.refresh()
 
     def refresh(self) -> None:
         """Choose the letters, and the order of the Tab key."""

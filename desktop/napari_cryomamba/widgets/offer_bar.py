@@ -7,15 +7,16 @@ from collections.abc import Callable
 from qtpy.QtWidgets import QFrame, QWidget
 
 from napari_cryomamba.widgets.layout import button, hbox, text_label
+from napari_cryomamba.widgets.theme import State
 
 
 class OfferBar(QFrame):
     """A sentence, a button that accepts and one that dismisses; hidden while nothing is offered."""
 
-    def __init__(self, parent: QWidget | None = None, *, color: str = "") -> None:
+    def __init__(self, parent: QWidget | None = None, *, state: State | None = None) -> None:
         super().__init__(parent)
         self.setFrameShape(QFrame.Shape.StyledPanel)
-        self.text = text_label(color=color)
+        self.text = text_label(state=state)
         self.accept_button = button("", self, lambda: self._end(self._accept))
         self.dismiss_button = button("", self, lambda: self._end(self._dismiss))
         layout = hbox(self.text, self.accept_button, self.dismiss_button, stretch=self.text)

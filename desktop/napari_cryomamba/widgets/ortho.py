@@ -139,12 +139,14 @@ class OrthogonalViews(QWidget):
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.dims.events.point.connect(self._follow_viewer)
         viewer.dims.events.ndisplay.connect(self._draw_crosshairs)
+        viewer.events.theme.connect(self._use_theme)
         sections.tomogram_changed.connect(self._on_tomogram)
         for view in self.views:
             self._link(view)
         for plane in self.planes:
             plane.model.dims.events.point.connect(self._follow_plane)
             plane.model.cursor.events.position.connect(self._on_cursor)
+        self._use_theme()
         self.use_orientation()
         self._on_tomogram()
         # The canvases have their sizes only once they are laid out, which takes the window several turns: the layout
@@ -192,6 +194,10 @@ class OrthogonalViews(QWidget):
         tomogram = self._sections.tomogram
         self._viewer.reset_view(layers=None if tomogram is None else [tomogram])
         self._use_camera_of(self.views[0])
+
+    def _use_theme(self, _event: object = None) -> None:
+        for plane in self.planes:
+            plane.model.theme = self._viewer.theme
 
     def use_orientation(self) -> None:
         """Let the axes point as in the main canvas."""
@@ -361,6 +367,7 @@ class OrthogonalViews(QWidget):
         viewer.layers.events.removed.disconnect(self._on_removed)
         viewer.dims.events.point.disconnect(self._follow_viewer)
         viewer.dims.events.ndisplay.disconnect(self._draw_crosshairs)
+        viewer.events.theme.disconnect(self._use_theme)
         self._layout_timer.stop()
         for view in self.views:
             view.model.canvas.events.size.disconnect(self._on_size)

@@ -27,7 +27,6 @@ from napari_cryomamba.models.metadata import header_rows, image_rows, statistics
 from napari_cryomamba.models.source import Source
 from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
-from napari_cryomamba.widgets.theme import state_colors
 
 RECENT_SHOWN = 6
 _LAYOUT_EVENTS = (QEvent.Type.Resize, QEvent.Type.StyleChange, QEvent.Type.FontChange, QEvent.Type.Show)
@@ -70,7 +69,7 @@ class TomogramPanel(QScrollArea):
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.progress = QProgressBar(body)
         self.progress.setFormat("Measuring intensities %p %")
-        self.warnings = text_label(color=state_colors().warning)
+        self.warnings = text_label(state="warning")
         self.sizes = [LengthBox(body) for _ in range(3)]
         self.apply = button("Apply", body, self._correct)
         self.apply.setToolTip(

@@ -9,11 +9,11 @@ from qtpy.QtWidgets import QAbstractItemView, QDialog, QHeaderView, QTableWidget
 from cryomamba.models.model_listing import ListedModel, OfferedModel
 from cryomamba.printable import printable
 from napari_cryomamba.app.trained_models import PlacedModel, TrainedModels
+from napari_cryomamba.widgets.add_model import AddModelDialog
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 
 COLUMNS = ("Model", "Where", "Engine", "Finds", "Voxel size", "Size", "Licence", "Runs on", "SHA-256")
 _SIZE = (980, 420)
-_HINT = "'cryomamba models add FOLDER' adds a model to this computer; with --server URL, to a server."
 
 
 class ModelsDialog(QDialog):
@@ -38,8 +38,9 @@ class ModelsDialog(QDialog):
         self.refresh_button = button("Refresh", self, models.refresh)
         self.table.itemSelectionChanged.connect(self._show_selected)
         models.changed.connect(self.show_models)
-        buttons = hbox(self.accept_button, self.refresh_button)
-        vbox(self, self.table, self.details, buttons, text_label(_HINT), margin=8, stretch=self.table)
+        self.add_button = button("Add model…", self, self._open_add)
+        buttons = hbox(self.add_button, self.accept_button, self.refresh_button)
+        vbox(self, self.table, self.details, buttons, margin=8, stretch=self.table)
         self.resize(*_SIZE)
         self.show_models()
         models.refresh()
@@ -68,9 +69,12 @@ class ModelsDialog(QDialog):
         placed = self._selected
         model = None if placed is None else placed.model
         texts = () if model is None else (model.title, model.summary, model.citation)
-        nothing = "No trained models yet." if not self._rows else ""
-        self.details.setText(printable(" · ".join(text for text in texts if text)) or nothing)
+        nothing = "No trained models yet. Add one that you have, or paint one with the engine 'pixels'."
+        self.details.setText(printable(" · ".join(text for text in texts if text)) or ("" if self._rows else nothing))
         self.accept_button.setEnabled(model is not None and not model.licence_accepted)
+
+    def _open_add(self) -> None:
+        AddModelDialog(self._models, self).open()
 
     def _accept(self) -> None:
         placed = self._selected

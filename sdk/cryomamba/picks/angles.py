@@ -41,6 +41,17 @@ def relion_angles(normals: Floats) -> Floats:
     return angles
 
 
+def particle_angles(normals: Floats) -> Floats:
+    """Return rot, tilt, psi (n, 3) of particles in the tomogram itself, given unit normals in z, y, x.
+
+    The z axis of a particle lies along its normal; rot is that of :func:`golden_angles`.
+    """
+    z, y, x = np.asarray(normals, np.float64).reshape(-1, 3).T
+    tilt, psi = np.degrees(np.arccos(np.clip(z, -1, 1))), np.degrees(np.arctan2(y, -x))
+    angles: Floats = np.column_stack([golden_angles(len(z)), tilt, psi])
+    return angles
+
+
 def relion_rotations(angles: npt.NDArray[Any]) -> Floats:
     """Return the matrices (n, 3, 3; x, y, z) of rot, tilt, psi (n, 3) that map a particle's axes to the tomogram's."""
     rot, tilt, psi = np.radians(np.asarray(angles, np.float64)).T

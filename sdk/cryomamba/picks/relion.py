@@ -72,9 +72,11 @@ def read_relion(path: Path, tomogram: TomogramInfo, *, pixel_size_A: float | Non
     scores = next((_numbers(table, (name,), path)[:, 0] for name in _SCORES if name in table), np.full(count, np.nan))
     labels = whole_labels(_numbers(table, (label,), path)[:, 0], path) if label else np.ones(count, np.int64)
     normals: Floats | None = None
-    if kind == "membranes" and set(table) >= {*SUBTOMOGRAM, *PARTICLE}:
-        angles = (_numbers(table, names, path) for names in (SUBTOMOGRAM, PARTICLE))
-        normals = np.asarray(relion_normals(*angles), np.float64)
+    if kind == "membranes" and set(table) >= {*PARTICLE}:
+        particle = _numbers(table, PARTICLE, path)
+        # WarpTools has no rotation of the subtomogram.
+        subtomogram = _numbers(table, SUBTOMOGRAM, path) if set(table) >= {*SUBTOMOGRAM} else np.zeros_like(particle)
+        normals = np.asarray(relion_normals(subtomogram, particle), np.float64)
     return Picks(
         positions, scores, labels, kind if normals is not None or kind != "membranes" else "particles", normals
     )

@@ -1,9 +1,10 @@
-"""Tables of picks: CSV, STAR of RELION 4 and 5, IMOD models, and Dynamo. All are written atomically."""
+"""Tables of picks: CSV, STAR of RELION 4 and 5 and WarpTools, IMOD models, and Dynamo. All are written atomically."""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from cryomamba._version import __version__
 from cryomamba.atomic import AtomicFile, write_atomically
 from cryomamba.errors import InvalidRequestError, NotFoundError
-from cryomamba.picks.angles import PRIOR, dynamo_angles, golden_angles, relion_angles
+from cryomamba.picks.angles import PRIOR, dynamo_angles, golden_angles, particle_angles, relion_angles
 from cryomamba.picks.checks import require_finite, whole_labels
 from cryomamba.picks.imod import read_imod, write_imod
 from cryomamba.picks.picks import Kind, Picks, empty_picks
@@ -100,12 +101,16 @@ def _read_rows(path: Path, kind: Kind) -> Picks:
     return Picks(positions, table[:, -2], whole_labels(table[:, -1], path), kind, normals)
 
 
-def write_star(picks: Picks, path: Path, tomogram: TomogramInfo, *, relion: int = 5) -> None:
-    """Write a STAR file of particles for RELION 5, or for RELION 4.
+def write_star(picks: Picks, path: Path, tomogram: TomogramInfo, *, relion: int = 5, warp: bool = False) -> None:
+    """Write a STAR file of particles for RELION 5, or for RELION 4, or for WarpTools.
 
     With ``relion=4`` there are ``rlnCoordinate{X,Y,Z}`` in voxels of this tomogram (as wide as along x), the first
     being 0, in place of centred Å. RELION 4 expects pixels of the tilt series, so each is multiplied by the binning
     of the tomogram when it is imported there; ``rlnDetectorPixelSize`` has the voxel size.
+
+    With ``warp=True`` there are the same coordinates, for ``ts_export_particles`` with the voxel size along x as
+    ``--coords_angpix``; ``rlnMicrographName`` is the name of the tomogram with ``.tomostar``, as WarpTools names tilt
+    series, and normals become ``rlnAngle{Rot,Tilt,Psi}`` of the particle in the tomogram.
 
     ``rlnCenteredCoordinate{X,Y,Z}Angst`` is (voxel − size / 2) · voxel size, as in RELION's ``particle_set.cpp``, where
     the first voxel is 0; it does not depend on the binning. ``rlnTomoName`` must match the tilt series' name in RELION;
@@ -114,9 +119,12 @@ def write_star(picks: Picks, path: Path, tomogram: TomogramInfo, *, relion: int 
     filaments have ``rlnHelicalTubeID`` and ``rlnHelicalTrackLengthAngst``; membranes have ``rlnTomoManifoldIndex``, the
     component. Normals become angles, see :mod:`cryomamba.picks.angles`.
     """
-    heads, coordinates = _coordinates(picks, tomogram, relion)
+    heads, coordinates = _coordinates(picks, tomogram, 4 if warp else relion)
+    if warp:
+        heads[0] = "rlnMicrographName"
+    name = tomostar_name(tomogram.name) if warp else tomogram.name
     columns: list[Iterable[str]] = [
-        [star_value(tomogram.name)] * len(picks),
+        [star_value(name)] * len(picks),
         *([f"{at:.3f}" for at in values] for values in coordinates),
     ]
     if picks.kind != "membranes" and not np.isnan(picks.scores).all():
@@ -128,10 +136,11 @@ def write_star(picks: Picks, path: Path, tomogram: TomogramInfo, *, relion: int 
         columns.append(f"{length:.3f}" for length in picks.track_lengths_A(tomogram.voxel_size_A))
     else:
         heads += ["rlnTomoManifoldIndex" if picks.kind == "membranes" else "rlnClassNumber"]
-    for head, values in _angle_columns(picks).items():
+    for head, values in _angle_columns(picks, warp=warp).items():
         heads.append(head)
         columns.append(f"{value:.3f}" for value in values)
-    lines = [f"# written by CryoMamba {__version__}", "", "data_particles", "", "loop_"]
+    # The only table of a file for WarpTools has no name in its documentation.
+    lines = [f"# written by CryoMamba {__version__}", "", "data_" if warp else "data_particles", "", "loop_"]
     lines += [f"_{head} #{number}" for number, head in enumerate(heads, 1)]
     lines += [" ".join(row) for row in zip(*columns, strict=True)]
     write_atomically(path, "\n".join(lines) + "\n\n")
@@ -148,9 +157,19 @@ def _coordinates(picks: Picks, tomogram: TomogramInfo, relion: int) -> tuple[lis
     return heads, [*pixels[:, ::-1].T, np.full(len(picks), pixel)]
 
 
-def _angle_columns(picks: Picks) -> dict[str, npt.NDArray[Any]]:
+def tomostar_name(name: str) -> str:
+    """Return the name of a tilt series in WarpTools, given that of its tomogram.
+
+    WarpTools names tomograms by their tilt series and their pixel size, such as ``TS_01_10.00Apx``.
+    """
+    return f"{re.sub(r'_[0-9]+[.][0-9]+Apx$', '', name.removesuffix('.tomostar'))}.tomostar"
+
+
+def _angle_columns(picks: Picks, *, warp: bool) -> dict[str, npt.NDArray[Any]]:
     if picks.normals is None:
         return {}
+    if warp:
+        return dict(zip(PARTICLE, particle_angles(picks.normals).T, strict=True))
     held, straight = np.full(len(picks), PRIOR[0]), np.full(len(picks), PRIOR[1])
     return {
         **dict(zip(SUBTOMOGRAM, relion_angles(picks.normals).T, strict=True)),
@@ -198,20 +217,22 @@ EXTENSIONS: Final = tuple(_WRITERS)
 READABLE: Final = tuple(_READERS)
 
 
-def write_picks(picks: Picks, path: Path, tomogram: TomogramInfo, *, relion: int = 5) -> None:
+def write_picks(picks: Picks, path: Path, tomogram: TomogramInfo, *, relion: int = 5, warp: bool = False) -> None:
     """Write picks in the format of the file extension: ``.csv``, ``.star``, ``.tbl`` or ``.mod``.
 
     Parameters
     ----------
     relion : int
         The version of RELION that a STAR file is for, 4 or 5.
+    warp : bool
+        Whether a STAR file is for WarpTools instead.
 
     Raises
     ------
     InvalidRequestError
         The extension is unknown.
     """
-    writers = dict(_WRITERS) | {".star": partial(write_star, relion=relion)}
+    writers = dict(_WRITERS) | {".star": partial(write_star, relion=relion, warp=warp)}
     writer = writers.get(path.suffix.lower())
     if writer is None:
         raise InvalidRequestError(

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from cryomamba.trained_models.model import TOML, read_model
+from cryomamba.trained_models.model import TOML, model_name, read_model
 
 ARCHIVES: Final = (".zip", ".tar", ".tar.gz", ".tgz")
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
@@ -15,6 +15,15 @@ _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 def is_archive(name: str) -> bool:
     """Return whether a file is an archive, by its extension: the checkpoints of PyTorch are zip files as well."""
     return name.lower().endswith(ARCHIVES)
+
+
+def default_name(source: Path) -> str:
+    """Return the name that a model gets by default: that of its folder, file or archive, without the extension."""
+    name = source.resolve().name
+    ending = next((ending for ending in sorted(ARCHIVES, key=len, reverse=True) if name.lower().endswith(ending)), "")
+    if ending:
+        return model_name(name[: -len(ending)])
+    return model_name(name if source.is_dir() else source.stem)
 
 
 def files_of(source: Path) -> dict[str, Path]:

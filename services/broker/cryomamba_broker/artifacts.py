@@ -94,7 +94,9 @@ def accept_files(folder: Path, job_id: str, attempt: int, artifacts: Sequence[Ar
         raise InvalidRequestError("The list of artifacts names a file twice.")
     with system_errors_translated():
         for artifact in artifacts:
-            if not any(_is_published(parent / artifact.name, artifact) for parent in (source, final)):
+            # What is in the attempt's folder replaces what an interrupted request has moved already.
+            parent = source if os.path.lexists(source / artifact.name) else final
+            if final.is_symlink() or not _is_published(parent / artifact.name, artifact):
                 raise InvalidRequestError(
                     f"The attempt has not published '{artifact.name}' with {artifact.size_bytes} bytes.",
                     hint="A worker on another machine must use the same directory for finished files as the broker.",

@@ -36,6 +36,7 @@ from cryomamba_broker.revocation import Revocation
 from cryomamba_broker.sockets import BusSockets, bind_sockets
 from cryomamba_broker.state_machine import LeasePolicy
 from cryomamba_broker.store import Clock, Store
+from cryomamba_broker.store.database import require_not_emptied
 from cryomamba_broker.store_thread import StoreThread
 from cryomamba_broker.subscriptions import OwnerCache, Subscriptions
 from cryomamba_broker.webhook_requests import WebhookRequests
@@ -115,9 +116,7 @@ class Broker:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         stack.callback(DataDirectoryLock(self.settings.home).release)
-        store = await StoreThread.open(
-            lambda: Store(self.settings.database, self.clock, self.policy, self.delivery_policy)
-        )
+        store = await StoreThread.open(self._open_store)
         stack.push_async_callback(store.close)
         context = zmq.asyncio.Context()
         stack.callback(context.term)
@@ -205,6 +204,10 @@ class Broker:
             sockets.renew_preview_out,
             self.metrics.count_frame,
         )
+
+    def _open_store(self) -> Store:
+        require_not_emptied(self.settings.database, self.settings.artifacts)
+        return Store(self.settings.database, self.clock, self.policy, self.delivery_policy)
 
     def _event_publisher(self, sockets: BusSockets, store: StoreThread, owners: OwnerCache) -> EventPublisher:
         return EventPublisher(

@@ -11,6 +11,7 @@ from tests.broker.store.store_helpers import ALL, OpenStore, damage_pages, new_j
 from cryomamba.errors import ConflictError, ErrorCode, UnavailableError
 from cryomamba.models.jobs import JobState, VolumeSummary
 from cryomamba_broker.store import Store
+from cryomamba_broker.store.database import require_not_emptied
 from cryomamba_broker.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA
 from cryomamba_server.exit_codes import ExitCode, exit_code
 
@@ -109,6 +110,21 @@ def test_a_damaged_file_is_refused(tmp_path: Path, open_store: OpenStore, damage
     assert "restore" in error.hint
     assert exit_code(error) is ExitCode.DAMAGED
     assert path.read_bytes() == before
+
+
+def test_a_store_that_was_emptied_is_damaged(tmp_path: Path) -> None:
+    """A file without a byte is a new store, unless there are files of jobs: then it has lost them, and says so."""
+    path, finished = tmp_path / "jobs.sqlite", tmp_path / "artifacts"
+    require_not_emptied(path, finished)
+    path.touch()
+    require_not_emptied(path, finished)
+    (finished / "job").mkdir(parents=True)
+    with pytest.raises(UnavailableError, match="damaged") as caught:
+        require_not_emptied(path, finished)
+    assert exit_code(caught.value) is ExitCode.DAMAGED
+    assert "restore" in caught.value.hint
+    Store(path).close()
+    require_not_emptied(path, finished)
 
 
 def test_a_full_disk_refuses_the_change_and_loses_nothing(store: Store) -> None:

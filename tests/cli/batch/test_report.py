@@ -75,6 +75,14 @@ def test_it_refreshes_itself_until_the_session_has_ended() -> None:
     assert "the session has ended" in page()
 
 
+def test_without_tomograms_there_is_nothing_to_sort() -> None:
+    """Page and table are complete without any."""
+    text = report_html([], title="Session", now=NOW, pictures={}, movies={}, refresh_s=None)
+    assert "no tomograms ·" in text
+    assert "<form" not in text
+    assert len(summary_csv([]).splitlines()) == 1
+
+
 def test_the_table_has_the_same() -> None:
     """One row for each tomogram, with the numbers of its labels, its warnings and its error."""
     rows = list(csv.DictReader(io.StringIO(summary_csv(ROWS))))
@@ -96,7 +104,7 @@ async def test_a_browser_sorts_and_filters(tmp_path: Path) -> None:
     async with tab(url, tmp_path / "profile") as shown:
         await shown.until("document.querySelectorAll('article').length === 5")
         assert await shown.value("document.title") == "Session"
-        assert await shown.value(numbers) == [10, 4, 3, 2, 1]
+        assert await shown.value(numbers) == [4, 1, 2, 3, 10]
         assert await shown.value("document.querySelector('img').naturalWidth") == 1
         assert await shown.value("getComputedStyle(document.querySelector('main')).display") == "grid"
         choose = "(name, value) => { const one = document.forms[0].elements[name]; one.value = value;"

@@ -126,5 +126,5 @@ def test_the_list_is_in_the_menu(panel: CryoMambaWidget, qtbot: Any) -> None:
     action.trigger()
     (dialog,) = panel.findChildren(ModelsDialog)
     assert dialog.isVisible()
-    assert dialog.details.text() == "No trained models yet."
+    assert dialog.details.text().startswith("No trained models yet. Add one")
     dialog.close()

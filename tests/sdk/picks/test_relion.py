@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import starfile
+from scipy.spatial.transform import Rotation
 
 from cryomamba.errors import InvalidRequestError, NotFoundError
 from cryomamba.picks import Picks, TomogramInfo, read_picks, read_relion, write_star
@@ -43,6 +44,36 @@ def test_relion_4_has_pixels(tmp_path: Path) -> None:
     np.testing.assert_allclose(table[["rlnCoordinateZ", "rlnCoordinateY", "rlnCoordinateX"]], PLACES)
     assert "rlnCenteredCoordinateXAngst" not in table
     assert table["rlnDetectorPixelSize"].tolist() == [10] * 3
+
+
+def test_warptools_has_pixels_and_whole_rotations(tmp_path: Path) -> None:
+    """Read by another program: only what WarpTools documents, and the z axis of each rotation is the normal."""
+    normals = np.array([[1.0, 0, 0], [0, 0.6, 0.8], [-0.48, 0.6, -0.64]])
+    frame = replace(FRAME, name="TS_01_10.00Apx")
+    write_star(replace(PICKS, kind="membranes", normals=normals), tmp_path / "p.star", frame, warp=True)
+    table = starfile.read(tmp_path / "p.star")
+    assert table["rlnMicrographName"].tolist() == ["TS_01.tomostar"] * 3
+    np.testing.assert_allclose(table[["rlnCoordinateZ", "rlnCoordinateY", "rlnCoordinateX"]], PLACES)
+    assert not [column for column in table if "Subtomogram" in column or column == "rlnTomoName"]
+    # RELION's angles rotate the axes, intrinsically about z, y, z, so the inverse maps the particle to the tomogram.
+    angles = table[["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]].to_numpy()
+    axes = Rotation.from_euler("ZYZ", angles, degrees=True).inv().apply([0, 0, 1])
+    np.testing.assert_allclose(axes[:, ::-1], normals, atol=1e-4)
+    found = read_picks(tmp_path / "p.star", frame)
+    assert found.normals is not None
+    np.testing.assert_allclose(found.positions, PLACES, atol=1e-3)
+    np.testing.assert_allclose(found.normals, normals, atol=1e-4)
+
+
+def test_warptools_has_no_angles_without_normals(tmp_path: Path) -> None:
+    """Its particles then keep places, scores and classes, and a name that has the ending keeps one."""
+    write_star(PICKS, tmp_path / "p.star", replace(FRAME, name="TS_01.tomostar"), warp=True)
+    table = starfile.read(tmp_path / "p.star")
+    assert not [column for column in table if "Angle" in column]
+    assert table["rlnMicrographName"].tolist() == ["TS_01.tomostar"] * 3
+    found = read_picks(tmp_path / "p.star", FRAME)
+    np.testing.assert_allclose(found.scores, PICKS.scores, atol=1e-2)
+    assert found.labels.tolist() == [1, 1, 2]
 
 
 def test_pixels_of_the_tilt_series_become_voxels(tmp_path: Path) -> None:

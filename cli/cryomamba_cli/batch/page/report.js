@@ -3,7 +3,6 @@
   const form = document.querySelector("form"), main = document.querySelector("main");
   const cards = [...main.children];
   const wanted = new URLSearchParams(location.hash.slice(1));
-  for (const name of ["sort", "state", "text"]) if (wanted.has(name)) form.elements[name].value = wanted.get(name);
   const value = (card, key) => card.dataset[key] ?? "";
   const compare = (key) => (a, b) => {
     const [first, second] = [value(a, key), value(b, key)];
@@ -23,9 +22,13 @@
     document.querySelector("output").value = shown === cards.length ? "" : `${shown} of ${cards.length} shown`;
     history.replaceState(null, "", `#${new URLSearchParams({ sort, state, text })}`);
   };
-  form.addEventListener("input", apply);
-  form.addEventListener("submit", (event) => event.preventDefault());
-  apply();
+  // Without tomograms there is nothing to sort.
+  if (form) {
+    for (const name of ["sort", "state", "text"]) if (wanted.has(name)) form.elements[name].value = wanted.get(name);
+    form.addEventListener("input", apply);
+    form.addEventListener("submit", (event) => event.preventDefault());
+    apply();
+  }
   const refresh = Number(document.body.dataset.refresh);
   if (refresh) setInterval(() => { if (!document.hidden && document.activeElement?.name !== "text") location.reload(); }, refresh * 1000);
 })();

@@ -133,6 +133,25 @@ class Database:
         self._connection.close()
 
 
+def require_not_emptied(path: Path, finished: Path) -> None:
+    """Refuse a job store without a byte beside finished files: it has lost its jobs, and SQLite would begin a new one.
+
+    Parameters
+    ----------
+    path : Path
+        The file of the store.
+    finished : Path
+        The folder of finished files.
+
+    Raises
+    ------
+    UnavailableError
+        ``store_damaged``.
+    """
+    if path.is_file() and not path.stat().st_size and finished.is_dir() and any(finished.iterdir()):
+        raise damaged_error("its file is empty, although there are files of jobs")
+
+
 def _unopened(error: Exception, folder: Path) -> UnavailableError:
     if is_full_disk(error, folder):
         return _disk_full()

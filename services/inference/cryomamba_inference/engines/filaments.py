@@ -55,8 +55,10 @@ _HALF_LENGTH_NODES = 0.4  # of the tube segment around each centreline point
 _VOLUME_RATIO = 0.7  # minimum volume of a filament relative to a cylinder of the minimum length
 # Mean shift: radius and standard deviation along the line in diameters, and iterations.
 _SHIFT_RADIUS, _SHIFT_SIGMA, _SHIFT_ITERATIONS = 0.6, 0.25, 2
-# Seconds per million voxels on two cores, by `benchmarks/job_updates.py 128 filaments`; only their ratios matter.
-_PREPARE_S, _TILES_S = 0.5, 0.09
+# Seconds per million voxels, and per million nodes of the grid, by `benchmarks/job_updates.py 128 256 512 filaments`;
+# only their ratios matter, also to those of `runner/progress.py`.
+_RESAMPLING_S, _TILES_S = 0.06, 0.07
+_FILTERING_S = 40.0
 _NO_POINTS = np.empty((0, 7))
 
 
@@ -146,10 +148,12 @@ class FilamentsEngine(Engine[FilamentsParameters]):
         """Return a coarse preview and the result."""
         return (Pass("quick preview", factor=0), Pass("segmenting"))
 
-    def work(self, shape: Shape, voxel_size_A: Spacing) -> Work:  # noqa: ARG002 (part of the interface)
+    def work(self, shape: Shape, voxel_size_A: Spacing) -> Work:
         """Return how long preparing and drawing are expected to take."""
+        step_A = max(*voxel_size_A, self.parameters.diameter_A / NODES_PER_DIAMETER)
         millions = math.prod(shape) / 1e6
-        return Work(_PREPARE_S * millions, _TILES_S * millions)
+        nodes = millions * math.prod(voxel_size_A) / step_A**3
+        return Work(_RESAMPLING_S * millions + _FILTERING_S * nodes, _TILES_S * millions)
 
     def prepare(self, context: VolumeContext) -> None:
         """Resample and filter the volume; estimate contrast, noise and thresholds."""
@@ -181,9 +185,12 @@ class FilamentsEngine(Engine[FilamentsParameters]):
             team.run(tasks, lambda n: context.report_progress(0.2 + 0.6 * n / len(tasks), "filtering for lines"))
             for line_map in lines.values():
                 clear_padding(line_map.response.array, padding.array)
+            context.report_progress(0.8, "judging the contrast")
+            found = lines[choose_sign(model, lines)]
+            context.report_progress(0.85, "finding centrelines")
             by_box: dict[int, Points] = {}
-            tasks = point_tasks(model, lines[choose_sign(model, lines)], by_box)
-            team.run(tasks, lambda n: context.report_progress(0.8 + 0.1 * n / len(tasks), "finding centrelines"))
+            tasks = point_tasks(model, found, by_box)
+            team.run(tasks, lambda n: context.report_progress(0.85 + 0.05 * n / len(tasks), "finding centrelines"))
         context.report_progress(0.9, "linking centrelines")
         points = np.concatenate([by_box[number] for number in range(len(tasks))])
         points = shift_to_centreline(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from cryomamba.engines.api import Engine, Inside, Labels, Pass, Slices, Tile, VolumeContext, Voxels
+from cryomamba.engines.api import Engine, Inside, Labels, Pass, ReportProgress, Slices, Tile, VolumeContext, Voxels
 from cryomamba.errors import CryoMambaError, InternalError
 from cryomamba.geometry import Shape
 from cryomamba.masks.hysteresis import apply_thresholds
@@ -19,7 +18,11 @@ from cryomamba.volumes import HeaderFields, Volume
 from cryomamba_inference.downsample import magnify
 from cryomamba_inference.executor.base import predict_checked
 from cryomamba_inference.runner.binned_copy import array_statistics, binned_copy, binned_region, binned_shape
+from cryomamba_inference.runner.progress import Stage
 from cryomamba_inference.threads import one_thread
+
+_LEAST_S = 1.0
+"""That a preview is expected to take; only the ratio to the other stages matters."""
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +51,29 @@ class CoarsePreview:
     index: int
     region: Region | None = None
 
-    def __call__(self, check: Callable[[], None]) -> Labels | None:
-        """Return the preview; None if there can be none. `check` is called often, and raises to stop."""
+    @property
+    def stage(self) -> Stage:
+        """The stage of a job in which the preview is computed, while nothing else is."""
+        factor = self._factor
+        z, y, x = self.header.voxel_size_A
+        work = self.engine.work(binned_shape(self.header.shape, factor), (z * factor, y * factor, x * factor))
+        return Stage(self.coarse_pass.stage, max(self.coarse_pass.seconds, _LEAST_S, work.prepare_s + work.tiles_s))
+
+    @property
+    def _factor(self) -> int:
+        """By how many voxels the copy is binned along each axis."""
         factor = max(self.coarse_pass.factor, *self.scale)
         if self.coarse_pass.voxels is not None:
             factor = max(factor, math.ceil((math.prod(self.header.shape) / self.coarse_pass.voxels) ** (1 / 3)))
+        return factor
+
+    def __call__(self, report: ReportProgress) -> Labels | None:
+        """Return the preview; None if there can be none. `report` is called often, and raises to stop."""
+
+        def check() -> None:
+            report(0.0)
+
+        factor = self._factor
         if factor == 1 and self.volume is not None:
             return None
         try:
@@ -60,7 +81,7 @@ class CoarsePreview:
             inside = None if self.region is None else binned_region(self.region, factor, check)
             if (copy is not None and not np.isfinite(copy).all()) or (inside is not None and not inside.any()):
                 return None
-            labels = self._labels(copy, inside, factor, check)
+            labels = self._labels(copy, inside, factor, report)
         except CryoMambaError as error:
             # What fails on the coarse copy may well succeed on the volume, but a cancel applies to both.
             check()
@@ -68,10 +89,10 @@ class CoarsePreview:
             return None
         return magnify(labels, self.header.shape, factor, self.scale)
 
-    def _labels(self, copy: Voxels | None, inside: Inside | None, factor: int, check: Callable[[], None]) -> Labels:
+    def _labels(self, copy: Voxels | None, inside: Inside | None, factor: int, report: ReportProgress) -> Labels:
         shape = binned_shape(self.header.shape, factor)
         engine = type(self.engine)(self.engine.parameters)
-        engine.prepare(self._context(shape, factor, copy, inside, check))
+        engine.prepare(self._context(shape, factor, copy, inside, report))
         core = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
         data = np.empty((0, 0, 0), np.float32) if copy is None else copy
         with one_thread():
@@ -86,16 +107,14 @@ class CoarsePreview:
         return labels
 
     def _context(
-        self, shape: Shape, factor: int, copy: Voxels | None, inside: Inside | None, check: Callable[[], None]
+        self, shape: Shape, factor: int, copy: Voxels | None, inside: Inside | None, report: ReportProgress
     ) -> VolumeContext:
         z, y, x = self.header.voxel_size_A
         statistics = None if copy is None else array_statistics(copy if inside is None else copy[inside])
         read = refuse_reading if copy is None else copy.__getitem__
         voxel_size_A = (z * factor, y * factor, x * factor)
         within = None if inside is None else inside.__getitem__
-        return VolumeContext(
-            shape, voxel_size_A, statistics, read, report_progress=lambda *_: check(), within=within, coarse=True
-        )
+        return VolumeContext(shape, voxel_size_A, statistics, read, report_progress=report, within=within, coarse=True)
 
 
 def refuse_reading(_where: Slices) -> Voxels:

@@ -13,7 +13,6 @@ MEASURING = "reading the volume"
 PREPARING = "preparing"
 MERGING = "merging components"
 WRITING = "writing files"
-_PREVIEW_S = 1.0
 # Seconds per million voxels, by `benchmarks/job_updates.py`; only their ratios matter.
 _MEASURING_S = 0.03
 _MERGING_S = 0.06
@@ -48,14 +47,14 @@ class Stage:
 
 
 def job_stages(
-    previews: Sequence[Pass], result: Pass, work: Work, *, voxels: int, measures: bool, merges: bool, concurrent: bool
+    previews: Sequence[Stage], result: Pass, work: Work, *, voxels: int, measures: bool, merges: bool
 ) -> list[Stage]:
     """Return the stages of a job in order, weighted by the seconds that they are expected to take.
 
     Parameters
     ----------
-    previews : sequence of Pass
-        The coarse previews.
+    previews : sequence of Stage
+        The coarse previews that take time of their own, weighted by the same seconds.
     result : Pass
         The pass at full resolution.
     work : Work
@@ -66,11 +65,9 @@ def job_stages(
         Whether the statistics of the volume are computed.
     merges : bool
         Whether scores are thresholded and their components merged.
-    concurrent : bool
-        Whether the coarse previews take no time of their own.
     """
     millions = voxels / 1e6
-    stages = [] if concurrent else [Stage(each.stage, max(each.seconds, _PREVIEW_S)) for each in previews]
+    stages = list(previews)
     stages += [Stage(MEASURING, _MEASURING_S * millions)] if measures else []
     stages += [Stage(PREPARING, work.prepare_s), Stage(result.stage, max(work.tiles_s, result.seconds))]
     stages += [Stage(MERGING, _MERGING_S * millions)] if merges else []

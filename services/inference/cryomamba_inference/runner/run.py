@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import BoundedSemaphore
 
@@ -111,14 +112,17 @@ class _Run:
         self._concurrent = (
             self._volume is not None and self._threads > 1 and all(each.concurrent for each in self._coarse_passes)
         )
+        self._coarse = [
+            CoarsePreview(self._engine, self._volume, self._header, self._publisher.scale, each, index, task.within)
+            for index, each in enumerate(self._coarse_passes)
+        ]
         stages = job_stages(
-            self._coarse_passes,
+            [] if self._concurrent else [each.stage for each in self._coarse],
             self._result_pass,
             task.engine.work(self._header.shape, self._header.voxel_size_A),
             voxels=math.prod(self._header.shape),
             measures=self._measures,
             merges=self._scores,
-            concurrent=self._concurrent,
         )
         self._meter = ProgressMeter(stages, clock=time.monotonic, on_progress=events.on_progress)
         if task.within is None:
@@ -167,24 +171,17 @@ class _Run:
     @contextmanager
     def _coarse_previews(self) -> Iterator[None]:
         """Compute the coarse previews: before the block, or concurrently with it if there is a core to spare."""
-        tasks = [
-            CoarsePreview(
-                self._engine, self._volume, self._header, self._publisher.scale, each, index, self._task.within
-            )
-            for index, each in enumerate(self._coarse_passes)
-        ]
-        if tasks and self._concurrent:
-            with BackgroundTasks(tasks, self._compute_slot) as self._background:
+        if self._coarse and self._concurrent:
+            silent = [partial(_without_progress, task) for task in self._coarse]
+            with BackgroundTasks(silent, self._compute_slot) as self._background:
                 yield
                 for labels in self._background.wait_for_all(self._wait):
                     self._put_coarse(labels)
             return
-        for task in tasks:
+        for task in self._coarse:
             self._meter.enter(task.coarse_pass.stage)
             until = time.monotonic() + task.coarse_pass.seconds
-            with BackgroundTasks([task]) as alone:
-                for labels in alone.wait_for_all(self._wait):
-                    self._put_coarse(labels)
+            self._put_coarse(run_reported(task, self._update))
             self._control.wait(until, self._poll)
         with self._shown_first():
             yield
@@ -346,3 +343,8 @@ class _Run:
             report_progress=report,
             within=None if self._task.within is None else self._task.within.read,
         )
+
+
+def _without_progress(preview: CoarsePreview, check: Callable[[], None]) -> Labels | None:
+    """Compute a preview beside work that reports its own progress."""
+    return preview(lambda *_: check())

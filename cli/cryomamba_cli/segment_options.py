@@ -1,0 +1,92 @@
+"""Options of the commands that segment tomograms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Tomograms = Annotated[
+    list[str] | None, typer.Argument(metavar="IN.mrc", help="Tomogram; or several, a folder, or a pattern in quotes.")
+]
+ListFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--list", metavar="FILE", help="Text file with a tomogram, folder or pattern in each line. Needs --out-dir."
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only print what --out-dir would do with each tomogram; nothing is written.")
+]
+OnlyFailed = Annotated[
+    bool, typer.Option("--only-failed", help="With --out-dir: only tomograms that failed in an earlier run.")
+]
+Pictures = Annotated[
+    bool,
+    typer.Option("--pictures/--no-pictures", help="With --out-dir: draw a picture and a short movie of each mask."),
+]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="PATH",
+        help="Mask to write (MRC), or its folder (a name ending in / is one); <tomogram>__<engine>.mrc in the current "
+        "folder if not given.",
+    ),
+]
+OutDir = Annotated[
+    Path | None,
+    typer.Option("--out-dir", help="Folder for the masks of several tomograms and summary.csv; created if missing."),
+]
+EngineName = Annotated[
+    str | None, typer.Option("--engine", "-e", help="Segmentation engine; 'cryomamba engines' lists them.")
+]
+Within = Annotated[
+    Path | None,
+    typer.Option(
+        "--within",
+        metavar="MASK.mrc",
+        help="Segment and measure only where this mask is not 0, for example a lamella or a cell. It must have the "
+        "shape and voxel size of the tomogram.",
+    ),
+]
+ComputeServer = Annotated[
+    str | None,
+    typer.Option("--server", "-s", metavar="URL", help="Segment on this server; uploads files that it cannot read."),
+]
+JobName = Annotated[str, typer.Option("--name", help="Name of the job on the server, to tell it from others.")]
+Nifti = Annotated[bool, typer.Option("--nifti", help="Also write the mask as NIfTI.")]
+Nrrd = Annotated[bool, typer.Option("--nrrd", help="Also write the mask as NRRD.")]
+Scores = Annotated[bool, typer.Option("--scores", help="Also write the score map, for 'cryomamba threshold'.")]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        metavar="EXTENSION",
+        help="Also write the mask as ome.zarr, tif, stl or obj, or the picks as star or tbl. May be repeated.",
+    ),
+]
+
+
+Strokes = Annotated[
+    Path | None,
+    typer.Option(
+        "--strokes",
+        metavar="FILE.json",
+        help="What was painted on the tomogram: the engine 'pixels' learns from it. The desktop saves such files.",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="Trained model to run: its name, or without --server its folder."),
+]
+SaveModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--save-model",
+        metavar="FOLDER",
+        help="Also keep the model that was trained on the strokes, for --model with the next tomogram.",
+    ),
+]
