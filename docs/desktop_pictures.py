@@ -46,7 +46,7 @@ class Camera:
         self.viewer = viewer
         self.application: Any = QApplication.instance()
 
-    def until(self, condition: Callable[[], Any], what: str, timeout: float = 120.0) -> None:
+    def until(self, condition: Callable[[], Any], what: str, timeout: float = 600.0) -> None:
         """Process events until a condition is true."""
         end = time.monotonic() + timeout
         while not condition():
@@ -160,7 +160,7 @@ def measure(camera: Camera, panel: Any) -> None:  # noqa: ANN401
 
 def correct(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     """Select the largest component in the table, with the tools for components beside it."""
-    from napari_cryomamba.widgets.component_tools import Tool
+    from napari_cryomamba.models.component_tool import Tool
 
     panel.show_panel(panel.mask_panel)
     panel.statistics.measure()
@@ -223,7 +223,7 @@ def pick(camera: Camera, panel: Any) -> None:  # noqa: ANN401
     panel.segment.engine.setCurrentText("particles")
     panel.segment.form.editors["diameter_A"].editor.setValue(120)
     panel.segment.submit()
-    camera.until(lambda: panel.picks.export.isEnabled(), "the picks", timeout=400)
+    camera.until(lambda: panel.picks.export.isEnabled(), "the picks")
     overlays = panel.controller.preview.overlays
     camera.until(lambda: len(overlays) == 2 and all(overlay.final for overlay in overlays.values()), "its mask")
     for overlay in overlays.values():

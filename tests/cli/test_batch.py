@@ -61,6 +61,23 @@ def test_a_failure_does_not_stop_the_rest(cli: Cli, folder: Path) -> None:
     assert done.stdout == "masks/summary.csv\nmasks/report.html\n"
 
 
+def test_a_name_that_is_too_long_for_its_results_stops_one_tomogram_only(
+    cli: Cli, tomogram: Path, tmp_path: Path
+) -> None:
+    """The tomogram itself exists, but 'NAME__threshold.mrc', or its record, has more bytes than a name may have."""
+    names = ("l" * 250, "r" * 236, "whole")
+    for name in names:
+        shutil.copy(tomogram, tmp_path / f"{name}.mrc")
+    done = batch(cli, *(tmp_path / f"{name}.mrc" for name in names))
+    assert done.exit_code == 1
+    found = states()
+    assert [found[f"{name}.mrc"] for name in names] == ["failed", "failed", "done"]
+    assert "would be too long" in Path("masks/summary.csv").read_text(encoding="utf-8")
+    again = batch(cli, *(tmp_path / f"{name}.mrc" for name in names))
+    assert again.exit_code == 1
+    assert states()["whole.mrc"] == "skipped"
+
+
 def test_finished_tomograms_are_skipped(cli: Cli, folder: Path) -> None:
     """The same content and parameters are skipped, also with a new date; other content or parameters are not."""
     (folder / "b.mrc").unlink()

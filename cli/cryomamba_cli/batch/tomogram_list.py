@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -122,7 +123,8 @@ def mask_paths(tomograms: Sequence[Path], folder: Path, engine: str) -> dict[Pat
 def require_batch_outputs(tasks: Sequence[Task], folder: Path, *, force: bool) -> None:
     """Refuse a batch that would write onto one of its inputs, or onto a table that is not a summary.
 
-    Whether a result may replace an earlier one is decided when its turn comes.
+    Whether a result may replace an earlier one is decided when its turn comes, and then a tomogram whose results would
+    have names that are too long fails alone.
 
     Raises
     ------
@@ -139,9 +141,19 @@ def require_batch_outputs(tasks: Sequence[Task], folder: Path, *, force: bool) -
                     f"'{summary}' exists and is not the summary of a batch.",
                     hint="Move it away, or overwrite it with --force.",
                 )
-    files = [path for task in tasks for path in (*task.files, record_path(task.mask))]
+    files = [path for task in tasks for path in (*task.files, record_path(task.mask)) if not _is_name_too_long(path)]
     inputs = [path for task in tasks for path in task.inputs]
     require_outputs([summary, folder / REPORT, *files], inputs=inputs, replace=True, folder=folder)
+
+
+def _is_name_too_long(path: Path) -> bool:
+    # The folder of results may not be there yet; that above it is on the same disk.
+    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+    try:
+        (folder / path.name).lstat()
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
 
 
 def has_failed(mask: Path) -> bool:

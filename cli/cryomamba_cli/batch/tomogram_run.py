@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, JobFailedError
+from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, InvalidRequestError, JobFailedError
 from cryomamba.file_names import stem
 from cryomamba.models.events import Event
 from cryomamba.printable import file_text
@@ -255,10 +256,11 @@ def failure_record(
         error=error.payload(),
         notification=PENDING if notify else "",
     )
-    if scratch is not None and (earlier is not None or not record_path(task.mask).exists()):
+    if scratch is not None:
         try:
-            task.mask.parent.mkdir(parents=True, exist_ok=True)
-            write_record(task.mask, record, scratch)
+            if earlier is not None or not record_path(task.mask).exists():
+                task.mask.parent.mkdir(parents=True, exist_ok=True)
+                write_record(task.mask, record, scratch)
         except (OSError, CryoMambaError):
             # The report still names it. It is tried again by the next run.
             trace()
@@ -270,6 +272,11 @@ def typed_error(error: Exception) -> CryoMambaError:
     match error:
         case CryoMambaError():
             return error
+        case OSError(errno=errno.ENAMETOOLONG):
+            return InvalidRequestError(
+                "The names of its results would be too long for the disk.",
+                hint="Rename the tomogram, or give a folder with a shorter path with --out-dir.",
+            )
         case OSError():
             return JobFailedError(
                 f"{error.filename or 'A file'}: {error.strerror or error}.",

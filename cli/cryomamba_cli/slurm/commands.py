@@ -107,7 +107,7 @@ def submit(
     """
     from cryomamba_cli.segment import learned_parameters
     from cryomamba_cli.slurm import scheduler
-    from cryomamba_cli.slurm.submission import FOLDER
+    from cryomamba_cli.slurm.folders import FOLDER
     from cryomamba_cli.slurm.submit import divide, scripts, submission_of, submit_batch, tomograms_per_task
 
     info = choose(offered(None), engine)
@@ -238,9 +238,10 @@ def report(results: Results) -> None:
     """Write report.html and summary.csv of the newest submission, also while it runs; its last job does the same."""
     from cryomamba_cli.batch.report import REPORT, SUMMARY
     from cryomamba_cli.batch.session import State
+    from cryomamba_cli.slurm.folders import results_of
     from cryomamba_cli.slurm.overview import counts_text
     from cryomamba_cli.slurm.report import write_report
-    from cryomamba_cli.slurm.submission import find_submission, results_of
+    from cryomamba_cli.slurm.submission import find_submission
 
     folder, submission = find_submission(results)
     rows = write_report(folder.absolute(), submission)

@@ -14,8 +14,9 @@ from cryomamba_cli.batch.rows import Row
 from cryomamba_cli.batch.session import State
 from cryomamba_cli.batch.tomogram_list import file_states
 from cryomamba_cli.segmentation_task import Task
+from cryomamba_cli.slurm.folders import log_path
 from cryomamba_cli.slurm.scheduler import QueuedTask, tasks_of
-from cryomamba_cli.slurm.submission import Submission, log_path
+from cryomamba_cli.slurm.submission import Submission
 
 if TYPE_CHECKING:
     from cryomamba.engines.info import EngineInfo

@@ -9,8 +9,9 @@ from cryomamba_cli.batch.report import ReportFiles
 from cryomamba_cli.batch.rows import Row
 from cryomamba_cli.batch.work_folder import WorkFolder
 from cryomamba_cli.engines import choose, offered
+from cryomamba_cli.slurm.folders import results_of
 from cryomamba_cli.slurm.overview import entries, queue_of
-from cryomamba_cli.slurm.submission import Submission, results_of
+from cryomamba_cli.slurm.submission import Submission
 
 
 def write_report(folder: Path, submission: Submission) -> list[Row]:

@@ -18,7 +18,8 @@ from cryomamba_cli.batch.session import Session, State
 from cryomamba_cli.batch.tomogram_list import listed
 from cryomamba_cli.batch.work_folder import WorkFolder
 from cryomamba_cli.signals import Interrupted, interruptible
-from cryomamba_cli.slurm.submission import Submission, results_of
+from cryomamba_cli.slurm.folders import results_of
+from cryomamba_cli.slurm.submission import Submission
 
 if TYPE_CHECKING:
     from cryomamba.engines.info import EngineInfo

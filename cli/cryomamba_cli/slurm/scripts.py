@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cryomamba_cli.slurm.submission import log_path, summary_log_path
+from cryomamba_cli.slurm.folders import log_path, summary_log_path
 
 DEFAULT_CPUS: Final = 4
 _GB_PER_PROCESS: Final = 1

@@ -15,14 +15,13 @@ from cryomamba.atomic import write_atomically
 from cryomamba.errors import NotFoundError
 from cryomamba.models.base import Record
 from cryomamba_cli.segmentation_task import Task
+from cryomamba_cli.slurm.folders import FOLDER
 from cryomamba_cli.task_template import TaskTemplate
 
 if TYPE_CHECKING:
     from cryomamba.engines.info import EngineInfo
 
-FOLDER: Final = "slurm"
 _RECORD: Final = "submission.json"
-_LOGS: Final = "logs"
 
 
 class Tomogram(Record):
@@ -111,35 +110,6 @@ def unquoted(text: str) -> str:
 def path_of(text: str) -> Path:
     """Return the path that was percent-encoded."""
     return Path(unquoted(text))
-
-
-def create_folder(results: Path, now: datetime) -> Path:
-    """Create the folder of a submission, named by the date, and return it."""
-    base = results / FOLDER / now.astimezone().strftime("%Y%m%d-%H%M%S")
-    folder, number = base, 1
-    while True:
-        try:
-            (folder / _LOGS).mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-            folder = base.with_name(f"{base.name}-{number}")
-        else:
-            return folder
-
-
-def log_path(folder: Path, task: int) -> Path:
-    """Return the path of the log of a task."""
-    return folder / _LOGS / f"{task}.log"
-
-
-def summary_log_path(folder: Path) -> Path:
-    """Return the path of the log of the job that writes the report."""
-    return folder / _LOGS / "summary.log"
-
-
-def results_of(folder: Path) -> Path:
-    """Return the folder of the results of a submission."""
-    return folder.parent.parent
 
 
 def write_submission(folder: Path, submission: Submission) -> None:

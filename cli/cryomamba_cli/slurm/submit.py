@@ -14,17 +14,10 @@ from cryomamba_cli.batch.tomogram_list import file_states, require_batch_outputs
 from cryomamba_cli.segment_batch import Batch
 from cryomamba_cli.segmentation_task import Task
 from cryomamba_cli.slurm import scheduler
+from cryomamba_cli.slurm.folders import create_folder
 from cryomamba_cli.slurm.overview import queue_of
 from cryomamba_cli.slurm.scripts import Resources, array_script, summary_script
-from cryomamba_cli.slurm.submission import (
-    Submission,
-    Tomogram,
-    create_folder,
-    path_of,
-    quoted,
-    submissions,
-    write_submission,
-)
+from cryomamba_cli.slurm.submission import Submission, Tomogram, path_of, quoted, submissions, write_submission
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.app.tomograms import TomogramController
 from napari_cryomamba.app.trained_models import TrainedModels
 from napari_cryomamba.app.volume_view import VolumeView
+from napari_cryomamba.app.window_context import WindowContext
 from napari_cryomamba.models.frames import FrameStore
 from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.net.messages import (
@@ -51,25 +52,22 @@ class AppController(QObject):
         )
         self.models = TrainedModels(self.server, self.tasks, self)
         self.preview = PreviewController(viewer, self.jobs, self.frames, self.tasks, self.preferences, self)
-        self.tomograms = TomogramController(
-            viewer, self.preview, self.server, self.tasks, self.notifications, self.preferences, self
+        context = WindowContext(
+            viewer, self.preferences, self.notifications, self.tasks, self.server, self.jobs, self.preview
         )
+        self.tomograms = TomogramController(context, self)
         self.sections = Sections(viewer, self)
         self.display = DisplayController(viewer, self.sections, self.tasks, self)
         bridge = self.server.bridge
         self.downloads = Downloads(self.jobs, bridge, self.notifications, folder / "masks", self)
-        self.results = Results(
-            viewer, self.jobs, self.preview, bridge, self.downloads, self.tasks, self.notifications, self
-        )
+        self.results = Results(context, self.downloads, self)
         self.volume_view = VolumeView(viewer, self.sections, self.preview, self.tasks, self.notifications, self)
         self.focus = Focus(viewer, self.jobs, self.preview, self)
         self.painting = PaintController(viewer, self.jobs, self.notifications, self)
-        self.existing = ResultFinder(viewer, self.jobs, self.preview, self.tomograms, self.server, self.tasks, self)
+        self.existing = ResultFinder(context, self.tomograms, self)
         self.edits = Edits(viewer, self.preview)
         self.autosave = Autosave(viewer, self.edits, self.tasks, folder / "autosave", self)
-        self.reports = SessionReports(
-            viewer, self.jobs, self.preview, self.server, self.tasks, self.notifications, self.preferences, self
-        )
+        self.reports = SessionReports(context, self)
         bridge.message_received.connect(self.on_message)
         self.server.server_changed.connect(self.preview.unwatch_all)
         self.jobs.message_received.connect(self.on_message)

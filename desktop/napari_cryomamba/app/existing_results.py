@@ -12,13 +12,10 @@ from cryomamba.errors import CryoMambaError, VolumeError
 from cryomamba.file_names import split_result_name, stem
 from cryomamba.models.jobs import JobRecord, JobState
 from cryomamba.volumes import inspect, result_kind
-from napari_cryomamba.app.jobs import JobController
-from napari_cryomamba.app.preview import PreviewController
-from napari_cryomamba.app.server import ServerConnection
-from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.app.tomograms import TomogramController
+from napari_cryomamba.app.window_context import WindowContext
 from napari_cryomamba.layers.tomogram import source_of
-from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
+from napari_cryomamba.napari_types import Layer, LayerEvent
 from napari_cryomamba.net.messages import JobChanged
 
 SHOWN_MAX = 5
@@ -51,20 +48,11 @@ class ResultFinder(QObject):
 
     found = Signal(object)
 
-    def __init__(
-        self,
-        viewer: Viewer,
-        jobs: JobController,
-        preview: PreviewController,
-        tomograms: TomogramController,
-        server: ServerConnection,
-        tasks: TaskRunner,
-        parent: QObject | None = None,
-    ) -> None:
+    def __init__(self, context: WindowContext, tomograms: TomogramController, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._viewer, self._jobs, self._preview = viewer, jobs, preview
-        self._tomograms, self._server, self._tasks = tomograms, server, tasks
-        viewer.layers.events.inserted.connect(self._on_inserted)
+        self._viewer, self._jobs, self._preview = context.viewer, context.jobs, context.preview
+        self._tomograms, self._server, self._tasks = tomograms, context.server, context.tasks
+        self._viewer.layers.events.inserted.connect(self._on_inserted)
 
     def _on_inserted(self, event: LayerEvent) -> None:
         source = source_of(event.value)

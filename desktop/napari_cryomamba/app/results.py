@@ -19,18 +19,15 @@ from cryomamba.models.jobs import JobRecord
 from cryomamba.picks import Kind, Picks, read_csv
 from cryomamba.volumes import inspect
 from napari_cryomamba.app.downloads import Downloads, Progress
-from napari_cryomamba.app.jobs import JobController
-from napari_cryomamba.app.notifications import Notifications
-from napari_cryomamba.app.preview import PreviewController
-from napari_cryomamba.app.task_runner import Task, TaskRunner
+from napari_cryomamba.app.task_runner import Task
+from napari_cryomamba.app.window_context import WindowContext
 from napari_cryomamba.layers.picks import add_hidden, diameter_A, picks_of_job, show_above, show_picks
 from napari_cryomamba.layers.selection import selection_kept
 from napari_cryomamba.layers.tomogram import Array, open_mask, source_of
 from napari_cryomamba.layers.uncertainty import uncertainty_layer, uncertainty_of_job
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.models.thresholds import ScoreMap, load_scores
-from napari_cryomamba.napari_types import Layer, Viewer
-from napari_cryomamba.net.bridge import Bridge
+from napari_cryomamba.napari_types import Layer
 from napari_cryomamba.net.messages import JobChanged
 
 
@@ -45,23 +42,14 @@ class OpenMask:
 class Results(QObject):
     """Downloads and shows results; `shown` names each job's mask, unless it was made here. For the GUI thread."""
 
-    def __init__(
-        self,
-        viewer: Viewer,
-        jobs: JobController,
-        preview: PreviewController,
-        bridge: Bridge,
-        downloads: Downloads,
-        tasks: TaskRunner,
-        notifications: Notifications,
-        parent: QObject | None = None,
-    ) -> None:
+    def __init__(self, context: WindowContext, downloads: Downloads, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._viewer, self._jobs, self._preview, self._bridge = viewer, jobs, preview, bridge
-        self._downloads, self._tasks, self._notifications = downloads, tasks, notifications
+        self._viewer, self._jobs, self._preview = context.viewer, context.jobs, context.preview
+        self._bridge, self._downloads = context.server.bridge, downloads
+        self._tasks, self._notifications = context.tasks, context.notifications
         self.shown: dict[str, str] = {}
         self._with_candidates: set[str] = set()
-        preview.job_completed.connect(self.show)
+        self._preview.job_completed.connect(self.show)
 
     # masks and picks
 

@@ -12,12 +12,8 @@ from qtpy.QtCore import QObject, Signal
 
 from cryomamba._version import __version__
 from cryomamba.atomic import write_atomically
-from napari_cryomamba.app.jobs import JobController
-from napari_cryomamba.app.notifications import Notifications
-from napari_cryomamba.app.preview import PreviewController
-from napari_cryomamba.app.server import ServerConnection
-from napari_cryomamba.app.settings import Preferences
-from napari_cryomamba.app.task_runner import Task, TaskRunner
+from napari_cryomamba.app.task_runner import Task
+from napari_cryomamba.app.window_context import WindowContext
 from napari_cryomamba.layers.overlay import Overlay
 from napari_cryomamba.layers.picks import picks_in, picks_of_job
 from napari_cryomamba.layers.section_picture import label_voxels, section_png
@@ -28,7 +24,6 @@ from napari_cryomamba.models.jobs import Job, JobKind
 from napari_cryomamba.models.notifications import Level, Notification
 from napari_cryomamba.models.palette import Palette
 from napari_cryomamba.models.session_report import JobReport, LabelVolume, Picture, TomogramReport, session_report
-from napari_cryomamba.napari_types import Viewer
 
 SUFFIX = ".html"
 
@@ -55,20 +50,11 @@ class SessionReports(QObject):
 
     written = Signal(object)
 
-    def __init__(
-        self,
-        viewer: Viewer,
-        jobs: JobController,
-        preview: PreviewController,
-        server: ServerConnection,
-        tasks: TaskRunner,
-        notifications: Notifications,
-        preferences: Preferences,
-        parent: QObject | None = None,
-    ) -> None:
+    def __init__(self, context: WindowContext, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._viewer, self._jobs, self._preview, self._server = viewer, jobs, preview, server
-        self._tasks, self._notifications, self._preferences = tasks, notifications, preferences
+        self._viewer, self._jobs, self._preview = context.viewer, context.jobs, context.preview
+        self._server, self._tasks = context.server, context.tasks
+        self._notifications, self._preferences = context.notifications, context.preferences
         self._began = datetime.now(UTC)
 
     @property

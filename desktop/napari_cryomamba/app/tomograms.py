@@ -10,15 +10,11 @@ from napari.layers import Layer as NapariLayer
 from qtpy.QtCore import QObject
 
 from cryomamba.geometry import Spacing
-from napari_cryomamba.app.notifications import Notifications
-from napari_cryomamba.app.preview import PreviewController
-from napari_cryomamba.app.server import ServerConnection
-from napari_cryomamba.app.settings import Preferences
-from napari_cryomamba.app.task_runner import TaskRunner
+from napari_cryomamba.app.window_context import WindowContext
 from napari_cryomamba.layers.adoption import adopt
 from napari_cryomamba.layers.tomogram import Tomogram, as_mask_of, open_tomogram, source_of
 from napari_cryomamba.layers.tomograms import correct_voxel_size, go_to_middle, tomogram_layers
-from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
+from napari_cryomamba.napari_types import Layer, LayerEvent
 from napari_cryomamba.sample import sample_path
 
 
@@ -43,21 +39,12 @@ class Opening:
 class TomogramController(QObject):
     """The tomograms of the viewer, whoever opened them. For the GUI thread; :meth:`close` it."""
 
-    def __init__(
-        self,
-        viewer: Viewer,
-        preview: PreviewController,
-        server: ServerConnection,
-        tasks: TaskRunner,
-        notifications: Notifications,
-        preferences: Preferences,
-        parent: QObject | None = None,
-    ) -> None:
+    def __init__(self, context: WindowContext, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._viewer, self._preview, self._server = viewer, preview, server
-        self._tasks, self._notifications, self._preferences = tasks, notifications, preferences
-        viewer.layers.events.inserted.connect(self._on_inserted)
-        for layer in viewer.layers:
+        self._viewer, self._preview, self._server = context.viewer, context.preview, context.server
+        self._tasks, self._notifications, self._preferences = context.tasks, context.notifications, context.preferences
+        self._viewer.layers.events.inserted.connect(self._on_inserted)
+        for layer in self._viewer.layers:
             adopt(layer)
 
     @property

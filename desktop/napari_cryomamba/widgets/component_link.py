@@ -7,10 +7,10 @@ from qtpy.QtCore import QObject
 from cryomamba.masks.editing.component import Component
 from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.component_outline import ComponentOutline
+from napari_cryomamba.models.component_tool import Tool
 from napari_cryomamba.models.components import Place
 from napari_cryomamba.models.edits import Edit
 from napari_cryomamba.napari_types import Viewer
-from napari_cryomamba.widgets.component_tools import Tool
 from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.statistics import StatisticsPanel
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,12 @@ from cryomamba.errors import InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.editing.component import Component, find_component
 from cryomamba.masks.editing.division import divide_along_line, divide_at_constrictions
-from cryomamba.masks.editing.reshaping import Reshaped, filled, grown, shrunk, smoothed
 from napari_cryomamba.app.mask_editor import MaskEditor
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.masks import AUXILIARY_KEY, Mask, voxel_under
 from napari_cryomamba.layers.tomogram import Array
+from napari_cryomamba.models.component_tool import CONTEXTS, HINTS, Tool, labelled_voxel_on_line, reshaped
 from napari_cryomamba.models.components import Place
 from napari_cryomamba.models.edits import (
     Edit,
@@ -35,38 +34,10 @@ from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
 from napari_cryomamba.widgets.layout import text_label, vbox
 
 _CLICK_PX = 4.0
-_LINE_SAMPLES = 200
 _HINT_LINES = 2
 
 
-class Tool(StrEnum):
-    """What a click on a component does."""
-
-    SELECT = "Select"
-    DELETE = "Delete"
-    KEEP = "Keep only"
-    MERGE = "Merge"
-    SPLIT = "Split"
-    CUT = "Cut"
-    FILL = "Fill"
-    GROW = "Grow"
-    SHRINK = "Shrink"
-    SMOOTH = "Smooth"
-
-
 _NO_TOOL = "Choose a tool, then click a component."
-_HINTS = {
-    Tool.SELECT: "Click a component: it is outlined, and selected in the table of components.",
-    Tool.DELETE: "Click a component to delete it.",
-    Tool.KEEP: "Click a component to delete all others of its label.",
-    Tool.MERGE: "Click a component, and then those that get its label.",
-    Tool.SPLIT: "Click a component to split it where it is narrow. The parts get labels of their own.",
-    Tool.CUT: "Draw a line across a component. The smaller side gets a label of its own.",
-    Tool.FILL: "Click a component to fill the holes that it encloses.",
-    Tool.GROW: "Click a component to grow it by this length; other labels stay.",
-    Tool.SHRINK: "Click a component to shrink it by this length.",
-    Tool.SMOOTH: "Click a component to smooth it over this length; what is thinner disappears.",
-}
 
 
 class ComponentTools(QWidget):
@@ -109,7 +80,7 @@ class ComponentTools(QWidget):
     def _make_button(self, tool: Tool) -> QPushButton:
         made = QPushButton(tool.value, self)
         made.setCheckable(True)
-        made.setToolTip(_HINTS[tool])
+        made.setToolTip(HINTS[tool])
         made.clicked.connect(lambda checked: self.choose(tool if checked else None))
         return made
 
@@ -128,7 +99,7 @@ class ComponentTools(QWidget):
             made.setChecked(one is tool)
         self._stop()
         self.tool = tool
-        self.hint.setText(_HINTS[tool] if tool is not None else _NO_TOOL)
+        self.hint.setText(HINTS[tool] if tool is not None else _NO_TOOL)
         if tool is None or self._editor.mask is None:
             return
         layer = self._editor.mask.layer
@@ -173,7 +144,7 @@ class ComponentTools(QWidget):
         if tool is None or mask is None or not self._notifications.report_errors(tool.value, mask.require_finished):
             return
         if at is None:
-            self.hint.setText(f"There is no mask there. {_HINTS[tool]}")
+            self.hint.setText(f"There is no mask there. {HINTS[tool]}")
             return
         if tool is Tool.SELECT or (tool is Tool.MERGE and self._merge_into is None):
             self._select(mask, at)
@@ -203,10 +174,10 @@ class ComponentTools(QWidget):
             if tool is Tool.MERGE and into is not None:
                 return merge_components([into, component])
             if tool is not Tool.SPLIT:
-                return reshape_component(array, component, _reshaped(tool, component, length_A, size, array.shape))
+                return reshape_component(array, component, reshaped(tool, component, length_A, size, array.shape))
             return split_component(array, component, divide_at_constrictions(component, size))
 
-        self._editor.run(_CONTEXTS[tool], find)
+        self._editor.run(CONTEXTS[tool], find)
 
     def apply_to(self, tool: Tool, places: Sequence[Place]) -> None:
         """Delete, keep or merge components of which the places are known."""
@@ -221,7 +192,7 @@ class ComponentTools(QWidget):
                 else merge_components(components)
             )
 
-        self._editor.run(_CONTEXTS[tool], find)
+        self._editor.run(CONTEXTS[tool], find)
 
     def keep_under_cursor(self) -> None:
         """Keep the component under the cursor, and remove the others of its label."""
@@ -232,7 +203,7 @@ class ComponentTools(QWidget):
         at = voxel_under(mask.layer, cursor.position, cursor._view_direction, self._viewer.dims.displayed)  # noqa: SLF001
         if at is None or not all(0 <= i < side for i, side in zip(at, mask.array.shape, strict=True)):
             error = InvalidRequestError("No mask at this position.", hint="Point at the mask, then press Alt+K.")
-            self._notifications.notify_error(error, _CONTEXTS[Tool.KEEP])
+            self._notifications.notify_error(error, CONTEXTS[Tool.KEEP])
             return
         self._edit(Tool.KEEP, at)
 
@@ -273,10 +244,10 @@ class ComponentTools(QWidget):
         axis = self._viewer.dims.order[-3]
 
         def find(array: Array, _size: Spacing, progress: Progress) -> Edit:
-            component = find_component(array, _on_the_line(array, begin, end), progress=progress)
+            component = find_component(array, labelled_voxel_on_line(array, begin, end), progress=progress)
             return split_component(array, component, divide_along_line(component, begin, end, axis))
 
-        self._editor.run(_CONTEXTS[Tool.CUT], find)
+        self._editor.run(CONTEXTS[Tool.CUT], find)
 
     def _on_removed(self, event: LayerEvent) -> None:
         if event.value is self._line and self._line is not None:
@@ -287,37 +258,3 @@ class ComponentTools(QWidget):
         line, self._line = self._line, None
         if line is not None and line in self._viewer.layers:
             self._viewer.layers.remove(line)
-
-
-_CONTEXTS = {
-    Tool.DELETE: "Deleting a component",
-    Tool.KEEP: "Keeping a component",
-    Tool.MERGE: "Merging components",
-    Tool.SPLIT: "Splitting a component",
-    Tool.CUT: "Cutting a component",
-    Tool.FILL: "Filling a component",
-    Tool.GROW: "Growing a component",
-    Tool.SHRINK: "Shrinking a component",
-    Tool.SMOOTH: "Smoothing a component",
-}
-
-
-def _reshaped(tool: Tool, component: Component, length_A: float, size: Spacing, shape: tuple[int, ...]) -> Reshaped:
-    z, y, x = shape
-    if tool is Tool.FILL:
-        return filled(component, (z, y, x))
-    change = {Tool.GROW: grown, Tool.SHRINK: shrunk, Tool.SMOOTH: smoothed}[tool]
-    return change(component, length_A, size, (z, y, x))
-
-
-def _on_the_line(array: Array, begin: Sequence[float], end: Sequence[float]) -> Shape:
-    """Return the labelled voxel on a line that is nearest to its middle."""
-    fractions = np.linspace(0, 1, _LINE_SAMPLES + 1)
-    fractions = fractions[np.argsort(np.abs(fractions - 0.5), kind="stable")]
-    at = np.round(np.array(begin) + fractions[:, None] * (np.array(end) - begin)).astype(int)
-    at = at[((at >= 0) & (at < array.shape)).all(axis=1)]
-    hit = np.flatnonzero(array[tuple(at.T)])
-    if not hit.size:
-        raise InvalidRequestError("The line does not cross the mask.", hint="Draw it across a component.")
-    z, y, x = at[hit[0]].tolist()
-    return z, y, x

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QSignalBlocker, QSize, Qt, QTimer, Signal
-from qtpy.QtGui import QColor, QIcon, QImage, QKeyEvent, QPainter, QPen, QPixmap
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QListWidget, QListWidgetItem, QWidget
+from qtpy.QtCore import QSignalBlocker, Qt, QTimer
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QListWidgetItem, QWidget
 
 from napari_cryomamba.app.sections import go_to
 from napari_cryomamba.app.task_runner import TaskRunner
@@ -15,75 +14,15 @@ from napari_cryomamba.layers.picks import SCORE, review_of, set_review, voxel_si
 from napari_cryomamba.layers.tomograms import active_tomogram, layer_of_path
 from napari_cryomamba.models.gallery import PAGE, CropSize, Indices, Review, Sort, as_grey, crop, pages, sorted_indices
 from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
+from napari_cryomamba.widgets.crop_list import CROP_PIXELS, CropList, framed_icon
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 
-_PIXELS = 56
-_FRAME = 3
 _SIDE_PER_DIAMETER = 2.0
 _DEPTH_PER_DIAMETER = 0.25
-_COLORS = {Review.OPEN: "#777777", Review.ACCEPTED: "#009e73", Review.REJECTED: "#d55e00"}
 _HINT = (
     "Keys: A accept, R reject, U undecided, arrows next or previous, Page Up and Down turn pages; "
     "with Shift, they move the pick."
 )
-_MOVES = {
-    Qt.Key.Key_Left: (0, 0, -1),
-    Qt.Key.Key_Right: (0, 0, 1),
-    Qt.Key.Key_Up: (0, -1, 0),
-    Qt.Key.Key_Down: (0, 1, 0),
-    Qt.Key.Key_PageUp: (1, 0, 0),
-    Qt.Key.Key_PageDown: (-1, 0, 0),
-}
-_DECISIONS = {Qt.Key.Key_A: Review.ACCEPTED, Qt.Key.Key_R: Review.REJECTED, Qt.Key.Key_U: Review.OPEN}
-
-Array = Any
-
-
-class CropList(QListWidget):
-    """The crops of a page.
-
-    Signals
-    -------
-    decided : Review
-    moved : tuple of int
-        Steps along z, y, x.
-    turned : int
-        To the next page (1) or the previous (-1).
-    """
-
-    decided = Signal(object)
-    moved = Signal(object)
-    turned = Signal(int)
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        side = _PIXELS + 2 * _FRAME
-        self.setViewMode(QListWidget.ViewMode.IconMode)
-        self.setMovement(QListWidget.Movement.Static)
-        self.setResizeMode(QListWidget.ResizeMode.Adjust)
-        self.setUniformItemSizes(True)
-        self.setIconSize(QSize(side, side))
-        self.setGridSize(QSize(side + 4, side + 4))
-        self.setMinimumHeight(3 * (side + 4) + 4)
-
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Decide, move, or turn the page."""
-        if event is None:
-            return
-        key = Qt.Key(event.key())
-        row, last = self.currentRow(), self.count() - 1
-        if event.modifiers() & Qt.KeyboardModifier.ShiftModifier and key in _MOVES:
-            self.moved.emit(_MOVES[key])
-        elif key in _DECISIONS:
-            self.decided.emit(_DECISIONS[key])
-        elif key == Qt.Key.Key_PageDown or (key == Qt.Key.Key_Right and row == last):
-            self.turned.emit(1)
-        elif key == Qt.Key.Key_PageUp or (key == Qt.Key.Key_Left and row == 0):
-            self.turned.emit(-1)
-        elif key in {Qt.Key.Key_Left, Qt.Key.Key_Right}:
-            self.setCurrentRow(row + (1 if key == Qt.Key.Key_Right else -1))
-        else:
-            super().keyPressEvent(event)
 
 
 class Gallery(QWidget):
@@ -198,13 +137,13 @@ class Gallery(QWidget):
         if layer is None or tomogram is None or not len(self._order):
             self.list.clear()
             return
-        size = CropSize(self.side_box.value(), self.depth_box.value(), _PIXELS)
+        size = CropSize(self.side_box.value(), self.depth_box.value(), CROP_PIXELS)
         to_tomogram = [tomogram.world_to_data(layer.data_to_world(layer.data[index])) for index in self.indices()]
         array, voxel_A = tomogram.data, voxel_size_A(tomogram)
         self._wanted += 1
         number, row = self._wanted, self.list.currentRow()
 
-        def done(crops: list[Array]) -> None:
+        def done(crops: list[Any]) -> None:
             if number == self._wanted and layer is self._layer:
                 self._draw([as_grey(section, tomogram.contrast_limits) for section in crops], row)
                 if follow is not None:
@@ -219,7 +158,7 @@ class Gallery(QWidget):
             return None
         return layer_of_path(self._viewer, self._layer.metadata.get("path")) or active_tomogram(self._viewer)
 
-    def _draw(self, crops: list[Array], row: int) -> None:
+    def _draw(self, crops: list[Any], row: int) -> None:
         states = review_of(self._layer)
         with QSignalBlocker(self.list):
             self.list.clear()
@@ -227,7 +166,7 @@ class Gallery(QWidget):
                 item = QListWidgetItem()
                 item.setData(Qt.ItemDataRole.UserRole, pixels)
                 item.setToolTip(self._about(index))
-                item.setIcon(_framed(pixels, Review(states[index])))
+                item.setIcon(framed_icon(pixels, Review(states[index])))
                 self.list.addItem(item)
             self.list.setCurrentRow(min(row, self.list.count() - 1))
 
@@ -278,7 +217,7 @@ class Gallery(QWidget):
         row = self.list.currentRow()
         item = self.list.item(row)
         if item is not None:
-            item.setIcon(_framed(item.data(Qt.ItemDataRole.UserRole), review))
+            item.setIcon(framed_icon(item.data(Qt.ItemDataRole.UserRole), review))
         self._count()
         if row + 1 < self.list.count():
             self.list.setCurrentRow(row + 1)
@@ -303,24 +242,3 @@ def _length_box(parent: QWidget, tip: str) -> QDoubleSpinBox:
     box.setSuffix(" nm")
     box.setToolTip(tip)
     return box
-
-
-def _framed(pixels: Array, review: Review) -> QIcon:
-    """Return a crop with a frame in the colour of its review; a rejected one is crossed out."""
-    height, width = pixels.shape
-    # The image does not copy the bytes, so they have to live until it is drawn.
-    content = np.ascontiguousarray(pixels).tobytes()
-    image = QImage(content, width, height, width, QImage.Format.Format_Grayscale8)
-    side = _PIXELS + 2 * _FRAME
-    framed = QPixmap(side, side)
-    framed.fill(QColor(_COLORS[review]))
-    painter = QPainter(framed)
-    painter.drawImage(_FRAME, _FRAME, image)
-    if review is Review.REJECTED:
-        painter.setPen(QPen(QColor(_COLORS[review]), 2))
-        painter.drawLine(_FRAME, _FRAME, side - _FRAME, side - _FRAME)
-    painter.end()
-    icon = QIcon(framed)
-    # Otherwise Qt tints the one that is chosen.
-    icon.addPixmap(framed, QIcon.Mode.Selected)
-    return icon

@@ -3,19 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QColorDialog,
-    QComboBox,
-    QFormLayout,
-    QHeaderView,
-    QScrollArea,
-    QSpinBox,
-    QTableWidget,
-    QTableWidgetItem,
-    QWidget,
-)
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QScrollArea, QSpinBox, QWidget
 from superqt import QCollapsible, QLabeledDoubleSlider
 
 from cryomamba.engines.artifacts import INSTANCES, MASK, MEDIAL_SURFACE, UNCERTAINTY, revision_number
@@ -33,13 +21,12 @@ from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.widgets.compare import ComparePanel
 from napari_cryomamba.widgets.edit import EditPanel
 from napari_cryomamba.widgets.export import ExportPanel
+from napari_cryomamba.widgets.label_table import LabelTable
 from napari_cryomamba.widgets.layout import hbox, text_label, vbox
 from napari_cryomamba.widgets.statistics import StatisticsPanel
 from napari_cryomamba.widgets.threshold import ThresholdPanel
 
-_COLOR, _NAME, _LABEL = 0, 1, 2
 _STYLE_EVENTS = ("visible", "opacity", "contour")
-_ROW_HEIGHT, _ROWS_MAX = 24, 5
 _VERSIONS = {MASK.name: "Original result", INSTANCES.name: "Labelled components", MEDIAL_SURFACE.name: "Medial surface"}
 
 
@@ -79,7 +66,7 @@ class MaskPanel(QScrollArea):
         self.width_box = QSpinBox(body)
         self.width_box.setRange(1, 20)
         self.width_box.setSuffix(" px")
-        self.labels = QTableWidget(0, 3, body)
+        self.labels = LabelTable(body)
         self.version = QComboBox(body)
         self.version.setToolTip("The engine's result and the corrected versions that were saved with the job")
         self.uncertainty_box = QCheckBox("Show uncertainty", body)
@@ -90,13 +77,6 @@ class MaskPanel(QScrollArea):
         self.refresh()
 
     def _build(self, body: QWidget) -> None:
-        self.labels.setHorizontalHeaderLabels(["", "Name", "Label"])
-        header, rows = self.labels.horizontalHeader(), self.labels.verticalHeader()
-        rows.hide()
-        rows.setDefaultSectionSize(_ROW_HEIGHT)
-        header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
-        self.labels.setColumnWidth(_COLOR, 28)
-        self.labels.setColumnWidth(_LABEL, 48)
         style = hbox(self.visible_box, self.style_box, self.width_box)
         style.addStretch(1)
         form = QFormLayout()
@@ -123,8 +103,8 @@ class MaskPanel(QScrollArea):
         self.opacity.valueChanged.connect(self._set_opacity)
         self.style_box.currentIndexChanged.connect(self._set_contour)
         self.width_box.valueChanged.connect(self._set_contour)
-        self.labels.itemChanged.connect(self._rename)
-        self.labels.cellClicked.connect(self._pick_color)
+        self.labels.renamed.connect(self._rename)
+        self.labels.colored.connect(self.set_color)
         self._preview.overlay_changed.connect(self._on_overlay)
         self._jobs.changed.connect(self._list_versions)
         self._jobs.changed.connect(self._offer_uncertainty)
@@ -240,41 +220,15 @@ class MaskPanel(QScrollArea):
     def _fill(self) -> None:
         self._filling = True
         mask = self.current
-        self.labels.setRowCount(0)
         if mask is not None:
             layer = mask.layer
             self.visible_box.setChecked(layer.visible)
             self.opacity.setValue(layer.opacity)
             self.style_box.setCurrentIndex(1 if layer.contour else 0)
             self.width_box.setValue(max(layer.contour, 1))
-            for row, label in enumerate(mask.palette.labels):
-                self._add_label(row, label)
         self.width_box.setVisible(self.style_box.currentIndex() == 1)
-        self._fit_table()
+        self.labels.show_palette(None if mask is None else mask.palette)
         self._filling = False
-
-    def _fit_table(self) -> None:
-        header = self.labels.horizontalHeader()
-        self.labels.setFixedHeight(
-            header.sizeHint().height() + 4 + _ROW_HEIGHT * min(max(self.labels.rowCount(), 1), _ROWS_MAX)
-        )
-
-    def _add_label(self, row: int, label: int) -> None:
-        if self.current is None:
-            return
-        palette = self.current.palette
-        self.labels.insertRow(row)
-        color = QTableWidgetItem()
-        color.setBackground(QColor(palette.color(label)))
-        color.setToolTip("Click to choose another colour")
-        number = QTableWidgetItem(str(label))
-        for item in (color, number):
-            item.setFlags(Qt.ItemFlag.ItemIsEnabled)
-        name = QTableWidgetItem(palette.name(label))
-        name.setToolTip("Double-click to rename")
-        for column, item in enumerate((color, name, number)):
-            item.setData(Qt.ItemDataRole.UserRole, label)
-            self.labels.setItem(row, column, item)
 
     def _set_visible(self, on: bool) -> None:
         if self.current is not None and not self._filling:
@@ -293,23 +247,13 @@ class MaskPanel(QScrollArea):
             self._preferences.values.contour = self.current.layer.contour
             self._preferences.save()
 
-    def _rename(self, item: QTableWidgetItem) -> None:
-        if self.current is not None and not self._filling and item.column() == _NAME:
-            self.current.palette.rename(item.data(Qt.ItemDataRole.UserRole), item.text())
+    def _rename(self, label: int, name: str) -> None:
+        if self.current is not None:
+            self.current.palette.rename(label, name)
             overlay = self._preview.overlay_of_layer(self.current.layer)
             if overlay is not None:
                 self._preferences.values.remember_names(overlay.job_id, self.current.palette.names)
                 self._preferences.save()
-
-    def _pick_color(self, row: int, column: int) -> None:
-        item = self.labels.item(row, column)
-        if column != _COLOR or item is None or self.current is None:
-            return
-        label = item.data(Qt.ItemDataRole.UserRole)
-        dialog = QColorDialog(QColor(self.current.palette.color(label)), self)
-        dialog.setWindowTitle(f"Colour of {self.current.palette.name(label)}")
-        dialog.colorSelected.connect(lambda color: self.set_color(label, color.name()))
-        dialog.open()
 
     def set_color(self, label: int, color: str) -> None:
         """Give a label a colour, ``#rrggbb``."""

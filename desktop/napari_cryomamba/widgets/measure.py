@@ -7,32 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QPushButton, QWidget
 
-from cryomamba.errors import InvalidRequestError
-from cryomamba.masks.boundary_distance import BoundaryDistances, boundary_distances
-from cryomamba.masks.slabs import LabelSource
 from cryomamba.volumes.line_profile import LineProfile, line_profile
 from napari_cryomamba.app.notifications import Notifications
 from napari_cryomamba.app.sections import go_to
 from napari_cryomamba.app.task_runner import TaskRunner
-from napari_cryomamba.layers.masks import mask_of
 from napari_cryomamba.layers.measurements import (
     MEASUREMENTS_KEY,
     all_measurements,
     finish_path,
     measurement_layer,
-    set_distances,
     start_drawing,
 )
 from napari_cryomamba.layers.picks import is_picks
 from napari_cryomamba.layers.tomogram import source_of
 from napari_cryomamba.layers.tomograms import active_tomogram, require_savable
 from napari_cryomamba.models.measurements import COLUMNS, Kind, Measurement, as_text, write_csv, write_profile
-from napari_cryomamba.models.world_coordinates import AXES, NM_PER_A, UNITS
+from napari_cryomamba.models.world_coordinates import NM_PER_A
 from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
 from napari_cryomamba.widgets.clipboard import copy_text
+from napari_cryomamba.widgets.distances import DistanceForm
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 from napari_cryomamba.widgets.number_table import NumberTable
 from napari_cryomamba.widgets.plot import LinePlot
@@ -45,7 +40,6 @@ _HINTS = {
 }
 _TITLES = {Kind.RULER: "Ruler", Kind.ANGLE: "Angle", Kind.PROFILE: "Line profile"}
 _ROWS_MAX = 2000
-_ALL_LABELS = "all labels"
 
 
 class MeasurePanel(QWidget):
@@ -53,7 +47,7 @@ class MeasurePanel(QWidget):
 
     def __init__(self, viewer: Viewer, tasks: TaskRunner, notifications: Notifications) -> None:
         super().__init__()
-        self._viewer, self._tasks, self._notifications = viewer, tasks, notifications
+        self._viewer, self._notifications = viewer, notifications
         self.rows: list[Measurement] = []
         self.profile: LineProfile | None = None
         self._plotted: Measurement | None = None
@@ -67,13 +61,7 @@ class MeasurePanel(QWidget):
         self.width_box.setToolTip("The density is averaged over this width across the line")
         self.plot = LinePlot("distance along the line, nm", self)
         self.plot.hide()
-        self.points_box, self.mask_box, self.label_box = QComboBox(self), QComboBox(self), QComboBox(self)
-        for box in (self.points_box, self.mask_box, self.label_box):
-            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.label_box.setMinimumContentsLength(6)
-        self.points_button = button("New points", self, self.add_points)
-        self.points_button.setToolTip("Add a layer of points: click where you want to measure from")
-        self.distance_button = button("Measure distances", self, self.measure_distances)
+        self.distances = DistanceForm(viewer, tasks, notifications, self)
         self.table = NumberTable(COLUMNS, self)
         self.copy_button = button("Copy", self, self.copy_table)
         self.csv_button = button("CSV…", self, self._choose_csv)
@@ -94,18 +82,12 @@ class MeasurePanel(QWidget):
     def _build(self) -> None:
         profile = QFormLayout()
         profile.addRow("Width of the profile", self.width_box)
-        distances = QFormLayout()
-        distances.addRow("From the points of", hbox(self.points_box, self.points_button, stretch=self.points_box))
-        distances.addRow("To the boundary of", hbox(self.mask_box, self.label_box, stretch=self.mask_box))
-        title = text_label("Distance to the nearest boundary of a mask", bold=True)
         vbox(
             self,
             hbox(*self.buttons.values()),
             profile,
             self.plot,
-            title,
-            distances,
-            self.distance_button,
+            self.distances,
             self.table,
             hbox(self.copy_button, self.csv_button, self.profile_button),
             self.status,
@@ -118,7 +100,7 @@ class MeasurePanel(QWidget):
         layers.events.inserted.connect(self._list_layers)
         layers.events.removed.connect(self._list_layers)
         layers.selection.events.active.connect(self._on_active)
-        self.mask_box.currentIndexChanged.connect(self._list_labels)
+        self.distances.reported.connect(self.status.setText)
         self.width_box.valueChanged.connect(self._measure_profile)
         self.table.itemSelectionChanged.connect(self._measure_profile)
         self.table.cellDoubleClicked.connect(self._go_to)
@@ -165,9 +147,7 @@ class MeasurePanel(QWidget):
 
     def _list_layers(self, _event: object = None) -> None:
         layers = list(reversed(self._viewer.layers))
-        self._fill(self.points_box, [layer for layer in layers if is_picks(layer)])
-        self._fill(self.mask_box, [layer for layer in layers if mask_of(layer, None) is not None])
-        self._list_labels()
+        self.distances.list_layers(layers)
         watched = [layer for layer in layers if MEASUREMENTS_KEY in layer.metadata or is_picks(layer)]
         for layer in self._followed:
             layer.events.data.disconnect(self.refresh)
@@ -176,32 +156,10 @@ class MeasurePanel(QWidget):
             layer.events.data.connect(self.refresh)
             layer.events.features.connect(self.refresh)
         self._followed = watched
-        self.distance_button.setEnabled(self.points_box.count() > 0 and self.mask_box.count() > 0)
         if self._layer is not None and self._layer not in self._viewer.layers:
             self._layer = None
             self.stop()
         self.refresh()
-
-    @staticmethod
-    def _fill(box: QComboBox, layers: list[Layer]) -> None:
-        chosen = box.currentData()
-        with QSignalBlocker(box):
-            box.clear()
-            for layer in layers:
-                box.addItem(layer.name, layer)
-            if layers:
-                box.setCurrentIndex(layers.index(chosen) if chosen in layers else 0)
-
-    def _list_labels(self, _row: int = 0) -> None:
-        layer = self.mask_box.currentData()
-        mask = mask_of(layer, None) if layer is not None else None
-        self.label_box.clear()
-        self.label_box.addItem(_ALL_LABELS, None)
-        if mask is not None:
-            # A job's labels have colours of their own, if no names here.
-            colored = getattr(layer.colormap, "color_dict", {})
-            for label in sorted({*mask.palette.labels, *(key for key in colored if key)}):
-                self.label_box.addItem(mask.palette.name(label), label)
 
     def refresh(self, event: LayerEvent | None = None) -> None:
         """List the measurements of all layers."""
@@ -254,59 +212,6 @@ class MeasurePanel(QWidget):
         self.profile = self._plotted = None
         self.plot.hide()
         self.profile_button.setEnabled(False)
-
-    def add_points(self) -> None:
-        """Add a layer of points to be clicked."""
-        like = active_tomogram(self._viewer)
-        grid = {} if like is None else {"scale": like.scale, "translate": like.translate}
-        layer = self._viewer.add_points(
-            ndim=3, name="points", size=6, face_color="#e69f00", units=UNITS, axis_labels=AXES, **grid
-        )
-        layer.mode = "add"
-        self.points_box.setCurrentIndex(self.points_box.findData(layer))
-        self.status.setText("Click the points, then press 'Measure distances'.")
-
-    def measure_distances(self) -> None:
-        """Measure the distance from each shown point to the boundary of the mask."""
-        points, layer = self.points_box.currentData(), self.mask_box.currentData()
-        mask = mask_of(layer, None) if layer is not None else None
-        if points is None or mask is None:
-            return
-        indices = np.flatnonzero(np.asarray(points.shown, bool))
-        if not len(indices):
-            error = InvalidRequestError("There are no points.", hint="Add points with napari's tool, then try again.")
-            self._notifications.notify_error(error, "Measuring distances")
-            self.status.setText(f"{error.message} {error.hint}")
-            return
-        at = np.array([layer.world_to_data(points.data_to_world(points.data[index])) for index in indices])
-        array, size, label = mask.array, mask.voxel_size_A, self.label_box.currentData()
-        self.distance_button.setEnabled(False)
-
-        def done(found: BoundaryDistances) -> None:
-            self.distance_button.setEnabled(True)
-            if points in self._viewer.layers and len(points.data) > indices.max():
-                set_distances(points, indices, found.distance_A * NM_PER_A)
-                self._report(found)
-
-        self._tasks.run(
-            "Measuring distances",
-            lambda task: boundary_distances(LabelSource.of_array(array, size), at, label=label, progress=task.progress),
-            done,
-            progress=lambda fraction: self.status.setText(f"Measuring distances … {fraction:.0%}"),
-            failed=self._fail,
-        )
-
-    def _report(self, found: BoundaryDistances) -> None:
-        nm = found.distance_A * NM_PER_A
-        inside = int((nm < 0).sum())
-        self.status.setText(
-            f"{len(nm):,} distances: median {np.median(nm):.1f} nm, from {nm.min():.1f} to {nm.max():.1f} nm; "
-            f"{inside:,} inside the mask (negative)."
-        )
-
-    def _fail(self) -> None:
-        self.distance_button.setEnabled(True)
-        self.status.setText(self._notifications.newest_text())
 
     def copy_table(self) -> None:
         """Copy all rows as tab-separated text, for a spreadsheet."""

@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from napari.components import ViewerModel
 from napari.components._viewer_mouse_bindings import double_click_to_zoom
 from napari.layers import Image, Labels, Points
-from napari.qt import QtViewer
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QSplitter, QWidget
 
-from napari_cryomamba.app.sections import Sections, SectionSteps, cut_axis
-from napari_cryomamba.layers.crosshair import Crosshair
+from napari_cryomamba.app.sections import Sections
 from napari_cryomamba.layers.history import history_lengths
 from napari_cryomamba.layers.sphere_slices import draw_as_spheres
-from napari_cryomamba.models.sections import PLANE_COLORS, PLANE_NAMES
 from napari_cryomamba.napari_types import Layer, LayerEvent, Viewer
 from napari_cryomamba.widgets.layout import vbox
+from napari_cryomamba.widgets.plane_view import FurtherPlane, PlaneView
 
 ORDERS = ((1, 0, 2), (2, 1, 0))
-_NAME_POINTS = 14
 # A hand that clicks moves the mouse a little.
 _DRAG_PIXELS = 3
 _LAYOUT_MS = 300
@@ -33,77 +29,6 @@ _STYLE = {
 # Properties of single points change with the number of points, so the copy is replaced.
 _OF_POINTS = ("size", "shown", "face_color", "border_color", "border_width", "symbol")
 _PLACEMENT = ("scale", "translate")
-
-
-class _View:
-    """A canvas with its viewer: draws the name of its plane and the crosshair. The main canvas and the others alike."""
-
-    def __init__(self, model: Viewer, qt_viewer: Any) -> None:  # noqa: ANN401 (napari has no types)
-        self.model = model
-        self.crosshair = Crosshair(qt_viewer.canvas.view.scene)
-        text = model.canvas.overlays.text
-        self._before = {name: getattr(text, name) for name in ("text", "color", "position", "font_size", "visible")}
-        text.update({"color": PLANE_COLORS[self.axis], "position": "top_left", "font_size": _NAME_POINTS})
-        text.text = PLANE_NAMES[self.axis]
-        text.visible = True
-
-    @property
-    def axis(self) -> int:
-        """The axis that the section is perpendicular to."""
-        return cut_axis(self.model)
-
-    @property
-    def flat(self) -> bool:
-        """Whether a section is shown, not the volume."""
-        dims = self.model.dims
-        return bool(dims.ndisplay == 2 and dims.ndim == 3)
-
-    def draw_crosshair(self, tomogram: Layer, point: tuple[float, ...]) -> None:
-        """Draw the crosshair at a point (nm; z, y, x), over the tomogram."""
-        if tomogram is None or not self.flat:
-            self.crosshair.hide()
-            return
-        rows, columns = self.model.dims.displayed
-        low, high = tomogram.extent.world
-        self.crosshair.draw(
-            (point[rows], point[columns]),
-            ((low[rows], high[rows]), (low[columns], high[columns])),
-            (PLANE_COLORS[rows], PLANE_COLORS[columns]),
-        )
-
-    def show_point(self, point: tuple[float, ...]) -> None:
-        """Move the view if a point is out of sight."""
-        if not self.flat:
-            return
-        camera, size = self.model.scene.camera, self.model.canvas.size
-        center = list(camera.center[-2:])
-        for number, axis in enumerate(self.model.dims.displayed):
-            if abs(point[axis] - center[number]) > size[number] / camera.zoom / 2:
-                center[number] = point[axis]
-        if center != list(camera.center[-2:]):
-            camera.center = (0.0, *center)
-
-    def close(self) -> None:
-        """Remove crosshair and name."""
-        self.crosshair.remove()
-        self.model.canvas.overlays.text.update(self._before)
-
-
-class _Plane(QWidget):
-    def __init__(self, order: tuple[int, ...], sections: Sections, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.model = ViewerModel(ndisplay=2, order=order)
-        self.canvas = QtViewer(self.model, show_welcome_screen=False)
-        self.view = _View(self.model, self.canvas)
-        self.steps = SectionSteps(self.model, lambda: sections.tomogram)
-        vbox(self, self.canvas)
-        self.model.bind_key("PageUp", lambda _model: self._step(1))
-        self.model.bind_key("PageDown", lambda _model: self._step(-1))
-
-    def _step(self, count: int) -> None:
-        dims = self.model.dims
-        axis = dims.order[0]
-        dims.set_current_step(axis, dims.current_step[axis] + count)
 
 
 class OrthogonalViews(QWidget):
@@ -126,12 +51,12 @@ class OrthogonalViews(QWidget):
         self._histories: dict[Any, tuple[int, int]] = {}
         self._syncing = False
         splitter = QSplitter(Qt.Orientation.Horizontal, self)
-        self.planes = [_Plane(order, sections, self) for order in ORDERS]
+        self.planes = [FurtherPlane(order, sections, self) for order in ORDERS]
         for plane in self.planes:
             splitter.addWidget(plane)
         vbox(self, splitter)
         self.setMinimumHeight(150)
-        main = _View(viewer, viewer.window._qt_viewer)  # noqa: SLF001 (napari has no public way to its canvas)
+        main = PlaneView(viewer, viewer.window._qt_viewer)  # noqa: SLF001 (napari has no public way to its canvas)
         self.views = [main, *(plane.view for plane in self.planes)]
         for layer in viewer.layers:
             self._add(layer)
@@ -160,7 +85,7 @@ class OrthogonalViews(QWidget):
             view.model.canvas.events.size.connect(self._on_size)
         self._layout_timer.start()
 
-    def _link(self, view: _View) -> None:
+    def _link(self, view: PlaneView) -> None:
         model = view.model
         if double_click_to_zoom in model.mouse_double_click_callbacks:
             model.mouse_double_click_callbacks.remove(double_click_to_zoom)
@@ -169,7 +94,7 @@ class OrthogonalViews(QWidget):
         model.scene.camera.events.zoom.connect(self._on_camera)
         model.scene.camera.events.center.connect(self._on_camera)
 
-    def _unlink(self, view: _View) -> None:
+    def _unlink(self, view: PlaneView) -> None:
         model = view.model
         model.scene.camera.events.zoom.disconnect(self._on_camera)
         model.scene.camera.events.center.disconnect(self._on_camera)
@@ -222,7 +147,7 @@ class OrthogonalViews(QWidget):
             layer.events.set_data.connect(self._on_drawn)
 
     @staticmethod
-    def _copy(layer: Layer, kind: type[Layer], plane: _Plane) -> Layer:
+    def _copy(layer: Layer, kind: type[Layer], plane: FurtherPlane) -> Layer:
         style = {name: getattr(layer, name) for name in _STYLE[kind] if name != "contour"}
         style |= {name: getattr(layer, name) for name in _PLACEMENT}
         if kind is Points:
@@ -315,7 +240,7 @@ class OrthogonalViews(QWidget):
                 if view.model.scene.camera is event.source:
                     self._use_camera_of(view)
 
-    def _use_camera_of(self, source: _View) -> None:
+    def _use_camera_of(self, source: PlaneView) -> None:
         """Give all canvases the zoom of one, and its middle along the axes that they share."""
         if not source.flat:
             return

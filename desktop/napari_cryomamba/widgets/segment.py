@@ -20,13 +20,13 @@ from napari_cryomamba.app.server import ServerConnection
 from napari_cryomamba.app.settings import Preferences
 from napari_cryomamba.app.task_runner import Task, TaskRunner
 from napari_cryomamba.app.trained_models import TrainedModels
-from napari_cryomamba.layers.conversion import convert, needs_conversion
 from napari_cryomamba.layers.tomogram import open_tomogram, source_of
 from napari_cryomamba.layers.tomograms import active_tomogram, tomogram_layers
 from napari_cryomamba.models.source import Source
 from napari_cryomamba.models.submission import JobSubmission
 from napari_cryomamba.napari_types import Layer, Viewer
 from napari_cryomamba.widgets.batch import BatchChooser
+from napari_cryomamba.widgets.conversion import ConversionLine
 from napari_cryomamba.widgets.form import ParameterForm
 from napari_cryomamba.widgets.layout import button, hbox, scrolled, text_label, vbox
 from napari_cryomamba.widgets.paint import PaintPanel
@@ -81,8 +81,7 @@ class SegmentPanel(QWidget):
         self.interval.setValue(preferences.values.preview_interval_s)
         self.submit_button = button("Segment on server", self, self.submit)
         self.local_button = button("Run on this computer", self, self.run_locally)
-        self.conversion = text_label()
-        self.conversion.hide()
+        self.conversion = ConversionLine(tasks)
         self.local_button.setToolTip("Run the segmentation on this computer, without a server")
         self._build()
         self._connect()
@@ -259,7 +258,7 @@ class SegmentPanel(QWidget):
             # The section in view is to be seen soon after a stroke.
             interval_s = min(submission.preview_interval_s, _PAINTING_INTERVAL_S)
             submission = replace(submission, params={**submission.params, **strokes}, preview_interval_s=interval_s)
-        self._with_file(
+        self.conversion.with_file(
             source, lambda: self.region.with_mask(source, lambda mask: start(replace(submission, within=mask)))
         )
 
@@ -273,33 +272,12 @@ class SegmentPanel(QWidget):
             name = self.name.text().strip()
             submission = replace(self._submission(source), engine=engine, params=params)
             submission = replace(submission, name=f"{name}: {source.meta.name}" if name else "")
-            self._with_file(source, lambda: start(submission))
+            self.conversion.with_file(source, lambda: start(submission))
 
         for source in self.batch.open_sources():
             begin(source)
         for path in self.batch.files:
             self._tasks.run(f"Opening {path.name}", partial(_source_of_file, path), begin)
-
-    def _with_file(self, source: Source, start: Callable[[], None]) -> None:
-        """Call `start` once a tomogram of another format is written as MRC, which is what engines read."""
-        if not needs_conversion(source):
-            start()
-            return
-        text = f"Writing {source.meta.name} as MRC for the engine"
-        self.conversion.setText(f"{text} …")
-        self.conversion.show()
-
-        def done(_none: object) -> None:
-            self.conversion.setText(f"{source.meta.name} was written as MRC for the engine: {source.path}.")
-            start()
-
-        self._tasks.run(
-            text,
-            lambda task: convert(source, task.progress),
-            done,
-            progress=lambda fraction: self.conversion.setText(f"{text}: {fraction:.0%}"),
-            failed=self.conversion.hide,
-        )
 
     def _submission(self, source: Source) -> JobSubmission:
         self.form.show_problems({})

@@ -15,10 +15,10 @@ from napari_cryomamba.app.sections import go_to
 from napari_cryomamba.app.task_runner import TaskRunner
 from napari_cryomamba.layers.masks import Mask
 from napari_cryomamba.layers.tomograms import require_savable
+from napari_cryomamba.models.component_tool import Tool
 from napari_cryomamba.models.components import COLUMNS, Place, Row, as_text, measure_mask, table_rows
 from napari_cryomamba.napari_types import Viewer
 from napari_cryomamba.widgets.clipboard import copy_text
-from napari_cryomamba.widgets.component_tools import Tool
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 from napari_cryomamba.widgets.number_table import NumberTable
 from napari_cryomamba.widgets.save_dialog import choose_file

@@ -98,6 +98,13 @@ def test_invalid_rules_are_refused(tmp_path: Path, text: str) -> None:
         read_rules(tmp_path / "rules.toml")
 
 
+def test_a_misspelt_field_of_a_rule_is_named(tmp_path: Path) -> None:
+    """With the number of the rule, counted from 1 as in other messages."""
+    (tmp_path / "rules.toml").write_text('[[rule]]\nmatch = "a"\n[[rule]]\nmatch = "b"\nengin = "x"\n')
+    with pytest.raises(InvalidRequestError, match="rule 2, engin: "):
+        read_rules(tmp_path / "rules.toml")
+
+
 RULES = """
 [[rule]]
 match = "raw/**"

@@ -9,9 +9,9 @@ import pytest
 from napari.utils._test_utils import read_only_mouse_event
 from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
 
+from napari_cryomamba.models.component_tool import Tool
 from napari_cryomamba.models.world_coordinates import Placement
 from napari_cryomamba.widgets import CryoMambaWidget
-from napari_cryomamba.widgets.component_tools import Tool
 
 if TYPE_CHECKING:
     from tests.desktop.conftest import WaitFor

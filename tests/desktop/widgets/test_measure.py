@@ -114,9 +114,9 @@ def test_distances_from_picks_to_a_mask(
     layer = show_picks(panel.viewer, make_record(state=JobState.COMPLETED), picks, SIZE_A)
     hide_below(layer, 50)
     measure = panel.measure
-    assert measure.points_box.currentData() is layer
-    assert measure.mask_box.currentText() == "membrane"
-    measure.distance_button.click()
+    assert measure.distances.points_box.currentData() is layer
+    assert measure.distances.mask_box.currentText() == "membrane"
+    measure.distances.distance_button.click()
     wait_for(lambda: measure.rows, panel.controller.notifications)
     np.testing.assert_allclose([row.value for row in measure.rows], [7.5, -1.5, 10.0])
     assert measure.rows[0].begin == (10.0, 20.0, 20.0)
@@ -134,23 +134,23 @@ def test_distances_can_be_cancelled(panel: CryoMambaWidget, tomogram: Any) -> No
     """The panel says so, and the button can be pressed again."""
     mask = panel.viewer.add_labels(np.ones((12, 40, 60), np.uint8), **Placement.of_volume(SIZE_A).layer_arguments())
     measure, tasks = panel.measure, panel.controller.tasks
-    measure.add_points()
-    measure.points_box.currentData().add([[5.0, 20.0, 20.0]])
-    assert measure.mask_box.currentData() is mask
-    measure.distance_button.click()
+    measure.distances.add_points()
+    measure.distances.points_box.currentData().add([[5.0, 20.0, 20.0]])
+    assert measure.distances.mask_box.currentData() is mask
+    measure.distances.distance_button.click()
     [task] = [task for task in tasks.waited_for if task.context == "Measuring distances"]
     tasks.abandon(task)
     assert measure.status.text() == "Cancelled."
-    assert measure.distance_button.isEnabled()
+    assert measure.distances.distance_button.isEnabled()
 
 
 def test_without_points_the_panel_says_what_to_do(panel: CryoMambaWidget, tomogram: Any) -> None:
     """'New points' adds a layer in which a click adds a point."""
     measure = panel.measure
-    assert not measure.distance_button.isEnabled()
+    assert not measure.distances.distance_button.isEnabled()
     panel.viewer.add_labels(np.ones((12, 40, 60), np.uint8), **Placement.of_volume(SIZE_A).layer_arguments())
-    measure.points_button.click()
+    measure.distances.points_button.click()
     layer = panel.viewer.layers.selection.active
     assert (layer.name, layer.mode) == ("points", "add")
-    measure.distance_button.click()
+    measure.distances.distance_button.click()
     assert measure.status.text() == "There are no points. Add points with napari's tool, then try again."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
-from cryomamba.engines.api import Engine, EngineParameters, Estimate, Labels, Pass, Tile, VolumeContext
+from cryomamba.engines.api import Engine, EngineParameters, Estimate, Labels, Pass, Tile, VolumeContext, Work
 from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, InvalidRequestError, JobFailedError, VolumeError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.thresholds import HysteresisThreshold
@@ -348,6 +349,38 @@ def test_a_coarse_preview_that_fails_is_skipped(make_volume: Any, tmp_path: Path
     with outcome_of(make_volume(), Picky(), tmp_path / "a", recorder, preview=EAGER) as outcome:
         assert mask_of(outcome).any()
     assert not any(frame.coarse for frame in recorder.frames)
+
+
+class Announcing(MeanEngine):
+    """Says what it does when it prepares, and expects that to take most of the time."""
+
+    def passes(self) -> Sequence[Pass]:
+        return (Pass("preview", factor=0), Pass("segmenting"))
+
+    def work(self, shape: Shape, voxel_size_A: Spacing) -> Work:  # noqa: ARG002 (the interface)
+        return Work(float(math.prod(shape)), 1.0)
+
+    def prepare(self, context: VolumeContext) -> None:
+        context.report_progress(0.5, "filtering")
+
+
+def test_a_coarse_preview_reports_what_it_does(make_volume: Any, tmp_path: Path, recorder: Any) -> None:
+    """What the engine reports while it prepares the binned copy is reported, as a part of the preview's stage."""
+    with outcome_of(make_volume(), Announcing(), tmp_path / "a", recorder, preview=EAGER):
+        pass
+    (within,) = {report.fraction for report in recorder.reports if report.stage == "preview: filtering"}
+    (after,) = {report.fraction for report in recorder.reports if report.stage == "preparing"}
+    assert 0 < within < after
+
+
+def test_a_preview_that_is_needless_has_no_share_of_the_progress(
+    make_volume: Any, tmp_path: Path, recorder: Any
+) -> None:
+    """Where nothing would be binned, the progress begins at 0 with the volume."""
+    with outcome_of(make_volume(), Announcing(), tmp_path / "a", recorder, preview=PreviewOptions(interval_s=60)):
+        pass
+    first = next(report for report in recorder.reports if report.stage == "reading the volume")
+    assert first.fraction == 0
 
 
 class Spare(InlineExecutor):

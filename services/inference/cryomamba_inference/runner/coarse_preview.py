@@ -55,6 +55,8 @@ class CoarsePreview:
     def stage(self) -> Stage:
         """The stage of a job in which the preview is computed, while nothing else is."""
         factor = self._factor
+        if self._is_needless(factor):
+            return Stage(self.coarse_pass.stage, self.coarse_pass.seconds)
         z, y, x = self.header.voxel_size_A
         work = self.engine.work(binned_shape(self.header.shape, factor), (z * factor, y * factor, x * factor))
         return Stage(self.coarse_pass.stage, max(self.coarse_pass.seconds, _LEAST_S, work.prepare_s + work.tiles_s))
@@ -67,6 +69,10 @@ class CoarsePreview:
             factor = max(factor, math.ceil((math.prod(self.header.shape) / self.coarse_pass.voxels) ** (1 / 3)))
         return factor
 
+    def _is_needless(self, factor: int) -> bool:
+        """Whether the copy would be the volume itself."""
+        return factor == 1 and self.volume is not None
+
     def __call__(self, report: ReportProgress) -> Labels | None:
         """Return the preview; None if there can be none. `report` is called often, and raises to stop."""
 
@@ -74,7 +80,7 @@ class CoarsePreview:
             report(0.0)
 
         factor = self._factor
-        if factor == 1 and self.volume is not None:
+        if self._is_needless(factor):
             return None
         try:
             copy = None if self.volume is None else binned_copy(self.volume, factor, check)
