@@ -135,6 +135,7 @@ async def test_a_model_is_added_and_removed_in_the_page(idle_services: Services,
         await press(page, "Enter")
         await page.until("document.getElementById('model-added')?.textContent.includes('mine')")
         assert await page.value(sent) == before
+        assert "Accept its licence" in await page.text("#model-added")
         await page.until("!!document.querySelector('[data-model=mine]')")
         assert await page.value("document.activeElement.id") == "model-file"
         listed = (await services.http.get("/v1/models/mine")).json()
