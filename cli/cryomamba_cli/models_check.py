@@ -24,10 +24,10 @@ def check(
     from cryomamba_server.exit_codes import ExitCode
 
     with requires_extra("inference"):
-        from cryomamba_inference.trained_models.check import check_model
+        from cryomamba_inference.trained_models.bounded_check import check_bounded
 
     named = None if Path(source).expanduser().exists() else ModelFolders.of(load_settings()).path(source)
-    result = check_model(named or Path(source))
+    result = check_bounded(named or Path(source))
     if json:
         fields = {"passed": result.passed, "problems": result.problems, "notes": result.notes}
         output.document({"model": None if result.model is None else result.model.name, **fields})

@@ -85,7 +85,8 @@ def test_of_painted_structures_it_is_the_entropy_of_the_votes(
     trained = load_classifier(str(tmp_path))
     with open_volume(path) as volume:
         whole = engine._normalized(volume.read(slice(None), slice(None), slice(None)))
-    box = feature_box(whole.__getitem__, SHAPE, scales_of((10.0,) * 3, trained.finest_A, 2), (0, 0, 0), SHAPE)
+    filtered = feature_box(whole.__getitem__, SHAPE, scales_of((10.0,) * 3, trained.finest_A, 2), (0, 0, 0), SHAPE)
+    box = engine._sections.with_maps(filtered)
     kernel = np.multiply.outer(np.multiply.outer([1, 2, 1], [1, 4, 6, 4, 1]), [1, 4, 6, 4, 1])
     votes = [ndimage.convolve(each.astype(float), kernel, mode="nearest") for each in trained.forest.count_votes(box)]
     expected = 100 * stats.entropy(votes, axis=0, base=3)

@@ -14,6 +14,8 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from tests.models.networks import membrain_checkpoint, membrain_network, nnunet_folder, plans, tomogram, trained
 from tests.models.test_torch_networks import Bomb, Writer
 
+from cryomamba.engines.registry import Registry
+from cryomamba.engines.windows import WindowEngine
 from cryomamba.errors import CryoMambaError, InvalidRequestError
 from cryomamba.models.jobs import SubmitRequest, VolumeSource
 from cryomamba.volumes import write_volume
@@ -46,7 +48,12 @@ def segmented(folder: Path, density: Any, engine: str, model: Path, processes: i
     write_volume(path, iter([density]), VOXEL_A, shape=density.shape)
     request = SubmitRequest(volume=VolumeSource(path=str(path)), engine=engine, params={"model": str(model)} | params)
     result = LocalRunner(processes).run(
-        path, request, output=folder / f"mask{processes}.mrc", on_event=lambda _: None, cancelled=lambda: False
+        path,
+        request,
+        output=folder / f"mask{processes}.mrc",
+        on_event=lambda _: None,
+        cancelled=lambda: False,
+        formats=["uncertainty"] if params.get("uncertainty") else [],
     )
     return mrcfile.read(result.mask)
 
@@ -158,6 +165,17 @@ def test_a_check_runs_a_window(kind: str, tmp_path: Path) -> None:
     assert check_model(model).problems
 
 
+def test_a_check_says_what_a_network_of_torch_does_not_take(tmp_path: Path) -> None:
+    """A window that the network's levels do not divide, and tensors that it cannot multiply: a sentence."""
+    model = nnunet_folder(tmp_path / "net", plans(patch=(30, 30, 30)))
+    (problem,) = check_model(model).problems
+    assert problem.startswith("The network cannot be used")
+    script = torchscript_folder(tmp_path / "script", axes='"zyx"')
+    (problem,) = check_model(script).problems
+    assert problem.startswith("The network cannot be used")
+    assert len(problem) < 300
+
+
 @pytest.mark.parametrize("kind", ["nnunet", "membrain", "torchscript"])
 def test_a_hostile_model_ends_its_job_with_a_sentence(kind: str, tmp_path: Path) -> None:
     """The job fails with a sentence and what to do, in a process of its own, and nothing in the model was run."""
@@ -177,6 +195,41 @@ def test_a_hostile_model_ends_its_job_with_a_sentence(kind: str, tmp_path: Path)
     assert "It was not" in failed.value.message
     assert failed.value.hint
     assert not [item for item in tmp_path.iterdir() if item.name.startswith("trace")]
+
+
+@pytest.mark.parametrize("kind", ["nnunet", "membrain", "torchscript"])
+def test_the_uncertainty_is_that_of_the_network(kind: str, tmp_path: Path) -> None:
+    """In percent, where one window has the whole tomogram: the entropy of the probabilities that the network gives; the
+    same bytes from one process and from two, and the mask is the one without it."""
+    side = 64 if kind == "membrain" else 32
+    density = tomogram((side,) * 3, seed=9)[0]
+    if kind == "nnunet":
+        model = nnunet_folder(tmp_path / "net")
+    elif kind == "torchscript":
+        model = torchscript_folder(tmp_path / "net", window="32")
+    else:
+        model = tmp_path / "net"
+        model.mkdir()
+        membrain_checkpoint(model / "lab.ckpt")
+        fields = (
+            'kind = "membrain"\nweights = "lab.ckpt"\nscores = "sigmoid"\nwindow = 64\nlabels = { 1 = "membrane" }\n'
+        )
+        (model / "model.toml").write_text(f'{fields}normalization = "zero_mean_unit_variance"\n')
+    plain = segmented(tmp_path, density, kind, model, mirroring=False)
+    found = []
+    for processes in (1, 2):
+        mask = segmented(tmp_path, density, kind, model, processes, mirroring=False, uncertainty=True)
+        assert np.array_equal(mask, plain)
+        found.append(mrcfile.read(tmp_path / f"mask{processes}_uncertainty.mrc"))
+    assert np.array_equal(*found)
+    engine = Registry.discover().create(kind, {"model": str(model), "mirroring": False})
+    assert isinstance(engine, WindowEngine)
+    normalized = (density - density.mean()) / density.std()
+    p = engine.probabilities(engine.predict_window(normalized.astype(np.float32), 0)).astype(np.float64)
+    p = p if engine.scoring == "softmax" else np.concatenate([1 - p, p])
+    entropy = -(p * np.log(np.maximum(p, 1e-12))).sum(axis=0) / np.log(len(p))
+    assert np.abs(found[0] - 100 * entropy).max() <= 1.5
+    assert found[0].max() > 30
 
 
 def test_a_network_that_does_not_fit_ends_its_job_with_a_sentence(tmp_path: Path) -> None:

@@ -229,6 +229,41 @@ def test_torchscript_gives_its_network(way: str, tmp_path: Path) -> None:
         assert torch.equal(load_torchscript(tmp_path / "net.pt")(noise(12, 8, 8)), network(noise(12, 8, 8)))
 
 
+@pytest.mark.parametrize("kind", ["nnunet", "membrain"])
+def test_weights_that_are_larger_than_their_file_are_refused(kind: str, tmp_path: Path) -> None:
+    """A tensor of one stored number that repeats it 2⁴⁰ times is refused before anything copies it."""
+    path = tmp_path / "net.pth"
+    many = torch.zeros(1).expand(1 << 20, 1 << 20)
+    torch.save({"network_weights": {"a": many}, "state_dict": {"_model.a": many}}, path)
+    assert path.stat().st_size < 10_000
+    with pytest.raises(InvalidRequestError, match="larger than what is stored"):
+        LOADERS[kind](path)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("n_conv_per_stage", [10**9, 1, 1]),
+        ("n_conv_per_stage_decoder", [10**9, 1]),
+        ("features_per_stage", [10**12, 1, 1]),
+        ("features_per_stage", [1] * 10**6),
+        ("kernel_sizes", [[10**9] * 3] * 3),
+        ("strides", [[0, 0, 0]] * 3),
+        ("n_stages", 10**9),
+        ("norm_op_kwargs", {"eps": 1e400}),
+        ("nonlin", "torch.nn.Transformer"),
+        ("conv_op", "torch.nn.Linear"),
+        ("conv_op", "os.system"),
+    ],
+)
+def test_plans_of_a_network_without_end_are_refused(option: str, value: Any, tmp_path: Path) -> None:
+    """Layers by the thousand million, channels of terabytes, and modules that are no layers: a sentence, at once."""
+    entry = architecture()
+    entry["arch_kwargs"][option] = value
+    with pytest.raises(InvalidRequestError):
+        load_nnunet(nnunet_folder(tmp_path / "net") / "fold_0/checkpoint_final.pth", entry, 3)
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + bytes(300), b"\x80\x02}q\x00.", b"text"])
 @pytest.mark.parametrize("kind", LOADERS)
 def test_a_broken_file_is_refused_in_words(kind: str, content: bytes, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Self, TypeVar
 
 from cryomamba.engines.api import Engine, EngineParameters, Labels, VolumeContext
@@ -16,8 +17,9 @@ STROKES = "strokes"
 class StrokesEngine(Engine[P], Generic[P]):
     """An engine with a parameter `strokes`, of type :class:`~cryomamba.masks.strokes.Strokes` or None.
 
-    The runner shows the section under the view first. When strokes are added, it prepares the engine that
-    :meth:`with_strokes` returns, and begins again: the mask is that of the last strokes.
+    The runner shows the section under the view first, and again after each of the :meth:`refinements`. When strokes are
+    added, it prepares the engine that :meth:`with_strokes` returns, and begins again: the mask is that of the last
+    strokes.
     """
 
     @abstractmethod
@@ -25,8 +27,18 @@ class StrokesEngine(Engine[P], Generic[P]):
         """Return an engine for other strokes on the same volume; it may share what this one has computed."""
 
     @abstractmethod
-    def section(self, context: VolumeContext, z: int) -> Labels:
-        """Return the labels (1, y, x) of a section quickly, the same as those of the tiles; after `prepare`."""
+    def section(self, context: VolumeContext, z: int) -> Labels | None:
+        """Return the labels (1, y, x) of a section quickly, None if that is not possible yet; after `prepare`.
+
+        After the refinements they are those of the tiles.
+        """
+
+    def refinements(self) -> Sequence[Callable[[VolumeContext], None]]:
+        """Return what else must be done between `prepare` and the tiles, and takes too long to be waited for."""
+        return ()
+
+    def stop(self) -> None:
+        """End what goes on in the background; called once, when no more strokes are taken."""
 
 
 def takes_strokes(schema: dict[str, Any]) -> bool:

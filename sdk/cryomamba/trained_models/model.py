@@ -180,7 +180,7 @@ def _read_sidecar(path: Path, name: str) -> tuple[ModelDescription, tuple[str, .
     if problem := path_problem(folder, sidecar):
         raise invalid_model(name, [problem])
     if (folder / sidecar).stat().st_size > SIDECAR_MAX:
-        raise invalid_model(name, [f"'{sidecar}' is larger than {SIDECAR_MAX // 1024**2} MiB"])
+        raise invalid_model(name, [f"'{sidecar}' is larger than {SIDECAR_MAX // 1024} KiB"])
     data = (folder / sidecar).read_bytes()
     parse = parse_rdf if sidecar in RDF else parse_toml
     description = parse(data, name, sidecar)

@@ -10,7 +10,7 @@ from typing import Final
 
 FILE_MAX: Final = 16 * 1024**3
 """Bytes of the largest file of a model."""
-SIDECAR_MAX: Final = 1024**2
+SIDECAR_MAX: Final = 256 * 1024
 """Bytes of the largest sidecar."""
 _CHUNK: Final = 1024**2
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import lzma
 import pickletools  # nosec B403 (it lists a pickle, and runs nothing)
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +20,9 @@ from cryomamba.trained_models.problems import invalid_model
 CHECKPOINTS: Final = ("checkpoint_final.pth", "checkpoint_best.pth")
 """Checkpoints of a fold, the first one that is there counts."""
 _JSON_MAX: Final = 32 * 1024**2
-_PICKLE_MAX: Final = 256 * 1024**2
+_PICKLE_MAX: Final = 64 * 1024**2
+_LITERALS_MAX: Final = 1_000_000
+"""How many values of a pickle are looked at; a checkpoint has some ten thousand."""
 _CONFIGURATION: Final = "configuration"
 _MIRRORED: Final = "inference_allowed_mirroring_axes"
 _SKIPPED: Final = ("BINPUT", "LONG_BINPUT", "PUT", "MEMOIZE", "MARK", "EMPTY_LIST")
@@ -84,8 +89,19 @@ def _stated(checkpoint: Path) -> tuple[str | None, tuple[int, ...] | None]:
     configuration: str | None = None
     mirrored: tuple[int, ...] | None = None
     try:
-        values = list(_literals(checkpoint))
-    except (zipfile.BadZipFile, OSError, ValueError, KeyError, IndexError, NotImplementedError):
+        values = list(islice(_literals(checkpoint), _LITERALS_MAX))
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        OSError,
+        EOFError,
+        ValueError,
+        LookupError,
+        RuntimeError,
+        ArithmeticError,
+        struct.error,
+    ):
         return None, None
     for number, value in enumerate(values[:-1]):
         if value == _CONFIGURATION and isinstance(values[number + 1], str):

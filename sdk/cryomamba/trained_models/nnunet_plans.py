@@ -19,6 +19,8 @@ PLANS, DATASET = "plans.json", "dataset.json"
 _AXES: Final = ("z", "y", "x")
 _FULL_RESOLUTION: Final = "3d_fullres"
 _IGNORE: Final = "ignore"
+STAGES_MAX: Final = 16
+"""Levels of the deepest network: with one more, it is refused when it is built."""
 _INHERITED_MAX: Final = 8
 _TINY: Final = 1e-8  # nnU-Net's least standard deviation
 
@@ -109,7 +111,7 @@ def parse_plans(
         raise invalid_model(name, validation_problems(error, PLANS, ())) from None
     except _UnsupportedError as error:
         raise invalid_model(name, [str(error)], hint=error.hint) from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise invalid_model(name, [f"{PLANS} or {DATASET} is incomplete: {str(error)[:100]}"]) from None
 
 
@@ -149,7 +151,7 @@ def _architecture(entry: Mapping[str, Any]) -> Mapping[str, Any]:
         return dict(entry["architecture"])
     # Plans of the first releases of version 2 describe the U-Net by other names.
     kind = entry["UNet_class_name"]
-    stages = len(entry["n_conv_per_stage_encoder"])
+    stages = min(len(entry["n_conv_per_stage_encoder"]), STAGES_MAX + 1)
     widest, first = entry["unet_max_num_features"], entry["UNet_base_num_features"]
     return {
         "network_class_name": kind,

@@ -9,7 +9,7 @@ that are the same for every window. A field ``config.cryomamba`` holds what bioi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,6 +21,7 @@ from cryomamba.trained_models.rdf_v04 import upgraded
 _FORMATS: Final = ("onnx", "torchscript")
 """Weights that can be run, the preferred first."""
 _UNITS_A: Final = {"angstrom": 1.0, "picometer": 0.01, "nanometer": 10.0, "micrometer": 1e4, "millimeter": 1e7}
+_SIZE_MAX: Final = 2**31
 _SIDE_3D, _SIDE_2D = 96, 512
 """Voxels of a window where the model takes several sizes: the largest size up to this one."""
 
@@ -36,8 +37,8 @@ class _File(_Part):
 
 
 class _Sizes(_Part):
-    min: int = Field(ge=1)
-    step: int = Field(ge=1)
+    min: int = Field(ge=1, le=_SIZE_MAX)
+    step: int = Field(ge=1, le=_SIZE_MAX)
 
 
 class _Reference(_Part):
@@ -46,14 +47,17 @@ class _Reference(_Part):
     offset: int = 0
 
 
+_Size = Annotated[int, Field(ge=1, le=_SIZE_MAX)]
+
+
 class _Axis(_Part):
     type: str = Field(max_length=32)
     id: str = Field("", max_length=32)
-    size: int | _Sizes | _Reference | None = None
+    size: _Size | _Sizes | _Reference | None = None
     channel_names: tuple[str, ...] = Field((), max_length=256)
     unit: str | None = None
-    scale: float = 1.0
-    halo: int = 0
+    scale: float = Field(1.0, allow_inf_nan=False)
+    halo: int = Field(0, ge=0, le=_SIZE_MAX)
 
     @property
     def letter(self) -> str:
@@ -127,15 +131,24 @@ def parse_rdf(data: bytes, name: str, file: str = "rdf.yaml") -> ModelDescriptio
     """
     try:
         content = yaml.load(data, _Loader)  # noqa: S506 (a safe loader)  # nosec B506
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+        ArithmeticError,
+        AttributeError,
+        TypeError,
+        LookupError,
+    ) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise invalid_model(name, [f"{file} is not valid YAML: {reason}."]) from None
     if not isinstance(content, dict):
         raise invalid_model(name, [f"{file} is not a model of bioimage.io: it has no fields."])
-    version = str(content.get("format_version", ""))
-    if content.get("type") != "model" or not version.startswith(("0.4.", "0.5.")):
-        problem = f"{file} is not a model of bioimage.io in format 0.4 or 0.5 (type {content.get('type')!r}, "
-        raise invalid_model(name, [f"{problem}format_version {version!r})."])
+    type_, version = content.get("type"), content.get("format_version")
+    if type_ != "model" or not isinstance(version, str) or not version.startswith(("0.4.", "0.5.")):
+        stated = ", ".join(f"{key} '{each[:32]}'" for key, each in content.items() if _is_stated(key, each))
+        problem = f"{file} is not a model of bioimage.io in format 0.4 or 0.5 ({stated or 'it states neither'})."
+        raise invalid_model(name, [problem])
     try:
         fields = upgraded(content) if version.startswith("0.4.") else content
         rdf = _Rdf.model_validate(fields)
@@ -299,12 +312,16 @@ class _Reader:
         if axes is None:
             return
         space = set(self._space(self._input))
-        if not isinstance(axes, Sequence) or not space <= set(axes):
+        if not isinstance(axes, Sequence) or not all(axis in axes for axis in space):
             self.problems.append(f"the step '{step}' is done along some axes only, which cannot be done here.")
 
     def _one(self, kwargs: Mapping[str, Any], key: str, default: float | None = None) -> object:
         value = kwargs.get(key, default)
         return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _is_stated(key: object, value: object) -> bool:
+    return key in ("type", "format_version") and isinstance(value, str)
 
 
 def _side(axis: _Axis, most: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -56,7 +57,7 @@ def _size(shape: object, n: int) -> object:
         return {"min": least, "step": step} if step else least
     scale, offset = _at(shape.get("scale"), n), _at(shape.get("offset"), n)
     # Of an output: a size of its own is an offset alone, counted in halves.
-    if not scale and isinstance(offset, int | float):
+    if not scale and isinstance(offset, int | float) and math.isfinite(offset):
         return round(2 * offset)
     return None
 
@@ -68,7 +69,10 @@ def _at(values: object, n: int) -> Any:  # noqa: ANN401 (whatever the file has)
 def _step(step: object) -> object:
     if not isinstance(step, dict):
         return step
-    name, kwargs = step.get("name"), dict(step.get("kwargs") or {})
+    name, given = step.get("name"), step.get("kwargs") or {}
+    if not isinstance(given, dict):
+        return {"id": name, "kwargs": given}
+    kwargs = dict(given)
     mode = kwargs.pop("mode", None)
     if mode == "fixed":
         name = _FIXED.get(str(name), name)

@@ -22,7 +22,7 @@ def parse_toml(data: bytes, name: str, file: str = "model.toml") -> ModelDescrip
     """
     try:
         fields = tomllib.loads(data.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise invalid_model(name, [f"{file} is not valid TOML: {_first_line(error)}."]) from None
     try:
         return ModelDescription.model_validate(fields)

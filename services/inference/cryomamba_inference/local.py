@@ -15,7 +15,7 @@ from cryomamba.engines.api import Engine
 from cryomamba.engines.artifacts import EXPORTS, MASK, ExportFormat, candidates_path, formats_of, model_files
 from cryomamba.engines.info import EngineInfo
 from cryomamba.engines.registry import Registry, describe
-from cryomamba.engines.strokes import STROKES
+from cryomamba.engines.strokes import STROKES, StrokesEngine
 from cryomamba.engines.uncertainty import wants_uncertainty
 from cryomamba.errors import InvalidRequestError
 from cryomamba.masks.region import Region
@@ -228,6 +228,8 @@ def _segment(
             mask = files.enter_context(open_volume(within, scratch=_made(folder / "within")))
             header = task.header
             task = replace(task, within=Region.of_volume(mask, header.shape, header.voxel_size_A))
+        if isinstance(task.engine, StrokesEngine):
+            files.callback(task.engine.stop)
         return run_task(task, folder, executor, control, events)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from cryomamba.engines.registry import Registry
 from cryomamba.errors import InvalidRequestError
 from cryomamba.masks.strokes import Strokes, read_strokes
 from cryomamba.volumes import open_volume
+from cryomamba_inference.engines.membrane import MembraneEngine
 from cryomamba_inference.engines.pixels import PixelsEngine, PixelsParameters
 from cryomamba_inference.executor import InlineExecutor
+from cryomamba_inference.network.model import checksum
 from cryomamba_inference.runner import Control, Outcome, Task, run_to_last_strokes
 from cryomamba_inference.runner.binned_copy import array_statistics
 from cryomamba_inference.tiling import plan_tiles
@@ -26,14 +29,17 @@ SHAPE = (24, 30, 36)
 SIZE = (10.0, 10.0, 10.0)
 
 
-def strokes(*, more: bool = False, shape: tuple[int, int, int] = SHAPE) -> Strokes:
-    """A stroke in the dark ball, and two beside it."""
+def strokes(*, more: bool = False, near: bool = False, shape: tuple[int, int, int] = SHAPE) -> Strokes:
+    """A stroke in the dark ball, and two beside it; one of each kind near its border."""
     lines = [
         {"label": 1, "radius": 2, "points": [[12, 15, 14], [12, 15, 22]]},
         {"label": 0, "radius": 1, "points": [[12, 2, 3], [12, 2, 30]]},
         {"label": 0, "radius": 1, "points": [[3, 27, 6], [3, 27, 30]]},
     ]
     lines += [{"label": 2, "radius": 1, "points": [[2, 2, 2]]}] if more else []
+    if near:
+        lines.append({"label": 1, "radius": 1, "points": [[12, 15, 9], [12, 15, 26]]})
+        lines.append({"label": 0, "radius": 1, "points": [[12, 4, 10], [12, 4, 25]]})
     return read_strokes({"shape": shape, "labels": ["background", "ball", "speck"], "lines": lines})
 
 
@@ -46,6 +52,15 @@ def context(data: Density) -> VolumeContext:
 
 def engine(**parameters: Any) -> PixelsEngine:
     return PixelsEngine(PixelsParameters(**{"scales": 2, **parameters}))
+
+
+def prepare(made: PixelsEngine, data: Density) -> PixelsEngine:
+    """Do all that the runner does before the tiles."""
+    made.prepare(context(data))
+    made.section(context(data), 12)
+    for refine in made.refinements():
+        refine(context(data))
+    return made
 
 
 def in_tiles(prepared: PixelsEngine, data: Density, tile_bytes: int) -> Labels:
@@ -67,19 +82,19 @@ def data(make_volume: Any) -> Density:
 
 def test_tiles_and_sections_equal_the_whole(data: Density) -> None:
     """Tiles of two sizes, and the section that is shown first, have bit for bit the labels of the whole volume."""
-    trained = engine(strokes=strokes(more=True))
-    trained.prepare(context(data))
+    trained = prepare(engine(strokes=strokes(more=True)), data)
     whole = in_tiles(trained, data, 10 * data.nbytes)
     assert set(np.unique(whole)) == {0, 1, 2}
     np.testing.assert_array_equal(in_tiles(trained, data, 60_000), whole)
     for z in (0, 11, 23):
-        np.testing.assert_array_equal(trained.section(context(data), z)[0], whole[z])
+        shown = trained.section(context(data), z)
+        assert shown is not None
+        np.testing.assert_array_equal(shown[0], whole[z])
 
 
-def test_the_ball_is_found_from_three_strokes(data: Density) -> None:
+def test_the_ball_is_found_from_five_strokes(data: Density) -> None:
     """The dark ball is segmented, apart from its rim, and little else is."""
-    trained = engine(strokes=strokes())
-    trained.prepare(context(data))
+    trained = prepare(engine(strokes=strokes(near=True)), data)
     mask = in_tiles(trained, data, 10 * data.nbytes) == 1
     z, y, x = np.ogrid[tuple(slice(-1, 1, n * 1j) for n in SHAPE)]
     ball = (z**2 + y**2 + x**2) < 0.3
@@ -88,11 +103,9 @@ def test_the_ball_is_found_from_three_strokes(data: Density) -> None:
 
 def test_a_saved_model_gives_the_same_mask(data: Density, tmp_path: Path) -> None:
     """A model that was kept gives the mask of its strokes, has their label names, and always has the same bytes."""
-    trained = engine(strokes=strokes())
-    trained.prepare(context(data))
+    trained = prepare(engine(strokes=strokes()), data)
     files = trained.save_files(tmp_path)
-    kept = engine(model=str(tmp_path))
-    kept.prepare(context(data))
+    kept = prepare(engine(model=str(tmp_path)), data)
     assert kept.labels == {1: "ball", 2: "speck"}
     np.testing.assert_array_equal(in_tiles(kept, data, 10**9), in_tiles(trained, data, 10**9))
     first = [(tmp_path / name).read_bytes() for name in files]
@@ -102,13 +115,68 @@ def test_a_saved_model_gives_the_same_mask(data: Density, tmp_path: Path) -> Non
 
 def test_training_again_gives_what_training_once_does(data: Density) -> None:
     """With strokes added to a trained engine the labels are those of an engine that had all of them at once."""
-    one = engine(strokes=strokes())
-    one.prepare(context(data))
-    one.section(context(data), 12)
+    one = prepare(engine(strokes=strokes()), data)
     again, fresh = one.with_strokes(strokes(more=True)), engine(strokes=strokes(more=True))
     for each in (again, fresh):
-        each.prepare(context(data))
+        prepare(each, data)
     np.testing.assert_array_equal(in_tiles(again, data, 10**9), in_tiles(fresh, data, 10**9))
+
+
+def test_a_section_is_shown_before_the_network_is_applied(data: Density, tmp_path: Path) -> None:
+    """Strokes alone give a section at once, and then a model that needs the network; a model waits for the network."""
+    trained = engine(strokes=strokes())
+    trained.prepare(context(data))
+    assert trained.section(context(data), 12) is not None
+    trained.save_files(tmp_path)
+    assert str(np.load(tmp_path / "forest.npz")["network"]) == ""
+    prepare(trained, data).save_files(tmp_path)
+    assert str(np.load(tmp_path / "forest.npz")["network"]) == checksum()
+    kept = engine(model=str(tmp_path))
+    kept.prepare(context(data))
+    assert kept.section(context(data), 12) is None
+    assert prepare(kept, data).section(context(data), 12) is not None
+
+
+def test_a_model_without_the_network_still_runs(data: Density, tmp_path: Path) -> None:
+    """A forest of the first format, which knows no network, gives its labels without one."""
+    trained = engine(strokes=strokes())
+    trained.prepare(context(data))
+    trained.save_files(tmp_path)
+    arrays = {**np.load(tmp_path / "forest.npz"), "version": np.int64(1)}
+    del arrays["network"]
+    np.savez(tmp_path / "forest.npz", **arrays)
+    kept = engine(model=str(tmp_path))
+    kept.prepare(context(data))
+    assert kept.refinements() == ()
+    np.testing.assert_array_equal(in_tiles(kept, data, 10**9), in_tiles(trained, data, 10**9))
+
+
+def test_strokes_do_not_stop_the_preparation_of_the_network(data: Density, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strokes that come while the volume is prepared stop the wait for it alone: it is prepared once."""
+    prepared: list[int] = []
+    original = MembraneEngine.prepare
+
+    def counted(self: MembraneEngine, given: VolumeContext) -> None:
+        prepared.append(1)
+        original(self, given)
+
+    class Added(Exception):  # noqa: N818 (as in the runner)
+        """What the runner raises."""
+
+    def stop(_fraction: float, doing: str = "", /) -> None:
+        if doing != "training":
+            raise Added
+
+    monkeypatch.setattr(MembraneEngine, "prepare", counted)
+    one = engine(strokes=strokes())
+    one.prepare(context(data))
+    with pytest.raises(Added):
+        one.refinements()[0](replace(context(data), report_progress=stop))
+    again = prepare(one.with_strokes(strokes(more=True)), data)
+    assert prepared == [1]
+    fresh = prepare(engine(strokes=strokes(more=True)), data)
+    np.testing.assert_array_equal(in_tiles(again, data, 10**9), in_tiles(fresh, data, 10**9))
+    one.stop()
 
 
 @pytest.mark.parametrize("when", ["classifying", "writing files"])
@@ -194,6 +262,8 @@ def hostile(folder: Path, name: str) -> None:
             arrays["version"] = np.int64(9)
         case "nan":
             arrays["thresholds"] = np.full_like(arrays["thresholds"], np.nan)
+        case "network":
+            arrays["network"] = np.array("0" * 64)
         case "missing":
             del arrays["votes"]
     if name == "huge":
@@ -204,12 +274,12 @@ def hostile(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["no archive", "pickle", "feature", "depth", "votes", "classes", "version", "nan", "missing", "huge"]
+    "name",
+    ["no archive", "pickle", "feature", "depth", "votes", "classes", "version", "network", "nan", "missing", "huge"],
 )
 def test_a_hostile_model_is_refused(name: str, data: Density, tmp_path: Path) -> None:
     """A damaged or hostile model is refused with a sentence, and nothing in it is executed."""
-    trained = engine(strokes=strokes())
-    trained.prepare(context(data))
+    trained = prepare(engine(strokes=strokes()), data)
     trained.save_files(tmp_path)
     hostile(tmp_path, name)
     with pytest.raises(InvalidRequestError, match="cannot be used"):

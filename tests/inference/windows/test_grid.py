@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from skimage.transform import resize
 
+from cryomamba.errors import InvalidRequestError
 from cryomamba_inference.windows.grid import NetworkGrid
-from cryomamba_inference.windows.plan import WindowPlan
+from cryomamba_inference.windows.plan import WindowPlan, require_bounded
 
 GRIDS = st.tuples(
     st.tuples(*[st.integers(1, 30)] * 3), st.tuples(*[st.integers(1, 30)] * 3), st.tuples(*[st.integers(2, 12)] * 3)
@@ -120,3 +123,18 @@ def test_blocks_are_not_much_smaller_than_windows(nodes: int) -> None:
     assert sum(sizes) == nodes
     assert min(sizes) >= 16
     assert max(sizes) <= 64
+
+
+@pytest.mark.parametrize(
+    ("window", "overlap", "voxel_size_A", "words"),
+    [
+        ((1, 1, 1), (0.0, 0.0, 0.0), None, "134,217,728 windows"),
+        ((64, 64, 64), (0.9, 0.9, 0.9), (1.0, 1.0, 1.0), "windows of 64"),
+        ((64, 64, 64), (0.5, 0.5, 0.5), (1e-4, 10.0, 10.0), "16 times as small"),
+    ],
+)
+def test_windows_without_number_are_refused_at_once(window: Any, overlap: Any, voxel_size_A: Any, words: str) -> None:
+    """Windows of a voxel, overlaps of nine tenths, and voxels smaller than atoms: a sentence, not a long wait."""
+    grid = NetworkGrid.of((512, 512, 512), (10.0, 10.0, 10.0), voxel_size_A, 0.05)
+    with pytest.raises(InvalidRequestError, match=words):
+        require_bounded(grid, window, overlap)

@@ -129,7 +129,7 @@ def test_without_a_sidecar_a_folder_is_no_model(tmp_path: Path) -> None:
 def test_a_huge_sidecar_is_not_read(folder: Path) -> None:
     """Memory is bounded whatever the folder holds."""
     (folder / "model.toml").write_bytes(b"#" * (1024**2 + 1))
-    with pytest.raises(InvalidRequestError, match="larger than 1 MiB"):
+    with pytest.raises(InvalidRequestError, match="larger than 256 KiB"):
         read_model(folder)
 
 

@@ -5,25 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from pydantic import Field
-
 from cryomamba.engines.api import EngineParameters
 from cryomamba.engines.windows import Resampling
 from cryomamba.models.trained_models import Kind
 from cryomamba_inference.trained_models.engine import model_parameter
-from cryomamba_inference.trained_models.torch_engine import TorchEngine, TorchParameters
+from cryomamba_inference.trained_models.torch_engine import MirroredParameters, TorchEngine
 
 
-class NnunetParameters(TorchParameters):
+class NnunetParameters(MirroredParameters):
     """Parameters of the engine ``nnunet``."""
 
     model: str = model_parameter("nnunet")
-    mirroring: bool = Field(
-        default=True,
-        title="Mirroring",
-        description="Average the scores of all mirrored windows, along the axes that the training allowed, as nnU-Net "
-        "does: more accurate, and 8 times as slow as without.",
-    )
 
 
 class NnunetEngine(TorchEngine[NnunetParameters]):

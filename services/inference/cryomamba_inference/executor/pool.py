@@ -10,11 +10,11 @@ import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from multiprocessing.reduction import send_handle
+from multiprocessing.reduction import ForkingPickler, send_handle
 from typing import Any
 
 import numpy as np
@@ -82,13 +82,18 @@ class ProcessExecutor:
         slots = _SLOTS * threads
         self._serial += 1
         offset = -(-tile_voxels * 4 // _ALIGNMENT) * _ALIGNMENT
-        with _worker_lost():
+        # In shared memory, as the pipe of a process that is still starting is soon full.
+        pickled = np.frombuffer(ForkingPickler.dumps(work), np.uint8)
+        with _worker_lost(), closing(SharedBlock.create(len(pickled))) as sent:
+            sent.array(0, pickled.shape, np.uint8)[...] = pickled
             for worker in self._workers:
                 worker.slots = [_Slot(SharedBlock.create(offset + result_nbytes), offset) for _ in range(slots)]
                 worker.free = deque(range(slots))
-                worker.pipe.send(("begin", self._serial, work, worker.slots[0].block.nbytes, offset, slots, threads))
-                for slot in worker.slots:
-                    send_handle(worker.pipe, slot.block.descriptor, worker.process.pid or 0)
+                worker.pipe.send(
+                    ("begin", self._serial, len(pickled), worker.slots[0].block.nbytes, offset, slots, threads)
+                )
+                for block in (sent, *(slot.block for slot in worker.slots)):
+                    send_handle(worker.pipe, block.descriptor, worker.process.pid or 0)
 
     @property
     def processes(self) -> int:

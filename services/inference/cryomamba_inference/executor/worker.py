@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import pickle  # nosec B403 (as multiprocessing does)
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from threading import Lock
@@ -60,7 +61,10 @@ class _WorkerLoop:
             else:
                 self._end()
 
-    def _begin(self, serial: int, work: Computation, nbytes: int, output_offset: int, slots: int, threads: int) -> None:
+    def _begin(self, serial: int, size: int, nbytes: int, output_offset: int, slots: int, threads: int) -> None:
+        with closing(SharedBlock(recv_handle(self._pipe), size)) as sent:
+            pickled = sent.array(0, (size,), np.uint8).tobytes()
+        work: Computation = pickle.loads(pickled)  # noqa: S301 (of the parent)  # nosec B301
         self._serial, self._work, self._output_offset = serial, work, output_offset
         self._blocks = [SharedBlock(recv_handle(self._pipe), nbytes) for _ in range(slots)]
         if threads > 1:

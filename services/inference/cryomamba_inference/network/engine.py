@@ -53,7 +53,7 @@ from cryomamba_inference.volume_preparation.region import NodeRegion
 from cryomamba_inference.volume_preparation.scale import raw_scale
 
 _TILE_NODES = 128  # side of the largest tile with its halo
-_COARSEST_STEP_A = 26.0
+COARSEST_STEP_A = 26.0
 """Voxels up to this size are interpolated onto the usual grid, so that the mask is as fine as it can be."""
 _PREVIEW_VOXELS = 2_500_000  # of the binned copy
 
@@ -99,7 +99,7 @@ class NetworkEngine(Engine[P], Generic[P]):
 
     keeps_scores: bool = True
     scratch_grid: ClassVar[ScratchGrid | None] = ScratchGrid(
-        bytes_per_node=7, step=STEP_A, interpolated_to_A=_COARSEST_STEP_A
+        bytes_per_node=7, step=STEP_A, interpolated_to_A=COARSEST_STEP_A
     )
     needs_tile_data: ClassVar[bool] = False
     structure: ClassVar[Structure]
@@ -122,7 +122,7 @@ class NetworkEngine(Engine[P], Generic[P]):
     def step_A(self, voxel_size_A: Spacing) -> float:
         """Return the distance between nodes for a voxel size."""
         coarsest = max(voxel_size_A)
-        return STEP_A if coarsest <= _COARSEST_STEP_A else coarsest
+        return STEP_A if coarsest <= COARSEST_STEP_A else coarsest
 
     def halo(self, voxel_size_A: Spacing) -> Shape:
         """Return how many voxels away the density influences the result."""
@@ -231,11 +231,11 @@ class NetworkEngine(Engine[P], Generic[P]):
     @property
     def grid(self) -> WorkingGrid:
         """The working grid of the prepared volume."""
-        return self._prepared[0].grid
+        return self.prepared[0].grid
 
     def box_probabilities(self, tile: Tile) -> Box:
         """Return the probability of the structure in a tile and its halo, 0 in padding."""
-        inputs, sign = self._prepared
+        inputs, sign = self.prepared
         first, last = inputs.grid.nodes_around(tile.start, tile.shape, self.halo_nodes)
         # Of the coarsest level of the network, so that all tiles have the same blocks of nodes.
         z, y, x = (slice(a // MULTIPLE * MULTIPLE, b) for a, b in zip(first, last, strict=True))
@@ -250,7 +250,8 @@ class NetworkEngine(Engine[P], Generic[P]):
         return self.grid.interpolate(found.probability[z, y, x], first, tile.start, tile.shape)
 
     @property
-    def _prepared(self) -> tuple[Inputs, int]:
+    def prepared(self) -> tuple[Inputs, int]:
+        """What the network sees of the prepared volume, and the sign of dense matter in it."""
         if self._inputs is None or self.contrast is None:
             raise RuntimeError("call prepare() first")
         return self._inputs, self.contrast.sign

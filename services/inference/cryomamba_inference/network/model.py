@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
@@ -56,6 +57,12 @@ def probabilities(field: Field, maps: Field) -> Field:
     return _run(field, maps, list(Structure))
 
 
+@lru_cache(maxsize=1)
+def checksum() -> str:
+    """Return the SHA-256 of the network's file: another network gives other probabilities."""
+    return hashlib.sha256(_file()).hexdigest()
+
+
 def _run(field: Field, maps: Field, structures: Sequence[Structure]) -> Field:
     half = [-(-size // MULTIPLE) * (MULTIPLE // 2) for size in field.shape]
     inputs = np.zeros((1, _FOLD + MAPS, *half), np.float32)
@@ -86,5 +93,8 @@ def _session() -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     # Memory goes back after each tile; the arena would keep the most that was ever needed.
     options.enable_cpu_mem_arena = False
-    data = resources.files(__package__).joinpath(_FILE).read_bytes()
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(_file(), options, providers=["CPUExecutionProvider"])
+
+
+def _file() -> bytes:
+    return resources.files(__package__).joinpath(_FILE).read_bytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,13 +16,17 @@ from cryomamba.engines.artifacts import FOREST, MODEL
 from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.trained_models.folders import load_model
+from cryomamba_inference.network.model import checksum
 from cryomamba_inference.pixels.features import FeatureBox, feature_box
 from cryomamba_inference.pixels.filters import FEATURES, FEATURES_WITHOUT_TENSOR
 from cryomamba_inference.pixels.forest import Forest
+from cryomamba_inference.pixels.network_maps import MAPS, MapFile
 from cryomamba_inference.pixels.scales import Read, Scale, scales_of
 from cryomamba_inference.pixels.smoothing import MARGIN, entropies, winners
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+_WITHOUT_NETWORK: Final = 1
+"""Version of the files that came before the features of the network."""
 _FILE_MAX: Final = 64 * 1024**2
 """Bytes of the arrays of a forest when they are unpacked."""
 _TREES_MAX, _DEPTH_MAX, _SCALES_MAX = 1024, 14, 6
@@ -42,6 +46,8 @@ class PixelClassifier:
         Standard deviation of the finest scale, in ångström.
     scales : int
         How many scales there are.
+    network : str
+        Checksum of the network whose maps are further features; empty for none.
     """
 
     names: dict[int, str]
@@ -49,9 +55,18 @@ class PixelClassifier:
     finest_A: float
     scales: int
     forest: Forest
+    network: str = ""
 
     def classify(
-        self, read: Read, volume: Shape, voxel_size_A: Spacing, start: Shape, shape: Shape, *, uncertainty: bool
+        self,
+        read: Read,
+        volume: Shape,
+        voxel_size_A: Spacing,
+        start: Shape,
+        shape: Shape,
+        *,
+        maps: MapFile | None,
+        uncertainty: bool,
     ) -> TileResult:
         """Return the labels of a box, shape (z, y, x), uint8, and on request their uncertainty.
 
@@ -61,16 +76,22 @@ class PixelClassifier:
             Normalized densities, as for :func:`~cryomamba_inference.pixels.features.feature_box`.
         volume : tuple of int
             Shape of the volume.
+        maps : MapFile or None
+            The network's, if it has features of them.
         """
         scales = scales_of(voxel_size_A, self.finest_A, self.scales)
         first, size = with_margin(start, shape, volume)
-        return self.result_of(feature_box(read, volume, scales, first, size), start, shape, uncertainty=uncertainty)
+        box = feature_box(read, volume, scales, first, size)
+        if maps is not None:
+            box = replace(box, maps=maps.box(first, size))
+        return self.result_of(box, start, shape, uncertainty=uncertainty)
 
     def result_of(self, box: FeatureBox, start: Shape, shape: Shape, *, uncertainty: bool = False) -> TileResult:
         """Return the labels of a box from the features of it and its margin, and on request their uncertainty."""
         z, y, x = (at - first for at, first in zip(start, box.start, strict=True))
         votes = self.forest.count_votes(box)
-        labels = np.asarray(self.classes, np.uint8)[winners(votes, (z, y, x), shape)]
+        classes = winners(votes, (z, y, x), shape, background=self.classes[0] == 0)
+        labels = np.asarray(self.classes, np.uint8)[classes]
         return TileResult(labels, uncertainty=entropies(votes, (z, y, x), shape) if uncertainty else None)
 
     def save(self, folder: Path) -> tuple[str, ...]:
@@ -81,6 +102,7 @@ class PixelClassifier:
             classes=np.asarray(self.classes, np.uint8),
             finest_A=np.float64(self.finest_A),
             scales=np.int64(self.scales),
+            network=np.array(self.network),
             features=self.forest.features,
             thresholds=self.forest.thresholds,
             votes=self.forest.votes,
@@ -157,8 +179,11 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def _checked(arrays: dict[str, npt.NDArray[Any]], names: dict[int, str]) -> PixelClassifier:
-    if int(arrays["version"]) != _VERSION:
+    if int(arrays["version"]) not in (_WITHOUT_NETWORK, _VERSION):
         raise _damaged("", f"it was made by another version of CryoMamba (format {int(arrays['version'])})")
+    network = str(arrays["network"]) if int(arrays["version"]) == _VERSION else ""
+    if network not in ("", checksum()):
+        raise _damaged("", "it was trained with another version of the network in CryoMamba")
     features, thresholds, votes = arrays["features"], arrays["thresholds"], arrays["votes"]
     classes, finest_A, scales = arrays["classes"], float(arrays["finest_A"]), int(arrays["scales"])
     trees, nodes = features.shape
@@ -182,10 +207,11 @@ def _checked(arrays: dict[str, npt.NDArray[Any]], names: dict[int, str]) -> Pixe
         and trees * 256 < 2**16
     )
     count = (scales - 1) * FEATURES + (FEATURES if scales == 1 else FEATURES_WITHOUT_TENSOR)
+    count += MAPS if network else 0
     if not fits or features.min() < 0 or features.max() >= count:
         raise ValueError("arrays do not fit")
     forest = Forest(*(np.ascontiguousarray(each) for each in (features, thresholds, votes)))
-    return PixelClassifier(dict(names), tuple(classes.tolist()), finest_A, scales, forest)
+    return PixelClassifier(dict(names), tuple(classes.tolist()), finest_A, scales, forest, network)
 
 
 def _damaged(name: str, why: str) -> InvalidRequestError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numba as nb
 import numpy as np
@@ -18,6 +19,33 @@ Grid = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
+class MapBox:
+    """Maps of a network on the nodes of a box, from which those of voxels are interpolated.
+
+    Attributes
+    ----------
+    values : ndarray of float32, shape (maps, z, y, x)
+        Of the nodes around the box.
+    first : ndarray of int64, shape (3,)
+        The first of them.
+    counts : ndarray of int64, shape (3,)
+        Nodes of the volume along z, y, x.
+    scale : ndarray of float64, shape (3,)
+        Nodes per voxel along z, y, x; the first node is at the first voxel.
+    """
+
+    values: Floats
+    first: Positions
+    counts: Positions
+    scale: npt.NDArray[np.float64]
+
+
+NO_MAPS: Final = MapBox(
+    np.empty((0, 1, 1, 1), np.float32), np.zeros(3, np.int64), np.ones(3, np.int64), np.ones(3, np.float64)
+)
+
+
+@dataclass(frozen=True, slots=True)
 class FeatureBox:
     """Features of a box on the grids of their scales, from which those of voxels are interpolated.
 
@@ -30,12 +58,15 @@ class FeatureBox:
         the factor by which it is binned.
     start, shape : tuple of int
         The voxels of the volume for which they are complete.
+    maps : MapBox
+        Of a network, further features.
     """
 
     values: Floats
     grids: Grid
     start: Shape
     shape: Shape
+    maps: MapBox = NO_MAPS
 
     @property
     def nbytes(self) -> int:
@@ -45,12 +76,13 @@ class FeatureBox:
     @property
     def count(self) -> int:
         """How many features a voxel has."""
-        return int(self.grids[:, 1].sum())
+        return int(self.grids[:, 1].sum()) + len(self.maps.values)
 
     def at(self, voxels: Positions) -> Floats:
         """Return the features (voxel, feature) of voxels of the volume (n, 3) in the box."""
         found = np.empty((len(voxels), self.count), np.float32)
-        _features_at(self.values, self.grids, np.ascontiguousarray(voxels, np.int64), found)
+        maps = (self.maps.values, self.maps.first, self.maps.counts, self.maps.scale)
+        _features_at(self.values, self.grids, *maps, np.ascontiguousarray(voxels, np.int64), found)
         return found
 
 
@@ -92,17 +124,19 @@ def _shape(values: list[int]) -> Shape:
 
 
 @nb.njit(cache=True, nogil=True)
-def _features_at(values, grids, voxels, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _features_at(values, grids, maps, first, counts, scale, voxels, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     row = np.empty((out.shape[1], 1), np.float32)
     scratch = np.empty(grids[:, 4].max(), np.float32)
     for n in range(len(voxels)):
-        row_features(values, grids, voxels[n, 0], voxels[n, 1], voxels[n, 2], row, scratch)
+        z, y, x = voxels[n, 0], voxels[n, 1], voxels[n, 2]
+        known = row_features(values, grids, z, y, x, row, scratch)
+        row_maps(maps, first, counts, scale, z, y, x, row, known)
         out[n] = row[:, 0]
 
 
 @nb.njit(cache=True, nogil=True)
 def row_features(values, grids, z, y, first_x, row, scratch):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """Enter the features (feature, x) of the voxels of a row from `first_x` on."""
+    """Enter the features (feature, x) of the voxels of a row from `first_x` on; return how many there are."""
     number = 0
     columns = row.shape[1]
     one = np.float32(1)
@@ -134,6 +168,31 @@ def row_features(values, grids, z, y, first_x, row, scratch):  # type: ignore[no
                     at, fx = _place(first_x + x, factor, grids[level, 7])
                     row[number, x] = scratch[at] * (one - fx) + scratch[at + 1] * fx
             number += 1
+    return number
+
+
+@nb.njit(cache=True, nogil=True)
+def row_maps(values, first, counts, scale, z, y, first_x, row, known):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Enter the maps of a network behind the `known` features of the voxels of a row."""
+    one = np.float32(1)
+    z0, z1, fz = _between(z * scale[0], counts[0], first[0])
+    y0, y1, fy = _between(y * scale[1], counts[1], first[1])
+    for number in range(len(values)):
+        near0, near1 = values[number, z0, y0], values[number, z0, y1]
+        far0, far1 = values[number, z1, y0], values[number, z1, y1]
+        for x in range(row.shape[1]):
+            a, b, fx = _between((first_x + x) * scale[2], counts[2], first[2])
+            near = (near0[a] * (one - fx) + near0[b] * fx) * (one - fy) + (near1[a] * (one - fx) + near1[b] * fx) * fy
+            far = (far0[a] * (one - fx) + far0[b] * fx) * (one - fy) + (far1[a] * (one - fx) + far1[b] * fx) * fy
+            row[known + number, x] = near * (one - fz) + far * fz
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def _between(place, count, first):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Return the nodes before and after a place, counted from `first`, and how far it is behind the one before."""
+    place = min(place, count - 1.0)
+    at = min(int(place), max(count - 2, 0))
+    return at - first, min(at + 1, count - 1) - first, np.float32(place - at)
 
 
 @nb.njit(cache=True, nogil=True)

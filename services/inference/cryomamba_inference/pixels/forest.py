@@ -11,7 +11,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba_inference.pixels.features import FeatureBox, row_features
+from cryomamba_inference.pixels.features import FeatureBox, row_features, row_maps
 from cryomamba_inference.pixels.filters import Field
 
 _TREES, _DEPTH = 32, 8
@@ -52,9 +52,9 @@ class Forest:
     def count_votes(self, box: FeatureBox) -> npt.NDArray[np.uint16]:
         """Return the votes (class, z, y, x) of all trees for the voxels of a box."""
         out = np.empty((self.classes, *box.shape), np.uint16)
-        _count_votes(
-            box.values, box.grids, np.array(box.start), self.features, self.thresholds, self.votes, out, box.count
-        )
+        maps = (box.maps.values, box.maps.first, box.maps.counts, box.maps.scale)
+        forest = (self.features, self.thresholds, self.votes)
+        _count_votes(box.values, box.grids, *maps, np.array(box.start), *forest, out, box.count)
         return out
 
 
@@ -162,7 +162,7 @@ def _best_split(binned, classes, own, totals, tried):  # type: ignore[no-untyped
 
 
 @nb.njit(cache=True, nogil=True)
-def _count_votes(values, grids, start, features, thresholds, votes, out, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _count_votes(values, grids, maps, first, counts, scale, start, features, thresholds, votes, out, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     columns, classes = out.shape[3], votes.shape[2]
     row = np.empty((count, columns), np.float32)
     scratch = np.empty(grids[:, 4].max(), np.float32)
@@ -172,7 +172,8 @@ def _count_votes(values, grids, start, features, thresholds, votes, out, count):
         depth += 1
     for z in range(out.shape[1]):
         for y in range(out.shape[2]):
-            row_features(values, grids, start[0] + z, start[1] + y, start[2], row, scratch)
+            known = row_features(values, grids, start[0] + z, start[1] + y, start[2], row, scratch)
+            row_maps(maps, first, counts, scale, start[0] + z, start[1] + y, start[2], row, known)
             for c in range(classes):
                 for x in range(columns):
                     out[c, z, y, x] = 0

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from cryomamba.geometry import Shape
 
+BACKGROUND: Final = (3, 2)
+"""A label needs more than 3/5 of the votes that it shares with the background: the background is most of a volume, and
+people paint as much of it as of the structures. Chosen by ``benchmarks/pixels_accuracy.py``."""
 MARGIN: Shape = (1, 2, 2)
 """Voxels around a box whose votes count."""
 
 Votes = npt.NDArray[np.uint16]
 
 
-def winners(votes: Votes, before: Shape, shape: Shape) -> npt.NDArray[np.uint8]:
+def winners(votes: Votes, before: Shape, shape: Shape, *, background: bool = False) -> npt.NDArray[np.uint8]:
     """Return the class with the most smoothed votes for each voxel of a box; among equals the first.
 
     The kernel is binomial: (1, 2, 1) along z and (1, 4, 6, 4, 1) along y and x. Beyond the array, which ends where the
@@ -28,9 +33,11 @@ def winners(votes: Votes, before: Shape, shape: Shape) -> npt.NDArray[np.uint8]:
         Voxels of the margin before the box.
     shape : tuple of int
         Of the box.
+    background : bool
+        Whether the first class is the background, of which a vote counts as in :data:`BACKGROUND`.
     """
     out = np.empty(shape, np.uint8)
-    _winners(votes, np.array(before), out)
+    _winners(votes, np.array(before), out, *(BACKGROUND if background else (1, 1)))
     return out
 
 
@@ -42,7 +49,7 @@ def entropies(votes: Votes, before: Shape, shape: Shape) -> npt.NDArray[np.uint8
 
 
 @nb.njit(cache=True, nogil=True)
-def _winners(votes, before, out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _winners(votes, before, out, first, others):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     columns = out.shape[2]
     best, totals = np.empty(columns, np.int64), np.empty(columns, np.int64)
     line = np.empty(votes.shape[3], np.int64)
@@ -50,9 +57,10 @@ def _winners(votes, before, out):  # type: ignore[no-untyped-def] # noqa: ANN001
         for y in range(out.shape[1]):
             for label in range(len(votes)):
                 _smooth(votes[label], z + before[0], y + before[1], before[2], line, totals)
+                weight = first if label == 0 else others
                 for x in range(columns):
-                    if label == 0 or totals[x] > best[x]:
-                        best[x] = totals[x]
+                    if label == 0 or weight * totals[x] > best[x]:
+                        best[x] = weight * totals[x]
                         out[z, y, x] = label
 
 

@@ -41,11 +41,15 @@ def run_to_last_strokes(
         As :func:`~cryomamba_inference.runner.run.run_task` does.
     """
     known = KnownVolume()
-    while True:
-        try:
-            return finish(run_task(task, folder, executor, control, events, known), task.engine)
-        except StrokesAdded as added:
-            if isinstance(task.engine, StrokesEngine):
-                log.info("Strokes were added: training again.")
-                focus = control.focus or task.focus
-                task = replace(task, engine=task.engine.with_strokes(added.strokes), focus=focus)
+    try:
+        while True:
+            try:
+                return finish(run_task(task, folder, executor, control, events, known), task.engine)
+            except StrokesAdded as added:
+                if isinstance(task.engine, StrokesEngine):
+                    log.info("Strokes were added: training again.")
+                    focus = control.focus or task.focus
+                    task = replace(task, engine=task.engine.with_strokes(added.strokes), focus=focus)
+    finally:
+        if isinstance(task.engine, StrokesEngine):
+            task.engine.stop()

@@ -145,6 +145,7 @@ class _Run:
                 found = self._run_scores(tiles, files)
             else:
                 self._publisher.begin_pass(None)
+                self._refine(tiles)
                 self._run_tiles(tiles, files.store_labels, files.store_uncertainty)
                 found = self._find_picks(tiles)
         if self._task.volume is not None:
@@ -251,6 +252,22 @@ class _Run:
                 scores.save(saved, lambda done: self._update(share + (1 - share) * done, "saving the score map"))
         return found
 
+    def _refine(self, tiles: TileSelection) -> None:
+        """Show the section under the view, and again with what an engine that learns from strokes computes after it."""
+        if not isinstance(self._engine, StrokesEngine):
+            return
+        self._publisher.put_background(tiles.skipped())
+        self._section_preview = SectionPreview(self._engine, self._publisher, tiles.region)
+        self._show_section()
+        for refine in self._engine.refinements():
+
+            def refined(report: ReportProgress, refine: Callable[[VolumeContext], None] = refine) -> None:
+                refine(self._context(self._known.statistics, report))
+
+            run_reported(refined, self._update)
+            self._section_preview.forget()
+            self._show_section()
+
     def _run_tiles(self, tiles: TileSelection, store: Store, uncertainty: Store | None) -> None:
         count, done = self._pass.count(tiles), 0
         self._meter.enter(self._result_pass.stage, steps=count)
@@ -266,8 +283,6 @@ class _Run:
             done += 1
             self._meter.update(done / count, tiles=1)
 
-        self._section_preview = SectionPreview(self._engine, self._publisher, tiles.region)
-        self._show_section()
         sink = Sink(
             self._volume,
             self._task.focus,

@@ -30,6 +30,10 @@ class SectionPreview:
         self._engine, self._publisher, self._region = engine, publisher, region
         self._shown: set[int] = set()
 
+    def forget(self) -> None:
+        """Show all sections again: the engine has learned more."""
+        self._shown.clear()
+
     def show(
         self, focus: Position | None, context: VolumeContext, check: Callable[[], None], *, fraction: float
     ) -> None:
@@ -50,6 +54,9 @@ class SectionPreview:
             return
         self._shown.add(z)
         labels = run_reported(lambda _: engine.section(context, z), lambda *_: check())
+        if labels is None:
+            self._shown.discard(z)
+            return
         if self._region is not None:
             inside = self._region.read((slice(z, z + 1), slice(0, height), slice(0, width)))
             labels = np.where(inside, labels, labels.dtype.type(0))

@@ -20,7 +20,7 @@ from cryomamba_inference.runner.progress import ProgressMeter
 from cryomamba_inference.runner.tile_selection import TileSelection
 from cryomamba_inference.tiling import TilePlan, plan_tiles
 from cryomamba_inference.windows.grid import NetworkGrid
-from cryomamba_inference.windows.plan import WindowPlan
+from cryomamba_inference.windows.plan import WindowPlan, require_bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,13 @@ class Task:
 
     @property
     def windows(self) -> WindowPlan | None:
-        """The windows of an engine that predicts windows."""
+        """The windows of an engine that predicts windows.
+
+        Raises
+        ------
+        InvalidRequestError
+            They are too many, or their voxels much too small, for the tomogram.
+        """
         header, engine = self.header, self.engine
         if not isinstance(engine, WindowEngine):
             return None
@@ -95,6 +101,7 @@ class Task:
             engine.voxel_size_tolerance,
             engine.resampling,
         )
+        require_bounded(grid, engine.window, engine.overlap)
         return WindowPlan(grid, engine.window, engine.overlap, engine.weights_offset)
 
     @property

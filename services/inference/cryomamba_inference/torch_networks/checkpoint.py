@@ -62,7 +62,20 @@ def read_checkpoint(path: Path, allowed: Sequence[Any] = (), *, extra: str) -> M
         raise damaged(path, str(error)) from error
     if not isinstance(found, Mapping):
         raise damaged(path, "it does not contain weights by name")
+    if _is_larger_than_stored(found):
+        raise damaged(path, "it has tensors that are larger than what is stored of them")
     return found
+
+
+def _is_larger_than_stored(value: object, depth: int = 4) -> bool:
+    """Return whether a tensor repeats its elements: a file of some bytes could fill the memory."""
+    import torch
+
+    if isinstance(value, Mapping) and depth:
+        return any(_is_larger_than_stored(each, depth - 1) for each in value.values())
+    if not isinstance(value, torch.Tensor):
+        return False
+    return bool(value.numel() * value.element_size() > value.untyped_storage().nbytes())
 
 
 def damaged(path: Path, reason: str) -> InvalidRequestError:

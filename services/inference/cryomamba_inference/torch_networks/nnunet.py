@@ -16,13 +16,19 @@ from typing import TYPE_CHECKING, Any, Final
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.geometry import Shape
 from cryomamba.optional_imports import requires_extra
+from cryomamba.trained_models.nnunet_plans import STAGES_MAX
 from cryomamba_inference.torch_networks.checkpoint import damaged, numpy_scalars, read_checkpoint
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
 ARCHITECTURES: Final = ("PlainConvUNet", "ResidualEncoderUNet", "ResidualUNet")
-_STAGES_MAX: Final = 16
+_NUMBER_MAX: Final = 4096
+"""The largest number that options of a network may have: channels, layers of a level, sizes of kernels."""
+_LAYERS: Final = ("n_conv_per_stage", "n_blocks_per_stage", "n_conv_per_stage_decoder")
+_LAYERS_MAX: Final = 64
+"""Layers of a level."""
+_POSITIVE: Final = ("strides", "kernel_sizes", "features_per_stage", "n_stages")
 _OF_TORCH: Final = re.compile(r"torch\.nn\.(modules\.[a-z_]+\.)?(?P<name>[A-Z][A-Za-z0-9]*)")
 
 
@@ -80,15 +86,41 @@ def _build(architecture: Mapping[str, Any], channels: int) -> Module:
             options[key] = _of_torch(str(options[key]))
     options |= {"input_channels": 1, "num_classes": channels, "deep_supervision": False}
     try:
-        if int(options["n_stages"]) > _STAGES_MAX:
-            raise ValueError(options["n_stages"])
+        if int(options["n_stages"]) > STAGES_MAX:
+            raise ValueError("too many stages")
+        _require_bounded(options)
         inspect.signature(network).bind(**options)
         # Nothing is allocated before the weights are known to fit.
         with torch.device("meta"):
             built: Module = network(**options)
-    except (KeyError, TypeError, ValueError, RuntimeError, AssertionError, IndexError, AttributeError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        AssertionError,
+        AttributeError,
+        ArithmeticError,
+        MemoryError,
+    ) as error:
         raise _unknown("a network with options that do not fit it", "Check that the file is complete.") from error
     return built
+
+
+def _require_bounded(value: object, key: str = "") -> None:
+    """Refuse numbers for which building the network, layer by layer, would not end."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            _require_bounded(each, str(name))
+    elif isinstance(value, list | tuple):
+        if len(value) > STAGES_MAX:
+            raise ValueError(f"{key} has more entries than a network has levels")
+        for each in value:
+            _require_bounded(each, key)
+    elif isinstance(value, int | float) and abs(value) > (_LAYERS_MAX if key in _LAYERS else _NUMBER_MAX):
+        raise ValueError(f"{key} is too large")
+    elif isinstance(value, int) and key in _POSITIVE and value < 1:
+        raise ValueError(f"{key} is too small")
 
 
 def _of_torch(path: str) -> type[Module]:

@@ -14,7 +14,7 @@ import numpy as np
 from cryomamba.engines.windows import Scores, probabilities
 from cryomamba.errors import CryoMambaError
 from cryomamba.models.trained_models import Kind
-from cryomamba.trained_models.description import ModelDescription, TestCase
+from cryomamba.trained_models.description import WINDOW_VOXELS_MAX, ModelDescription, TestCase
 from cryomamba.trained_models.model import Model, read_model
 from cryomamba_inference.torch_networks.loaded import run_network
 from cryomamba_inference.torch_networks.loaders import LOADERS
@@ -22,8 +22,10 @@ from cryomamba_inference.trained_models.normalizer import Normalizer
 from cryomamba_inference.trained_models.onnx_network import networks_of, onnx_problems
 from cryomamba_inference.trained_models.tensors import Tensor, to_scores, to_tensor
 
-_TENSOR_MAX: Final = 2**28
-"""Elements of the largest test tensor."""
+_OUTPUT_MAX: Final = 2**28
+"""Elements of the largest test tensor of an output; that of an input is at most the largest window."""
+
+_DETAIL_MAX: Final = 200
 
 Run = Callable[[Tensor], Tensor]
 """Runs one network on a tensor with the axes of the description."""
@@ -107,8 +109,11 @@ def check_model(path: Path) -> CheckResult:
             notes.append("The sidecar has no test tensors, so whether the scores are right was not checked.")
     except CryoMambaError as error:
         problems += _listed(error)
-    except ValueError as error:
-        problems.append(f"The network cannot be used: {error}.")
+    except (ValueError, RuntimeError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError) as error:
+        # Of PyTorch; a program of TorchScript puts its own lines before the reason.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        detail = (lines[-1] if lines else type(error).__name__)[:_DETAIL_MAX].rstrip(".")
+        problems.append(f"The network cannot be used: {detail}.")
     return CheckResult(model, tuple(passed), tuple(problems), tuple(notes))
 
 
@@ -138,7 +143,8 @@ def _check_test(
     model: Model, test: TestCase, networks: tuple[Run, ...], passed: list[str], problems: list[str]
 ) -> None:
     described = model.description
-    given, wanted = (_tensor(model.folder / name) for name in (test.input, test.output))
+    given = _tensor(model.folder / test.input, WINDOW_VOXELS_MAX)
+    wanted = _tensor(model.folder / test.output, _OUTPUT_MAX)
     values = given.astype(np.float64).reshape(-1)
     normalizer = Normalizer.of_values(described.normalization, values)
     data = normalizer(given.astype(np.float32))
@@ -166,12 +172,13 @@ def _probabilities(scores: Scores, described: ModelDescription) -> Scores:
     return probabilities(scores, described.scores) if described.logits else scores
 
 
-def _tensor(path: Path) -> Tensor:
+def _tensor(path: Path, most: int) -> Tensor:
     """Read a ``.npy`` file; objects, which would be unpickled, and huge arrays are refused."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"'{path.name}' is not a NumPy array: {error}") from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub" or math.prod(array.shape) > _TENSOR_MAX:
-        raise ValueError(f"'{path.name}' is not an array of at most {_TENSOR_MAX:,} numbers")
+    except (ValueError, EOFError, OSError, TypeError, ArithmeticError, SyntaxError, RecursionError) as error:
+        reason = str(error).partition("\n")[0][:_DETAIL_MAX]
+        raise ValueError(f"'{path.name}' is not a NumPy array: {reason}") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub" or not 0 < math.prod(array.shape) <= most:
+        raise ValueError(f"'{path.name}' is not an array of at most {most:,} numbers")
     return np.asarray(array)

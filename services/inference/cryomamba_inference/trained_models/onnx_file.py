@@ -17,6 +17,8 @@ _DEPTH_MAX: Final = 32
 """Graphs within graphs."""
 _STANDARD: Final = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc"})
 """Domains whose operators are part of onnxruntime."""
+_TEXT_MAX: Final = 4096
+"""Bytes of a name that are read."""
 _EXTERNAL: Final = 1
 # Field numbers by message.
 _MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
@@ -187,4 +189,4 @@ def _message(value: memoryview | int) -> memoryview:
 
 
 def _text(value: memoryview | int) -> str:
-    return bytes(_message(value)).decode("utf-8", "replace")
+    return bytes(_message(value)[:_TEXT_MAX]).decode("utf-8", "replace")

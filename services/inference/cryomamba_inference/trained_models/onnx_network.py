@@ -92,7 +92,7 @@ def onnx_problems(model: Model) -> list[str]:
             elif path not in own:
                 found.append(f"'{name}' has weights in '{path}', which must be listed in extra_files")
         if content.foreign:
-            listed = ", ".join(sorted(content.foreign)[:5])
+            listed = ", ".join(name[:80] for name in sorted(content.foreign)[:5])
             found.append(f"'{name}' needs operators that are not part of ONNX or onnxruntime ({listed})")
     return found
 

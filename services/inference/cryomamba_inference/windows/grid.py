@@ -15,15 +15,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
 
 from cryomamba.engines.api import Slices, Voxels
 from cryomamba.engines.windows import Resampling, Scores
 from cryomamba.geometry import Shape, Spacing
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 _POLE: Final = math.sqrt(3) - 2
 """Of the recursive filter that makes a cubic spline's coefficients of values."""
@@ -170,7 +172,7 @@ def _averages(first: int, last: int, count: int, nodes: int) -> csr_array:
     start, stop = _reach(first, last, count, nodes)
     at = np.arange(first, last)
     if count == nodes:
-        return csr_array((np.ones(len(at), np.float32), (at - first, at - start)), shape=(len(at), stop - start))
+        return _sparse(np.ones((len(at), 1)), (at - start)[:, None], stop - start)
     if nodes < count:
         low, high = at * (count / nodes), (at + 1) * (count / nodes)
         columns = np.floor(low).astype(np.int64)[:, None] + np.arange(math.ceil(count / nodes) + 1)
@@ -197,7 +199,7 @@ def _splines(first: int, last: int, count: int, nodes: int) -> csr_array:
     start, stop = _spline_reach(first, last, count, nodes)
     at = np.arange(first, last)
     if count == nodes:
-        return csr_array((np.ones(len(at), np.float32), (at - first, at - start)), shape=(len(at), stop - start))
+        return _sparse(np.ones((len(at), 1)), (at - start)[:, None], stop - start)
     position = (at + 0.5) * (count / nodes) - 0.5
     whole = np.floor(position).astype(np.int64)
     knots = np.arange(-1, 3)
@@ -233,6 +235,9 @@ def _linear(start: int, stop: int, count: int, nodes: int, first: int, available
 
 
 def _sparse(values: npt.NDArray[np.float64], columns: npt.NDArray[np.int64], width: int) -> csr_array:
+    # The service, which resamples nothing, imports this module as well.
+    from scipy.sparse import csr_array
+
     rows = np.broadcast_to(np.arange(len(values))[:, None], values.shape)
     found = csr_array(
         (values.reshape(-1).astype(np.float32), (rows.reshape(-1), columns.reshape(-1))), shape=(len(values), width)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryomamba.engines.api import Slices
+from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba.geometry import Shape, Spacing
 from cryomamba_inference.windows.grid import Box, NetworkGrid, Range
 
@@ -28,6 +29,40 @@ _LEAST: Final = 1e-6
 """Least weight, relative to the largest: no node of a window is without."""
 _COPIES_MAX: Final = 4.0
 """Voxels per node above which a window is resampled while it is read, as its voxels would fill the memory."""
+
+
+_FINER_MAX: Final = 16
+"""Nodes per voxel along an axis: models are not trained on voxels so much smaller than a tomogram's."""
+_WINDOWS_MAX: Final = 500_000
+"""Over a volume: windows of 64³ that overlap by half over a file of 60 GB. Each takes a kilobyte of memory."""
+
+
+def require_bounded(grid: NetworkGrid, window: Shape, overlap: Spacing) -> None:
+    """Refuse windows of which there would be too many, before any is counted one by one.
+
+    Raises
+    ------
+    InvalidRequestError
+        ``invalid_parameters``.
+    """
+    if any(nodes > _FINER_MAX * count for nodes, count in zip(grid.nodes, grid.shape, strict=True)):
+        raise InvalidRequestError(
+            f"The model needs voxels that are more than {_FINER_MAX} times as small as the tomogram's.",
+            code=ErrorCode.INVALID_PARAMETERS,
+            hint="Check the voxel size in the description of the model, and that of the tomogram.",
+        )
+    steps = (
+        max(nodes - size, 0) / (size * (1 - share))
+        for nodes, size, share in zip(grid.nodes, window, overlap, strict=True)
+    )
+    count = math.prod(math.ceil(each) + 1 for each in steps)
+    if count > _WINDOWS_MAX:
+        raise InvalidRequestError(
+            f"The model needs {count:,} windows of {' × '.join(map(str, window))} voxels for this tomogram; "
+            f"at most {_WINDOWS_MAX:,} are possible.",
+            code=ErrorCode.INVALID_PARAMETERS,
+            hint="Give the model a larger window or a smaller overlap in its description.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
