@@ -61,6 +61,14 @@ async def test_a_form_is_not_a_file(services: Services) -> None:
     assert (raw.status_code, raw.json()["code"]) == (422, "volume_unreadable")
 
 
+async def test_a_part_of_a_body_is_not_taken_for_the_whole(services: Services) -> None:
+    """What 'curl -C -' sends to resume is refused (RFC 9110, section 14.5) instead of being stored."""
+    headers = {"Content-Range": "bytes 1000-1999/2000"}
+    reply = await services.http.put("/v1/files/a.mrc", content=b"x" * 1000, headers=headers)
+    assert reply.status_code == 400
+    assert "Content-Range" in reply.json()["message"]
+
+
 async def test_a_value_that_does_not_fit_is_named_with_its_place(services: Services) -> None:
     """The header, the query parameter or the field of the body."""
     header = await services.http.post("/v1/jobs", headers={"Idempotency-Key": "a b"})

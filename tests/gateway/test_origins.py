@@ -18,6 +18,11 @@ from cryomamba_gateway.origins import is_encrypted, origin_allowed
         ({"host": "", "origin": "null"}, False),
         ({"host": "a:1", "origin": "https://lab.example"}, True),
         ({"host": "a:1", "origin": "https://lab.example.evil"}, False),
+        ({"host": "a:1", "sec-fetch-site": "same-origin"}, True),
+        ({"host": "a:1", "sec-fetch-site": "none"}, True),
+        ({"host": "a:1", "sec-fetch-site": "same-site"}, False),
+        ({"host": "a:1", "sec-fetch-site": "Cross-Site"}, False),
+        ({"host": "a:1", "sec-fetch-site": "cross-site", "origin": "https://lab.example"}, True),
     ],
 )
 def test_which_origins_are_allowed(headers: dict[str, str], allowed: bool) -> None:

@@ -62,6 +62,11 @@ def _require_raw(request: Request) -> None:
             code=ErrorCode.UNSUPPORTED_MEDIA_TYPE,
             hint="Send the file as the body and not as a form: 'curl -T FILE' does that.",
         )
+    if "content-range" in request.headers:
+        raise InvalidRequestError(
+            "The header 'Content-Range' is not accepted: the body must be the whole file or part.",
+            hint="Send it again from its beginning, without this header.",
+        )
 
 
 JSON_BODY: Final = [Depends(_require_json)]

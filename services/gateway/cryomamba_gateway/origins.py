@@ -28,7 +28,8 @@ def origin_allowed(headers: Mapping[str, str], allowed: Collection[str], *, tls:
     Parameters
     ----------
     headers : mapping
-        With lower-case names. A request without ``origin`` comes from a program, not from a page.
+        With lower-case names. A request without ``origin`` comes from a program, not from a page, unless the browser
+        says in ``sec-fetch-site`` that it does (Fetch Metadata).
     allowed : collection of str
         Origins besides the gateway's own, such as ``https://lab.example.org``.
     tls : bool
@@ -37,7 +38,7 @@ def origin_allowed(headers: Mapping[str, str], allowed: Collection[str], *, tls:
     """
     origin = headers.get("origin")
     if origin is None:
-        return True
+        return headers.get("sec-fetch-site", "").lower() not in {"cross-site", "same-site"}
     if origin.lower() in allowed:
         return True
     try:

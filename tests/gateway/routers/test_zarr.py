@@ -204,7 +204,9 @@ async def test_a_reader_can_revalidate_and_read_ranges(services: Services, tmp_p
         assert beyond.headers["Content-Range"] == f"bytes */{len(whole.content)}"
 
 
-@pytest.mark.parametrize("key", ["", ".zarray", "0/c/2/0/0", "0/c/0/0", "9/c/0/0/0", "0/0/0/0", "labels/zarr.json"])
+@pytest.mark.parametrize(
+    "key", ["", ".zarray", "0/c/2/0/0", "0/c/0/0", "9/c/0/0/0", "0/0/0/0", "0/c/\uff10/0/0", "labels/zarr.json"]
+)
 async def test_what_is_not_there_is_404(services: Services, tmp_path: Path, key: str) -> None:
     """Readers look for documents of other versions and chunks of other layouts, and rely on 404."""
     path = tmp_path / "small.mrc"

@@ -27,8 +27,8 @@ CHUNK: Final = (32, 128, 128)
 GZIP_LEVEL: Final = 1
 _COLOURS: Final = 32
 _CHUNK_KEYS: Final = {
-    "0.5": re.compile(r"(?:(.+)/)?(\d{1,2})/c/(\d{1,7})/(\d{1,7})/(\d{1,7})"),
-    "0.4": re.compile(r"(?:(.+)/)?(\d{1,2})/(\d{1,7})/(\d{1,7})/(\d{1,7})"),
+    "0.5": re.compile(r"(?:(.+)/)?(\d{1,2})/c/(\d{1,7})/(\d{1,7})/(\d{1,7})", re.ASCII),
+    "0.4": re.compile(r"(?:(.+)/)?(\d{1,2})/(\d{1,7})/(\d{1,7})/(\d{1,7})", re.ASCII),
 }
 
 

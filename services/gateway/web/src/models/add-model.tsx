@@ -86,7 +86,7 @@ function Chosen({ chosen }: { chosen: AddedModel }) {
       <p>
         <span class="volume-name">{printable(file.name)}</span> <span class="secondary">{bytes(file.size)}</span>
       </p>
-      <label for="model-name">Name, by which jobs ask for it</label>
+      <label for="model-name">Name of the model</label>
       <input
         ref={name}
         id="model-name"
