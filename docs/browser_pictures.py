@@ -40,6 +40,7 @@ async def main() -> None:
                 await prepare(page, *SIZE)
                 await choose(page, tomogram)
                 await page.until("document.querySelector('.upload')?.dataset.phase === 'done'")
+                await page.until("document.querySelector('#volumes .thumbnail img')?.naturalWidth > 0")
                 await save_picture(page, "browser-new")
                 await page.value("document.getElementById('start').click()")
                 await page.until("!!document.getElementById('job')")

@@ -196,3 +196,19 @@ def test_picks_are_circles_in_the_orthogonal_views(
             expected = 2 * np.sqrt(13.0**2 - distance[distance < 13] ** 2)
             np.testing.assert_allclose(copy._view_size * copy.scale[-1], expected)
     panel.views.show_orthogonal(on=False)
+
+
+def test_the_section_is_as_large_as_before_once_the_views_are_closed(
+    opened: tuple[Any, CryoMambaWidget], orthogonal: Any
+) -> None:
+    """Beside the two others it is smaller; a zoom that is closer stays."""
+    viewer, panel = opened
+    camera, action = viewer.scene.camera, menu_actions(panel.menu)["Orthogonal views"]
+    beside = camera.zoom
+    action.trigger()
+    alone = camera.zoom
+    assert alone > beside
+    action.trigger()
+    camera.zoom = 2 * alone
+    action.trigger()
+    assert camera.zoom == pytest.approx(2 * alone)

@@ -121,6 +121,8 @@ class MeasurePanel(QWidget):
         """Put the tool away; measurements stay."""
         for made in self.buttons.values():
             made.setChecked(False)
+        if self.status.text() in _HINTS.values():
+            self.status.clear()
         if self._on_press in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._on_press)
         layer, self._layer = self._layer, None

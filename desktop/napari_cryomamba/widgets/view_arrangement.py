@@ -42,6 +42,7 @@ class ViewArrangement(QObject):
         self._preferences = preferences
         self._corners: dict[Qt.Corner, Qt.DockWidgetArea] = {}
         self.orthogonal: Any = None
+        self._zoom = 0.0
         preview.overlay_changed.connect(self._on_overlay)
         preview.frame_drawn.connect(self._refresh)
 
@@ -60,6 +61,7 @@ class ViewArrangement(QObject):
         if on and self.orthogonal is None and hasattr(self._viewer, "window"):
             from napari_cryomamba.widgets.ortho import OrthogonalViews
 
+            self._zoom = self._viewer.scene.camera.zoom
             self.orthogonal = OrthogonalViews(self._viewer, self._sections)
             dock = self._viewer.window.add_dock_widget(self.orthogonal, name="Orthogonal views", area="bottom")
             window = dock.parentWidget()
@@ -74,6 +76,9 @@ class ViewArrangement(QObject):
             self._viewer.window.remove_dock_widget(views)
             for corner, area in self._corners.items():
                 window.setCorner(corner, area)
+            # The sections were made smaller to fit beside one another.
+            camera = self._viewer.scene.camera
+            camera.zoom = max(camera.zoom, self._zoom)
 
     def set_y_up(self, on: bool) -> None:
         """Let y point up, as in 3dmod, or down, in all canvases; the choice is kept."""

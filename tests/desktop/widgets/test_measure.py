@@ -58,6 +58,14 @@ def test_rulers_and_angles_are_listed_and_written_beside_the_lines(panel: CryoMa
     assert [row.kind for row in measure.rows] == [Kind.ANGLE]
 
 
+def test_the_hint_goes_with_the_tool(panel: CryoMambaWidget, tomogram: Any) -> None:
+    """While a tool is chosen the panel says how to use it, and no longer."""
+    draw(panel, Kind.PROFILE, [[5, 10, 10], [5, 13, 14]])
+    assert panel.measure.status.text().startswith("Drag along the line")
+    panel.measure.stop()
+    assert panel.measure.status.text() == ""
+
+
 def test_measurements_survive_a_job_that_arrives(
     panel: CryoMambaWidget, tomogram: Any, make_record: RecordMaker, make_frame: FrameMaker
 ) -> None:

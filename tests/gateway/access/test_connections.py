@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import pytest
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -59,6 +60,61 @@ async def test_an_authenticated_connection_is_not_counted() -> None:
         connection.end_request(authenticated=authenticated)
         assert len(unauthenticated) == 0
     accepted.close()
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_a_slow_reader_gets_its_whole_answer(monkeypatch: pytest.MonkeyPatch, reads: bool) -> None:
+    """However long it takes, as long as it takes some of it; who takes nothing is cut off."""
+    deadline_s, part, answer = 0.1, 1 << 18, bytes(1 << 23)
+    monkeypatch.setattr("cryomamba_gateway.access.connections.REQUEST_S", deadline_s)
+    ended = asyncio.Event()
+    begun: list[Connection] = []
+
+    def on_accept(accepted: AcceptedSocket, _address: object) -> None:
+        connection = Connection(accepted, "here", UnauthenticatedConnections[Connection](5, 5), lambda: True)
+        begun.append(connection)
+
+        def on_close() -> None:
+            connection.closed()
+            ended.set()
+
+        accepted.on_close = on_close
+
+    async def respond(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        (connection,) = begun
+        assert isinstance(writer.transport, asyncio.Transport)
+        connection.transport = writer.transport
+        connection.begin_request()
+        writer.write(answer)
+        connection.end_request(authenticated=True)
+        await ended.wait()
+
+    listener = Listener(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, part)
+    listener.on_accept = on_accept
+    listener.bind(("127.0.0.1", 0))
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, part)
+    client.setblocking(False)
+    loop = asyncio.get_running_loop()
+    async with await asyncio.start_server(respond, sock=listener), asyncio.timeout(DEADLINE_S):
+        await loop.sock_connect(client, listener.getsockname())
+        received = 0
+        with client:
+            if not reads:
+                await ended.wait()
+            while received < len(answer):
+                # The line is this slow: in all, many times as slow as a connection may be silent.
+                await asyncio.sleep(deadline_s / 4)
+                try:
+                    found = len(await loop.sock_recv(client, part))
+                except ConnectionResetError:
+                    found = 0
+                received += found
+                if found == 0:
+                    break
+        await ended.wait()
+    assert (received == len(answer)) == reads
 
 
 async def test_asyncio_accepts_through_the_listener() -> None:

@@ -97,9 +97,9 @@ async def test_a_model_is_chosen_and_its_licence_accepted(idle_services: Service
         assert "Not stated" in await page.text("[data-model=free]")
         assert r"non-commercial\u{202e}" in await page.text("[data-model=hostile]")
         assert await page.value("document.querySelectorAll('main img').length") == 0
-        await tab_to(page, "[data-model=hostile] button")
+        await tab_to(page, "[data-model=hostile] .licence button")
         await press(page, "Enter")
-        await page.until("document.querySelector('[data-model=hostile] button') === null")
+        await page.until("document.querySelector('[data-model=hostile] .licence button') === null")
         assert await page.value("document.title") == "Models · CryoMamba"
 
 
@@ -135,6 +135,7 @@ async def test_a_model_is_added_and_removed_in_the_page(idle_services: Services,
         await press(page, "Enter")
         await page.until("document.getElementById('model-added')?.textContent.includes('mine')")
         assert await page.value(sent) == before
+        assert "Accept its licence" in await page.text("#model-added")
         await page.until("!!document.querySelector('[data-model=mine]')")
         assert await page.value("document.activeElement.id") == "model-file"
         listed = (await services.http.get("/v1/models/mine")).json()

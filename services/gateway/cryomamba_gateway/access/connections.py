@@ -1,5 +1,7 @@
 """Open connections: each has 20 s to complete a request, and only a bounded number may be unauthenticated.
 
+The 20 s begin when the answer to the request before has been made, and anew while a slow peer takes that answer.
+
 Three public hooks report what happens to a connection, whatever server speaks on it: the listening socket's ``accept``
 (asyncio calls it, before TLS begins), the ASGI application (called once the headers of a request are complete), and
 the accepted socket's ``close``. So an unfinished TLS handshake is bounded just as headers that never end.
@@ -22,6 +24,8 @@ from cryomamba_server.throttle import Throttle
 from cryomamba_server.unauthenticated import UnauthenticatedConnections, client_network
 
 REQUEST_S: Final = 20.0
+SLOWEST_BYTES_PER_S: Final = 1024
+"""At which an answer must be taken; as of bodies that are sent."""
 CONNECTION: Final = "cryomamba.connection"
 # Its socket, and the file that is sent over it.
 DESCRIPTORS_EACH: Final = 2
@@ -149,9 +153,24 @@ class Connection:
             self._place.set_result(False)
 
     def _wait_for_request(self) -> None:
-        self._deadline = asyncio.get_running_loop().call_later(REQUEST_S, self.evict)
+        self._start_clock()
         if not self._authenticated:
             self._count()
+
+    def _start_clock(self) -> None:
+        self._deadline = asyncio.get_running_loop().call_later(REQUEST_S, self._end_silence, self._unsent)
+
+    @property
+    def _unsent(self) -> int:
+        """Bytes of answers that the peer has not taken yet."""
+        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+
+    def _end_silence(self, unsent: int) -> None:
+        """End the connection, unless its peer is still taking the last answer; `unsent` is from the clock's start."""
+        if unsent - self._unsent >= REQUEST_S * SLOWEST_BYTES_PER_S:
+            self._start_clock()
+        else:
+            self.evict()
 
     def _stop_waiting(self) -> None:
         self._unauthenticated.discard(self)

@@ -18,7 +18,7 @@ from cryomamba.engines.api import Slices, Tile
 from cryomamba_inference.executor.base import Computation, compute
 from cryomamba_inference.executor.shared_memory import SharedBlock
 from cryomamba_inference.failures import as_error
-from cryomamba_inference.free_memory import release_free_memory
+from cryomamba_inference.free_memory import keep_little_free_memory, release_free_memory
 from cryomamba_inference.threads import one_thread
 from cryomamba_server.process_lifetime import die_with_parent, leave_interrupt_to_parent
 
@@ -68,6 +68,7 @@ class _WorkerLoop:
         self._serial, self._work, self._output_offset = serial, work, output_offset
         self._blocks = [SharedBlock(recv_handle(self._pipe), nbytes) for _ in range(slots)]
         if threads > 1:
+            keep_little_free_memory()
             self._threads = ThreadPoolExecutor(threads, thread_name_prefix="tile")
 
     def _end(self) -> None:

@@ -25,25 +25,48 @@ export interface RequestOptions {
   signal?: AbortSignal;
 }
 
+/** An answer of the server that has arrived as a whole. */
+export class Answer {
+  constructor(
+    readonly headers: Headers,
+    private readonly content: ArrayBuffer,
+  ) {}
+
+  arrayBuffer(): ArrayBuffer {
+    return this.content;
+  }
+
+  blob(): Blob {
+    return new Blob([this.content], { type: this.headers.get("Content-Type") ?? "" });
+  }
+
+  text(): string {
+    return new TextDecoder().decode(this.content);
+  }
+
+  json(): unknown {
+    return JSON.parse(this.text());
+  }
+}
+
 /**
- * Send a request and return the response.
+ * Send a request and return the answer.
  *
- * @throws {ApiError} The server refused, or could not be reached; a request that was aborted throws what the browser
- * throws.
+ * @throws {ApiError} The server refused, could not be reached, or was lost in the middle of its answer; a request that
+ * was aborted throws what the browser throws.
  */
-export async function request(path: string, options: RequestOptions = {}): Promise<Response> {
+export async function request(path: string, options: RequestOptions = {}): Promise<Answer> {
   const { json, ...rest } = options;
   const headers = { ...options.headers, ...(json === undefined ? {} : { "Content-Type": "application/json" }) };
   const body = json === undefined ? options.body : JSON.stringify(json);
-  let response: Response;
   try {
-    response = await fetch(path, { ...rest, headers, body: body ?? null, signal: options.signal ?? null });
+    const response = await fetch(path, { ...rest, headers, body: body ?? null, signal: options.signal ?? null });
+    if (!response.ok) throw await responseError(response);
+    return new Answer(response.headers, await response.arrayBuffer());
   } catch (error) {
-    if (options.signal?.aborted) throw error;
+    if (options.signal?.aborted || error instanceof ApiError) throw error;
     throw unavailable();
   }
-  if (!response.ok) throw await responseError(response);
-  return response;
 }
 
 async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {

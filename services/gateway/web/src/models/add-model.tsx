@@ -1,4 +1,5 @@
 import { useEffect, useRef } from "preact/hooks";
+import type { TrainedModel } from "../api/types.ts";
 import { printable } from "../app/text.ts";
 import { bytes } from "../format/numbers.ts";
 import { CAN_DROP } from "../new/add-files.ts";
@@ -30,7 +31,7 @@ export function AddModel() {
       <h3 id="add-model-title">Add a model</h3>
       {chosen ? <Chosen chosen={chosen} /> : <Choose />}
       <p class="secondary" id="model-added" role="status">
-        {lastAdded.value && printable(`The model ${lastAdded.value} was added. Jobs can use it from now on.`)}
+        {lastAdded.value && printable(addedText(lastAdded.value))}
       </p>
     </section>
   );
@@ -86,7 +87,7 @@ function Chosen({ chosen }: { chosen: AddedModel }) {
       <p>
         <span class="volume-name">{printable(file.name)}</span> <span class="secondary">{bytes(file.size)}</span>
       </p>
-      <label for="model-name">Name, by which jobs ask for it</label>
+      <label for="model-name">Name of the model</label>
       <input
         ref={name}
         id="model-name"
@@ -121,6 +122,11 @@ function Chosen({ chosen }: { chosen: AddedModel }) {
       </p>
     </form>
   );
+}
+
+function addedText({ name, licence_accepted: accepted }: TrainedModel): string {
+  const next = accepted ? "Jobs can use it from now on." : "Accept its licence below before the first use.";
+  return `The model ${name} was added. ${next}`;
 }
 
 function progressText(snapshot: Snapshot<unknown>): string {

@@ -23,15 +23,15 @@ const TOO_LARGE = 413;
 /** The model that is being added; null without one. */
 export const adding = signal<AddedModel | null>(null);
 export const modelName = signal("");
-/** The name of the model that was added last. */
-export const lastAdded = signal("");
+/** The model that was added last. */
+export const lastAdded = signal<TrainedModel | null>(null);
 
 /** Choose another file: what was sent of the one before is removed. */
 export function chooseModel(file: File): void {
   discardModel();
   adding.value = { file, upload: null, snapshot: null };
   modelName.value = nameFrom(file.name);
-  lastAdded.value = "";
+  lastAdded.value = null;
 }
 
 /** Send the file, and make a model of it; a name that is taken can be changed, without sending it again. */
@@ -73,7 +73,7 @@ function note(upload: Upload<TrainedModel>): void {
   adding.value = { ...found, snapshot };
   if (!snapshot.record) return;
   adding.value = null;
-  lastAdded.value = snapshot.record.name;
+  lastAdded.value = snapshot.record;
   void refreshModels();
 }
 
@@ -84,4 +84,7 @@ export function nameFrom(filename: string): string {
   return name.replace(/^[^0-9A-Za-z]+|[^0-9A-Za-z]+$/g, "") || "model";
 }
 
-onSignedOut(discardModel);
+onSignedOut(() => {
+  discardModel();
+  lastAdded.value = null;
+});

@@ -14,16 +14,12 @@ export function ModelsPage() {
       <h2 id="models-title">Models</h2>
       {modelsProblem.value && <p class="message danger">{printable(modelsProblem.value)}</p>}
       {known === null && !modelsProblem.value && <p class="secondary">Loading …</p>}
+      {managesModels.value && <AddModel />}
       {known?.length === 0 && (
         <div class="card empty" id="no-models">
-          <p>
-            {managesModels.value
-              ? "No trained models yet."
-              : "No trained models yet. Ask whoever runs this server to add one."}
-          </p>
+          <p>No trained models yet.{!managesModels.value && " Ask whoever runs this server to add one."}</p>
         </div>
       )}
-      {managesModels.value && <AddModel />}
       <ul id="models" class="plain models">
         {known?.map((model) => (
           <ModelCard key={`${model.name} ${model.sha256}`} model={model} />
