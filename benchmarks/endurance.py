@@ -190,7 +190,9 @@ async def measure(stack: Stack, folder: Path) -> None:
             print(f"all jobs over {name}: {len(counts.ended & seen)} of {len(counts.ended)} ends seen")
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for name, ended in zip(("HTTP", "bus"), await asyncio.gather(*tasks, return_exceptions=True), strict=True):
+            if isinstance(ended, Exception):
+                counts.problems.append(f"all jobs over {name}: {ended!r}")
     print(f"watches: {counts.ends} of {counts.watches} saw the end; other problems: {len(counts.problems)}")
     for problem in counts.problems[:20]:
         print(f"  {problem}")
