@@ -142,14 +142,16 @@ def test_a_run_takes_no_more_disk_than_its_engine_tells(
 def test_a_tomogram_that_changes_during_the_run_fails_it(
     stage: str, runner: LocalRunner, make_volume: Any, tmp_path: Path
 ) -> None:
-    """Whether its first or its last progress is reported when the file is written: nothing of the result is left."""
+    """Whether its first or its last tile is reported when the file is written: nothing of the result is left."""
     path = make_volume()
     before = sorted(tmp_path.iterdir())
     done = False
 
     def on_event(event: LocalEvent) -> None:
         nonlocal done
-        if isinstance(event, ProgressEvent) and not done and (stage == "first" or event.progress.fraction > 0.6):
+        if not isinstance(event, ProgressEvent) or done:
+            return
+        if stage == "first" or event.progress.done_tiles == event.progress.total_tiles:
             done = True
             with path.open("r+b") as file:
                 file.seek(1024)

@@ -134,7 +134,7 @@ def test_plans_that_cannot_be_followed_are_refused(changed: dict[str, Any], mess
         ({"arch_kwargs": architecture()["arch_kwargs"] | {"conv_op": "torch.nn.init"}}, "not a layer of PyTorch"),
         (
             {"arch_kwargs": architecture()["arch_kwargs"] | {"features_per_stage": [10**6] * 3}},
-            "do not fit the network",
+            "options that do not fit",
         ),
     ],
     ids=["function", "number", "stages", "import", "module", "size"],

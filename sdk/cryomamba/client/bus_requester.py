@@ -15,6 +15,7 @@ import zmq
 import zmq.asyncio
 
 from cryomamba.access.visibility import Visibility
+from cryomamba.client.transport import client_closed
 from cryomamba.errors import CryoMambaError, ErrorCode, ProtocolError, UnavailableError, error_from_payload
 from cryomamba.models.base import Request
 from cryomamba.system_errors import system_errors_translated
@@ -43,11 +44,6 @@ class Reply:
     def body(self) -> Mapping[str, Any]:
         """The fields of the reply."""
         return self.envelope.body
-
-
-def client_closed() -> UnavailableError:
-    """Return the error for what is asked of a client that was closed."""
-    return UnavailableError("The client was closed.", retryable=False)
 
 
 def new_context() -> zmq.asyncio.Context:

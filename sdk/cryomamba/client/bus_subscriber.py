@@ -13,8 +13,9 @@ import zmq
 import zmq.asyncio
 from zmq.utils.monitor import parse_monitor_message
 
-from cryomamba.client.bus_requester import client_closed, keep_alive, new_context
+from cryomamba.client.bus_requester import keep_alive, new_context
 from cryomamba.client.latest_value_queue import LatestValueQueue
+from cryomamba.client.transport import client_closed
 from cryomamba.endpoints import BusEndpoints
 from cryomamba.errors import ProtocolError
 from cryomamba.models.events import ConnectionEvent

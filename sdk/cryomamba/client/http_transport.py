@@ -19,7 +19,7 @@ from cryomamba.client.http_download import HttpDownload
 from cryomamba.client.http_errors import error_of, may_repeat, unreachable
 from cryomamba.client.http_watch import watch_all, watch_job
 from cryomamba.client.replies import parse_reply
-from cryomamba.client.transport import UploadedFile
+from cryomamba.client.transport import UploadedFile, client_closed
 from cryomamba.client.upload import Upload
 from cryomamba.endpoints import check_http_url, is_loopback_host
 from cryomamba.errors import CryoMambaError, InvalidRequestError
@@ -109,6 +109,8 @@ class HttpTransport:
         waits = pauses(0.1, 2.0, within_s=RETRY_S)
         options["headers"] = {**trace_headers(), **options.get("headers", {})}
         while True:
+            if self._client.is_closed:
+                raise client_closed()
             try:
                 reply = await self._client.request(method, path, **options)
             except httpx.TransportError as error:

