@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRect, Qt
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPalette
-from qtpy.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from qtpy.QtWidgets import QSizePolicy, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
 
 from cryomamba.engines.info import EngineInfo
 from cryomamba.models.jobs import JobState
@@ -21,6 +21,26 @@ COLUMNS = ("Name", "Progress", "State", "Time", "Started", "Engine", "Parameters
 NAME, PROGRESS, STATE, TIME = 0, 1, 2, 3
 _STATES: dict[JobState, State] = {JobState.FAILED: "error", JobState.COMPLETED: "ok", JobState.CANCELLED: "inactive"}
 Index = QModelIndex | QPersistentModelIndex
+
+
+_HEIGHT = 112
+"""Pixels: three rows, with the header and the scroll bar."""
+
+
+class JobTableView(QTableView):
+    """A table that asks for three rows and takes what is left.
+
+    With the policy to ignore its hint it would count as nothing where the panel is too low, and lie over the buttons.
+    """
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setMinimumHeight(_HEIGHT)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+
+    def sizeHint(self) -> QSize:
+        """Return the usual width and the height of three rows."""
+        return QSize(super().sizeHint().width(), _HEIGHT)
 
 
 class JobTableModel(QAbstractTableModel):

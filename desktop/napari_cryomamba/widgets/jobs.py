@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from qtpy.QtCore import QPoint, Qt, QTimer, Signal
-from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QHeaderView, QMenu, QSizePolicy, QTableView, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QHeaderView, QMenu, QWidget
 
 from cryomamba.models.jobs import JobState
 from napari_cryomamba.app.downloads import Downloads
@@ -19,12 +19,10 @@ from napari_cryomamba.models.frames import FrameStore
 from napari_cryomamba.models.job_details import as_lines, changed_parameters, decided_rows
 from napari_cryomamba.models.jobs import Job, JobKind
 from napari_cryomamba.widgets.clipboard import copy_text
-from napari_cryomamba.widgets.job_table import NAME, PROGRESS, STATE, JobTableModel, ProgressDelegate
+from napari_cryomamba.widgets.job_table import NAME, PROGRESS, STATE, JobTableModel, JobTableView, ProgressDelegate
 from napari_cryomamba.widgets.layout import button, hbox, text_label, vbox
 
 _TICK_MS = 500
-# Three rows, with the header and the scroll bar.
-_TABLE_HEIGHT = 112
 _WIDTHS = {NAME: 110, PROGRESS: 64, STATE: 150}
 """Pixels; the other columns are as wide as their text. A longer state is shown whole below the table."""
 
@@ -52,7 +50,7 @@ class JobsPanel(QWidget):
         self._jobs, self._preview, self._frames, self._server = jobs, preview, frames, server
         self._transfers: dict[str, str] = {}
         self.model = JobTableModel(jobs.table, jobs.engine, self)
-        self.table = QTableView(self)
+        self.table = JobTableView(self)
         self.show_button = button("Show", self, self._show_selected)
         self.cancel_button = button("Cancel", self, lambda: self._with_selected(self._jobs.cancel))
         self.retry_button = button("Retry", self, lambda: self._with_selected(self._jobs.retry))
@@ -78,9 +76,6 @@ class JobsPanel(QWidget):
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setMinimumHeight(_TABLE_HEIGHT)
-        # In a low window the buttons below stay in view.
-        self.table.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         rows, columns = self.table.verticalHeader(), self.table.horizontalHeader()
         rows.hide()
         rows.setDefaultSectionSize(22)

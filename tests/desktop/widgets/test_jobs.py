@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from napari_cryomamba.app.controller import AppController
 from napari_cryomamba.net.messages import JobChanged, JobProgressed
 from napari_cryomamba.widgets.job_table import COLUMNS
 from napari_cryomamba.widgets.jobs import JobsPanel
+from napari_cryomamba.widgets.layout import scrolled
 
 if TYPE_CHECKING:
     from tests.desktop.conftest import FrameMaker, RecordMaker
@@ -65,6 +67,24 @@ def test_a_name_cannot_reverse_a_row_or_bring_markup(
     assert "\x1b" not in jobs.error.text()
     assert "\u202e" not in jobs.error.text()
     assert jobs.error.textFormat() == Qt.TextFormat.PlainText
+
+
+def test_nothing_overlaps_where_the_window_is_low(
+    jobs: JobsPanel, controller: AppController, make_record: RecordMaker, qtbot: Any
+) -> None:
+    """In a scroll area that is lower than the panel, its parts stand one below the other."""
+    error = JobError(code=ErrorCode.ENGINE_FAILED, message="It broke. " * 30, hint="Repair it.", attempt=1)
+    controller.on_message(JobChanged(make_record(state=JobState.FAILED, n=3, errors=(error,))))
+    area = scrolled(jobs)
+    qtbot.addWidget(area)
+    area.resize(380, 220)
+    area.show()
+    qtbot.waitExposed(area)
+    parts = [jobs.table, jobs.show_button, jobs.error, jobs.show_all]
+    qtbot.waitUntil(lambda: jobs.table.height() >= jobs.table.minimumHeight())
+    for above, below in itertools.pairwise(parts):
+        assert above.geometry().bottom() < below.geometry().top()
+    area.takeWidget()
 
 
 def test_a_failed_job_shows_its_error_and_can_be_removed(
