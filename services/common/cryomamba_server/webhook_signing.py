@@ -22,12 +22,12 @@ _NEW: Final = 32
 
 
 def shown_secret(secret: bytes) -> str:
-    """Return a secret as the receiver is told it."""
+    """Return a secret as text, in the form that a receiver is given."""
     return PREFIX + b64encode(secret).decode()
 
 
 def read_or_make_webhook_secret(path: Path) -> bytes:
-    """Return the secret in a file that has it as the receiver is told it; a missing file is created.
+    """Return the secret that a file holds as text, see :func:`shown_secret`; a missing file is created.
 
     Raises
     ------

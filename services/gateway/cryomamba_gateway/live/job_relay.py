@@ -135,7 +135,7 @@ class AllRelay:
     since : int or None
         Number of the last event that the client knows; later ones are sent first.
     epoch : int or None
-        That of the broker's start in which the client got this number; with another one the client is told so first.
+        That of the broker's start in which the client got this number; if it is another one, a message says so first.
     visibility : Visibility
         The client's.
     """
