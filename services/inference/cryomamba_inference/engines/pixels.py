@@ -87,7 +87,7 @@ class PixelsParameters(UncertaintyOptions, _Training):
 
 
 class PixelsEngine(StrokesEngine[PixelsParameters]):
-    """A random forest on smoothed densities, gradients, eigenvalues, and the what the shipped network recognizes.
+    """A random forest on smoothed densities, gradients, eigenvalues, and what the shipped network recognizes.
 
     The maps take a while, so the section under the view is shown first by a forest that does without them.
     """
