@@ -24,6 +24,7 @@ from cryomamba_cli.segment_options import (
     EngineName,
     Formats,
     JobName,
+    JobPriority,
     ListFile,
     Model,
     Nifti,
@@ -59,6 +60,7 @@ def segment(
     save_model: SaveModel = None,
     server: ComputeServer = None,
     name: JobName = "",
+    priority: JobPriority = "normal",
     nifti: Nifti = False,
     nrrd: Nrrd = False,
     scores: Scores = False,
@@ -81,7 +83,11 @@ def segment(
     params = parse(param or (), info.parameters, owner=info.name)
     params |= learned_parameters(info, strokes, model, save_model, several=out_dir is not None)
     size_A, wanted = voxel_size(size), tuple(formats or ())
-    template = TaskTemplate(info, params, size_A, within, name, nifti, nrrd, scores, wanted, save_model)
+    if server is None and priority != "normal":
+        raise InvalidRequestError(
+            "--priority is for jobs on a server.", hint="Give its address with --server, or leave --priority out."
+        )
+    template = TaskTemplate(info, params, size_A, within, name, nifti, nrrd, scores, wanted, save_model, priority)
     template.require_formats()
     names = names_of(tomogram, list_file)
     if out_dir is None:

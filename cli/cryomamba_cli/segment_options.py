@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cryomamba_cli.segmentation_task import PriorityName
+
 Tomograms = Annotated[
     list[str] | None, typer.Argument(metavar="IN.mrc", help="Tomogram; or several, a folder, or a pattern in quotes.")
 ]
@@ -69,6 +71,13 @@ ComputeServer = Annotated[
     typer.Option("--server", "-s", metavar="URL", help="Segment on this server; uploads files that it cannot read."),
 ]
 JobName = Annotated[str, typer.Option("--name", help="Name of the job on the server, to tell it from others.")]
+JobPriority = Annotated[
+    PriorityName,
+    typer.Option(
+        "--priority",
+        help="With --server: the order among your own jobs there. A step counts as much as a day of waiting.",
+    ),
+]
 Nifti = Annotated[bool, typer.Option("--nifti", help="Also write the mask as NIfTI.")]
 Nrrd = Annotated[bool, typer.Option("--nrrd", help="Also write the mask as NRRD.")]
 Scores = Annotated[bool, typer.Option("--scores", help="Also write the score map, for 'cryomamba threshold'.")]

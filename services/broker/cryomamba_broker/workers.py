@@ -16,6 +16,7 @@ from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError, NotFou
 from cryomamba.models.model_listing import ListedModel, OfferedModel
 from cryomamba.models.server import WorkerInfo
 from cryomamba.wire.requests import WorkerHello
+from cryomamba_broker.placement import Candidate, Placement
 from cryomamba_broker.store.rows import wire_nbytes
 
 CATALOGUE_MAX_BYTES: Final = 40 * 1024
@@ -144,6 +145,15 @@ class Workers:
         known = self._seen.get(worker)
         return tuple(model.name for model in known.models if model.licence_accepted) if known is not None else ()
 
+    def placement(self) -> Placement:
+        """Return which jobs the connected workers can run."""
+        return Placement(
+            tuple(
+                Candidate(_available(seen.hello), tuple(sorted(self.models_of(name))))
+                for name, seen in self._seen.items()
+            )
+        )
+
     def _offered_by_another(self, engine: str, worker: str) -> bool:
         return any(
             info.name == engine and info.available
@@ -193,7 +203,7 @@ class Workers:
                 host=seen.hello.host,
                 pid=seen.hello.pid,
                 version=seen.hello.version,
-                engines=tuple(info.name for info in seen.hello.engines if info.available),
+                engines=_available(seen.hello),
                 job_id=seen.job_id,
                 seen_at=seen.at,
             )
@@ -202,6 +212,10 @@ class Workers:
 
     def __len__(self) -> int:
         return len(self._seen)
+
+
+def _available(hello: WorkerHello) -> tuple[str, ...]:
+    return tuple(sorted(info.name for info in hello.engines if info.available))
 
 
 def _with_checked_schema(info: EngineInfo) -> EngineInfo:

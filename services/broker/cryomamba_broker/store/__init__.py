@@ -14,6 +14,7 @@ from cryomamba_broker.store.events import EventLog
 from cryomamba_broker.store.jobs import Change, JobTable
 from cryomamba_broker.store.leases import Leases
 from cryomamba_broker.store.live_progress import LiveProgress
+from cryomamba_broker.store.queue import JobQueue
 from cryomamba_broker.store.revisions import Revisions
 from cryomamba_broker.store.submissions import NewJob, Submissions
 from cryomamba_broker.store.webhooks import WebhookTable
@@ -24,6 +25,7 @@ __all__ = [
     "Clock",
     "Deliveries",
     "EventLog",
+    "JobQueue",
     "JobTable",
     "Lease",
     "Leases",
@@ -63,10 +65,11 @@ class Store:
         self.deliveries = Deliveries(self.database, self.webhooks, delivery_policy or DeliveryPolicy())
         self.events = EventLog(self.database, self.deliveries)
         progress = LiveProgress()
-        self.jobs = JobTable(self.database, self.events, progress)
+        self.queue = JobQueue(self.database, self.events)
+        self.jobs = JobTable(self.database, self.events, progress, self.queue)
         self.submissions = Submissions(self.database, self.events, self.jobs)
         self.revisions = Revisions(self.database, self.events, self.jobs)
-        self.leases = Leases(self.database, self.events, self.jobs, progress, policy or LeasePolicy())
+        self.leases = Leases(self.database, self.events, self.jobs, progress, policy or LeasePolicy(), self.queue)
         self.engines = EngineTable(self.database)
 
     def close(self) -> None:

@@ -84,6 +84,9 @@ export interface Job {
   completed_at: string | null;
   history: JobEvent[];
   owner: string;
+  /** Of a pending job that was asked for, not of one in a message. */
+  queue_position: number | null;
+  blocked_reason: string;
 }
 
 export interface JobPage {

@@ -4,7 +4,7 @@ import { jobHref } from "../app/route.ts";
 import { health, jobs, locked } from "../app/store.ts";
 import { printable } from "../app/text.ts";
 import { ago, bytes, counted, duration } from "../format/numbers.ts";
-import { progressText } from "../job/states.ts";
+import { priorityText, progressText } from "../job/states.ts";
 import { jobTitle } from "../jobs/filters.ts";
 import { pending, server, serverProblem } from "./info.ts";
 
@@ -99,10 +99,19 @@ function QueueRow({ job }: { job: Job }) {
     <li>
       <a href={jobHref(job.job_id)}>{printable(jobTitle(job))}</a>
       <span class="secondary">
-        {printable(`${job.engine} · submitted ${ago(new Date(job.created_at), new Date(now.value))}`)}
+        {printable(queueFacts(job).join(" · "))}
       </span>
     </li>
   );
+}
+
+function queueFacts(job: Job): string[] {
+  return [
+    job.engine,
+    ...(job.priority ? [priorityText(job.priority)] : []),
+    `submitted ${ago(new Date(job.created_at), new Date(now.value))}`,
+    ...(job.blocked_reason ? [job.blocked_reason] : []),
+  ];
 }
 
 function Engines() {
