@@ -36,7 +36,7 @@ class _Watch:
 
         watch = self
 
-        class Listener(event.Listener):  # type: ignore[misc] # numba has no types
+        class Listener(event.Listener):
             def on_start(self, event: Any) -> None:  # noqa: ANN401, ARG002
                 watch.count(1)
 
@@ -44,7 +44,7 @@ class _Watch:
                 watch.count(-1)
 
         self._registered = True
-        event.register(_EVENT, Listener())
+        event.register(_EVENT, Listener())  # type: ignore[no-untyped-call] # numba has few types
 
     def count(self, change: int) -> None:
         """Enter that a compilation has begun or ended."""
