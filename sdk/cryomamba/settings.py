@@ -187,7 +187,14 @@ class Settings(BaseSettings):
     job_seconds: float = Field(
         0.0, ge=0, description="Maximum duration of one attempt at a job, in seconds; 0 means no limit."
     )
-    processes: int = Field(0, ge=0, description="Number of processes that compute tiles; 0 means one per core.")
+    slots: int = Field(
+        1, ge=1, le=64, description="Number of jobs that an inference service runs at a time; each slot is a worker."
+    )
+    processes: int = Field(
+        0,
+        ge=0,
+        description="Number of processes that compute the tiles of a job; 0 means one per core, shared by the slots.",
+    )
     preview_codec: Literal["auto", "raw", "deflate", "zstd"] = Field(
         "auto", description="Compression of previews; 'auto' is none on this machine and deflate for others."
     )

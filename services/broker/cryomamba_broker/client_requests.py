@@ -321,5 +321,5 @@ def _by_visibility(handler: Callable[[Any, Visibility], Awaitable[Answer]]) -> H
 
 
 def _visible_part(worker: WorkerInfo, visibility: Visibility) -> WorkerInfo:
-    """Return a worker's description; only administrators learn which job it runs."""
-    return worker if visibility.is_everything else worker.model_copy(update={"job_id": None})
+    """Return a worker's description; only administrators learn which job it runs and which folders it sees."""
+    return worker if visibility.is_everything else worker.model_copy(update={"job_id": None, "folders": ()})

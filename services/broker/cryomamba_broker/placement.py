@@ -22,12 +22,15 @@ class Candidate:
         Whether it takes no further jobs.
     declined : mapping of str to str
         Jobs that it has handed back, and why.
+    memory_bytes : int
+        Memory that a job may use on it; 0 if that is not known.
     """
 
     engines: tuple[str, ...]
     models: tuple[str, ...] = ()
     drained: bool = False
     declined: Mapping[str, str] = field(default_factory=dict)
+    memory_bytes: int = 0
 
     @property
     def abilities(self) -> Abilities:
@@ -69,6 +72,14 @@ class Placement:
         if any(reason is None for reason in reasons):
             return ""
         return next(reason for reason in reasons if reason is not None)
+
+    def can_run(self, job_id: str, engine: str, model: str) -> bool:
+        """Whether a worker can run a job; parameters as for :meth:`blocked_reason`."""
+        return self.blocked_reason(job_id, engine, model) == ""
+
+    def larger_than(self, memory_bytes: int) -> Placement:
+        """Return only the workers with more memory than this."""
+        return Placement(tuple(worker for worker in self.workers if worker.memory_bytes > memory_bytes))
 
 
 NOBODY = Placement()

@@ -18,6 +18,7 @@ from cryomamba_broker.store.queue import JobQueue
 from cryomamba_broker.store.revisions import Revisions
 from cryomamba_broker.store.submissions import NewJob, Submissions
 from cryomamba_broker.store.webhooks import WebhookTable
+from cryomamba_broker.store.worker_states import WorkerStateTable
 
 __all__ = [
     "Attempt",
@@ -34,6 +35,7 @@ __all__ = [
     "Store",
     "Submissions",
     "WebhookTable",
+    "WorkerStateTable",
 ]
 
 
@@ -71,6 +73,7 @@ class Store:
         self.revisions = Revisions(self.database, self.events, self.jobs)
         self.leases = Leases(self.database, self.events, self.jobs, progress, policy or LeasePolicy(), self.queue)
         self.engines = EngineTable(self.database)
+        self.worker_states = WorkerStateTable(self.database)
 
     def close(self) -> None:
         """Close the file."""

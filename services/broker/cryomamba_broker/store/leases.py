@@ -181,7 +181,7 @@ class Leases:
                 return Change(self._jobs.record(row))
             return self._end_with_error(connection, self._require_held(attempt), "fail", error)
 
-    def release(self, attempt: Attempt) -> Change:
+    def release(self, attempt: Attempt, reason: str = "The worker returned the job.") -> Change:
         """Return a job to the queue; the attempt does not count, and its number is not used again."""
         with self._database.write() as connection:
             if (row := self._repeated(attempt, "release")) is not None:
@@ -190,9 +190,18 @@ class Leases:
             self._close_attempt(connection, row, "release", None)
             if row["cancel_requested"]:
                 return self._end_run(connection, row, Trigger.CANCEL)
-            return self._end_run(
-                connection, row, Trigger.REQUEUE, tries=row["tries"] - 1, reason="The worker returned the job."
-            )
+            return self._end_run(connection, row, Trigger.REQUEUE, tries=row["tries"] - 1, reason=reason)
+
+    def held_by(self, worker: str) -> Attempt | None:
+        """Return the attempt that a worker holds, None for none."""
+        row = self._database.read.execute(
+            "SELECT id, attempt, worker_key FROM jobs WHERE state = 'running' AND worker = ?", (worker,)
+        ).fetchone()
+        return None if row is None else Attempt(row["id"], worker, row["attempt"], row["worker_key"])
+
+    def model_of(self, job_id: str) -> str:
+        """Return the name of the trained model that a job needs; empty for none."""
+        return str(self._jobs.row(job_id, _EVERYTHING)["model"])
 
     def expire(self) -> list[Change]:
         """End every attempt whose lease has expired."""

@@ -156,6 +156,13 @@ MIGRATIONS: Final = (
         PRIMARY KEY (pool, owner)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE worker_states (
+        worker TEXT PRIMARY KEY,
+        state TEXT NOT NULL CHECK (state IN ('drained', 'removed')),
+        since REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 SCHEMA: Final = len(MIGRATIONS)

@@ -214,6 +214,10 @@ export interface WorkerInfo {
   version: string;
   engines: string[];
   job_id: string | null;
+  drained: boolean;
+  /** 0 if it is not known. */
+  memory_bytes: number;
+  gpus: string[];
 }
 
 export interface ServerInfo {
