@@ -47,7 +47,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="First steps: cryomamba demo --out demo\n\nIf something does not work: cryomamba doctor",
+    epilog="First steps: cryomamba demo --out demo\n\nIf something does not work: cryomamba doctor\n\n"
+    "Defaults: an option has precedence over an environment variable (CRYOMAMBA_SERVER, CRYOMAMBA_PROCESSES, …), and "
+    "that over cryomamba.toml in this folder or in the user's configuration folder; 'cryomamba doctor' shows both.",
 )
 
 

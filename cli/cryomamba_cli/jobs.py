@@ -13,7 +13,7 @@ import typer
 from cryomamba_cli import output
 from cryomamba_cli.options import Job, Json, Server
 from cryomamba_cli.reporter import Reporter, reporter, state_line
-from cryomamba_cli.signals import interruptible
+from cryomamba_cli.signals import Interrupted, interruptible
 
 if TYPE_CHECKING:
     from cryomamba.client import Client
@@ -129,7 +129,12 @@ def watch(job: Job, server: Server = None, json: Json = False) -> None:
 
     display = reporter(json=json, stream=sys.stdout)
     with interruptible(), closing(display), cryomamba.connect(server) as client:
-        record = follow(client, resolve(client, job), display)
+        job_id = resolve(client, job)
+        try:
+            record = follow(client, job_id, display)
+        except Interrupted:
+            output.note(f"Stopped watching. Job {job_id} continues; 'cryomamba cancel {job_id}' cancels it.")
+            raise
     record.raise_for_state()
 
 

@@ -19,7 +19,7 @@ ListFile = Annotated[
     ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Only print what --out-dir would do with each tomogram; nothing is written.")
+    bool, typer.Option("--dry-run", help="Only print what would be done with each tomogram; nothing is written.")
 ]
 OnlyFailed = Annotated[
     bool, typer.Option("--only-failed", help="With --out-dir: only tomograms that failed in an earlier run.")
@@ -34,16 +34,28 @@ Out = Annotated[
         "--out",
         "-o",
         metavar="PATH",
-        help="Mask to write (MRC), or its folder (a name ending in / is one); <tomogram>__<engine>.mrc in the current "
-        "folder if not given.",
+        help="Mask to write, in the format of the extension (.mrc, .nii.gz, .nrrd, .tif, .ome.zarr, .stl, .obj), or "
+        "its folder (a name ending in / is one); <tomogram>__<engine>.mrc in the current folder if not given.",
     ),
 ]
 OutDir = Annotated[
     Path | None,
     typer.Option("--out-dir", help="Folder for the masks of several tomograms and summary.csv; created if missing."),
 ]
+
+
+def complete_engine(incomplete: str) -> list[str]:
+    """Return the names of the engines of this environment that begin so; for completion in shells."""
+    from importlib.metadata import entry_points
+
+    return [one.name for one in entry_points(group="cryomamba.engines") if one.name.startswith(incomplete)]
+
+
 EngineName = Annotated[
-    str | None, typer.Option("--engine", "-e", help="Segmentation engine; 'cryomamba engines' lists them.")
+    str | None,
+    typer.Option(
+        "--engine", "-e", help="Segmentation engine; 'cryomamba engines' lists them.", autocompletion=complete_engine
+    ),
 ]
 Within = Annotated[
     Path | None,
