@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import httpx
 import numpy as np
 import psutil
 
@@ -129,9 +130,11 @@ def header() -> str:
     return f"{'minutes':>7}{'jobs':>6}{'uploads':>9}{'ends seen':>15}{'previews MB':>13}{names}"
 
 
-async def cached_previews(client: AsyncClient) -> float:
+async def cached_previews(stack: Stack) -> float:
     """Return how many MB of the broker's memory are the last previews of jobs."""
-    found = re.search(rb"^cryomamba_broker_preview_cache_bytes (\S+)", await client.transport.metrics(), re.MULTILINE)
+    async with httpx.AsyncClient(base_url=stack.http_url) as http:
+        text = (await http.get("/metrics")).text
+    found = re.search(r"^cryomamba_broker_preview_cache_bytes (\S+)", text, re.MULTILINE)
     return float(found[1]) / 1e6 if found else math.nan
 
 
@@ -146,7 +149,7 @@ def row(minutes: float, counts: Counts, samples: dict[str, list[Sample]], previe
     return f"{minutes:>7.0f}{counts.jobs:>6}{counts.uploads:>9}{seen:>15}{previews_MB:>13.1f}{cells}"
 
 
-async def report(stack: Stack, client: AsyncClient, counts: Counts, started: float) -> None:
+async def report(stack: Stack, counts: Counts, started: float) -> None:
     """Print a row now and then until the time is over."""
     print(header(), flush=True)
     for number in range(1, ROWS + 1):
@@ -155,7 +158,7 @@ async def report(stack: Stack, client: AsyncClient, counts: Counts, started: flo
         while not samples["broker"] or time.monotonic() < until:
             await asyncio.sleep(min(SAMPLE_S, max(until - time.monotonic(), 0.1)))
             sample(stack, samples)
-        minutes, previews_MB = (time.monotonic() - started) / 60, await cached_previews(client)
+        minutes, previews_MB = (time.monotonic() - started) / 60, await cached_previews(stack)
         print(row(minutes, counts, samples, previews_MB), flush=True)
 
 
@@ -190,7 +193,7 @@ async def measure(stack: Stack, folder: Path) -> None:
         clients = [await context.enter_async_context(await aconnect(url)) for url in (stack.http_url, stack.bus_url)]
         tasks = [asyncio.create_task(follow_all(one, seen)) for one, seen in zip(clients, ends, strict=True)]
         started = time.monotonic()
-        reporting = asyncio.create_task(report(stack, clients[1], counts, started))
+        reporting = asyncio.create_task(report(stack, counts, started))
         await submit_repeatedly(stack, folder, counts, started)
         await reporting
         with suppress(AssertionError):
