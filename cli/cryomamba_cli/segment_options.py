@@ -8,7 +8,10 @@ from typing import Annotated
 import typer
 
 Tomograms = Annotated[
-    list[str] | None, typer.Argument(metavar="IN.mrc", help="Tomogram; or several, a folder, or a pattern in quotes.")
+    list[str] | None,
+    typer.Argument(
+        metavar="IN.mrc", help="Tomogram, or copick:CONFIG#RUN/TYPE@SPACING; or several, a folder, or a quoted pattern."
+    ),
 ]
 ListFile = Annotated[
     Path | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ _VOXELS: Final[Mapping[str, Callable[..., None]]] = {
 _MESHES: Final[Mapping[str, Callable[..., None]]] = {".stl": write_stl, ".obj": write_obj}
 _MESH_SLAB_VOXELS: Final = 4 * 1024 * 1024
 EXTENSIONS: Final = (*_VOXELS, ".mrc", *_MESHES)
+ZARR_VERSIONS: Final = ("0.5", "0.4")
 
 
 def extension_of(path: Path) -> str:
@@ -45,7 +47,9 @@ def extension_of(path: Path) -> str:
     )
 
 
-def export(volume: Volume, path: Path, *, label: int | None = None, progress: Progress | None = None) -> None:
+def export(
+    volume: Volume, path: Path, *, label: int | None = None, zarr_version: str = "0.5", progress: Progress | None = None
+) -> None:
     """Write a mask (or a tomogram, but not as a mesh) in the format of the file extension.
 
     Parameters
@@ -56,6 +60,8 @@ def export(volume: Volume, path: Path, *, label: int | None = None, progress: Pr
         A file, or a folder for ``.ome.zarr``; replaced if it exists, once the new one is complete.
     label : int, optional
         Export only this label, as 1. Default: all labels, unchanged; in a mesh, merged.
+    zarr_version : {'0.5', '0.4'}
+        Version of OME-Zarr, for ``.ome.zarr``.
     progress : callable, optional
         Called with the fraction done; an exception from it discards the file.
 
@@ -68,14 +74,19 @@ def export(volume: Volume, path: Path, *, label: int | None = None, progress: Pr
         contains densities.
     """
     extension = extension_of(path)
-    if extension in _VOXELS and label is None:
-        mask = LabelVolume.if_mask(volume)
-        _VOXELS[extension](mask or volume, path, labels=mask is not None, progress=progress)
+    if zarr_version not in ZARR_VERSIONS:
+        raise InvalidRequestError(
+            f"There is no version '{zarr_version}' of OME-Zarr here.", hint=f"Use one of {', '.join(ZARR_VERSIONS)}."
+        )
+    if extension in _VOXELS:
+        write = _VOXELS[extension]
+        if write is write_ome_zarr:
+            write = partial(write, version=zarr_version)
+        mask = LabelVolume.if_mask(volume) if label is None else LabelVolume.of(volume).only(label)
+        write(mask or volume, path, labels=mask is not None, progress=progress)
         return
     mask = LabelVolume.of(volume)
-    if extension in _VOXELS:
-        _VOXELS[extension](mask.only(label) if label is not None else mask, path, labels=True, progress=progress)
-    elif extension in _MESHES:
+    if extension in _MESHES:
         source = LabelSource.of_volume(mask, slab_voxels=_MESH_SLAB_VOXELS)
         parts = mesh_parts(source, label, placement_A=volume.header.placement_A, progress=progress)
         _MESHES[extension](parts, path)
