@@ -38,7 +38,7 @@ from cryomamba_server import log_context
 from cryomamba_server.loop_lag import measure_loop_lag
 from cryomamba_server.systemd import READY, notify_systemd
 from cryomamba_server.tracing import span
-from cryomamba_server.workspace import remove_stale_workspaces
+from cryomamba_server.workspace import remove_stale_workspaces, require_writable
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +164,7 @@ class InferenceService:
     async def _run_jobs(self) -> None:
         while True:
             await self._ready_child()
+            await self._until_writable()
             claimed, trace = await self._claim()
             if claimed.job is None:
                 continue
@@ -178,6 +179,23 @@ class InferenceService:
             self._previews.forget(claimed.job.job_id)
             if child.jobs >= _JOBS_PER_CHILD:
                 await child.end()
+
+    async def _until_writable(self) -> None:
+        """Wait while nothing can be written: this worker would fail every job, also those that others can run."""
+        reason = ""
+        while True:
+            try:
+                for folder in (self._settings.work, self._settings.artifacts):
+                    await asyncio.to_thread(require_writable, folder)
+            except UnavailableError as error:
+                if str(error) != reason:
+                    log.error("%s This worker takes no jobs until files can be written to its data directory.", error)
+                reason = str(error)
+                await asyncio.sleep(_PING_S)
+            else:
+                if reason:
+                    log.info("Files can be written again.")
+                return
 
     async def _ready_child(self) -> ComputeProcess:
         """Return a compute process that has imported everything and is idle."""
