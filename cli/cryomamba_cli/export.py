@@ -33,7 +33,8 @@ def export(
             "--out",
             "-o",
             metavar="PATH",
-            help="Output: .nii.gz, .nrrd, .tif, .ome.zarr, .stl, .obj or .mrc; for picks .star, .mod, .tbl or .csv.",
+            help="Output: .nii.gz, .nrrd, .tif, .ome.zarr, .am (Amira), .mrc, .mod (contours), or a mesh: .stl, .obj, "
+            ".ply, .glb; for picks .star, .mod, .tbl or .csv.",
         ),
     ] = None,
     label: Annotated[
@@ -42,6 +43,9 @@ def export(
     zarr: Annotated[
         str, typer.Option("--zarr-version", metavar="0.5|0.4", help="For .ome.zarr: the version of OME-Zarr.")
     ] = "0.5",
+    mesh_unit: Annotated[
+        str, typer.Option("--mesh-units", metavar="angstrom|nm", help="For meshes: the unit of the coordinates.")
+    ] = "angstrom",
     tomogram: Annotated[
         Path | None,
         typer.Option(
@@ -105,7 +109,7 @@ def export(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Convert a mask to another format or a mesh (in Å), or picks for RELION, WarpTools, IMOD, Dynamo or copick."""
+    """Convert a mask to another format, a mesh or contours, or picks for RELION, WarpTools, IMOD, Dynamo or copick."""
     from cryomamba.masks.export import EXTENSIONS
     from cryomamba.masks.export import export as export_mask
     from cryomamba.picks import EXTENSIONS as PICKS_EXTENSIONS
@@ -131,7 +135,7 @@ def export(
         with local_volume(mask, "segmentation", "tomogram") as path, open_volume(path) as volume:
             if target is not None:
                 with progress_bar("writing", shown=not json) as progress:
-                    export_mask(volume, target, label=label, zarr_version=zarr, progress=progress)
+                    export_mask(volume, target, label=label, zarr_version=zarr, mesh_unit=mesh_unit, progress=progress)
             elif copick is not None:
                 written = copick_export.export_volume(
                     path if is_reference(mask) else mask,

@@ -19,7 +19,7 @@ OtherProgram = Callable[..., Any]
 
 @pytest.fixture(scope="session")
 def other_program() -> OtherProgram:
-    """Run a script of this folder with the libraries of other programs; returns what it prints as JSON."""
+    """Run a script of this folder with the libraries of other programs; returns its last line as JSON."""
     if not _PYTHON.is_file():
         pytest.skip("the libraries of other programs are not installed: make .venv-formats/.formats")
 
@@ -32,6 +32,8 @@ def other_program() -> OtherProgram:
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout) if done.stdout.strip() else None
+        # Some libraries print messages first.
+        lines = done.stdout.strip().splitlines()
+        return json.loads(lines[-1]) if lines else None
 
     return run

@@ -173,7 +173,7 @@ def test_what_copick_cannot_have_is_refused(cli: Cli, tmp_path: Path, arguments:
     for name, size in (("m.mrc", (20.0, 10.0, 10.0)), ("cube.mrc", CUBE)):
         with MaskWriter(tmp_path / name, blank_header((4, 5, 6), size), labels=1, engine="x") as writer:
             writer.write(0, 0, 0, np.ones((4, 5, 6), np.uint8))
-    objects = {"pickable_objects": []}
+    objects: dict[str, object] = {"pickable_objects": []}
     (tmp_path / "s3.json").write_text(json.dumps({**objects, "overlay_root": "s3://bucket/x"}))
     (tmp_path / "portal.json").write_text(json.dumps({**objects, "config_type": "cryoet_data_portal"}))
     if "TS_9" in "".join(arguments):
