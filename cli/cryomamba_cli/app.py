@@ -33,6 +33,7 @@ from cryomamba_cli.tokens import app as tokens
 from cryomamba_cli.upload import upload
 from cryomamba_cli.watch_folder import watch_folder
 from cryomamba_cli.webhooks import app as webhooks
+from cryomamba_cli.workers import app as workers
 
 SEGMENTATION: Final = "Segmentation"
 MASKS: Final = "Masks"
@@ -47,7 +48,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="First steps: cryomamba demo --out demo\n\nIf something does not work: cryomamba doctor",
+    epilog="First steps: cryomamba demo --out demo\n\nIf something does not work: cryomamba doctor\n\n"
+    "Defaults: an option has precedence over an environment variable (CRYOMAMBA_SERVER, CRYOMAMBA_PROCESSES, …), and "
+    "that over cryomamba.toml in this folder or in the user's configuration folder; 'cryomamba doctor' shows both.",
 )
 
 
@@ -166,6 +169,7 @@ _add(ADMINISTRATION, restore, "CRYOMAMBA_HOME=/data/new cryomamba restore /mnt/b
 app.add_typer(slurm, rich_help_panel=SEGMENTATION)
 app.add_typer(models, rich_help_panel=SEGMENTATION)
 app.add_typer(webhooks, rich_help_panel=JOBS)
+app.add_typer(workers, rich_help_panel=ADMINISTRATION)
 app.add_typer(tokens, rich_help_panel=ADMINISTRATION)
 app.add_typer(keys, rich_help_panel=ADMINISTRATION)
 _add(PROGRAMS, doctor, "cryomamba doctor", "cryomamba doctor --server http://lab:8000")

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryomamba.errors import InvalidRequestError
-from cryomamba.output_paths import MRC, output_file, require_outputs
+from cryomamba.output_paths import output_file, require_outputs
 from cryomamba_cli import output
 from cryomamba_cli.copick_input import local_volume
 from cryomamba_cli.options import Force, Json, VoxelSize, voxel_size
+from cryomamba_cli.output_format import converted_file, mask_file
+from cryomamba_cli.verbosity import is_quiet
 
 if TYPE_CHECKING:
     from cryomamba.masks.measure import InstanceSummary, LabelSummary, Measurements
@@ -77,7 +79,9 @@ def measure(
 
 def clean(
     mask: Mask,
-    out: Annotated[str, typer.Option("--out", "-o", metavar="PATH", help="Mask to write (MRC).")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", metavar="PATH", help="Mask to write, in the format of the extension.")
+    ],
     min_volume: MinVolume = None,
     fill_holes: Annotated[bool, typer.Option("--fill-holes", help="Fill enclosed background.")] = False,
     fill_planes: Annotated[
@@ -107,11 +111,12 @@ def clean(
             "No operation given.",
             hint="Give --min-volume, --fill-holes, --fill-planes, --keep, --number, --split or --drop-negative.",
         )
-    target = output_file(out, MRC)
+    target = mask_file(out)
     require_outputs([target], inputs=[mask], replace=force)
     with (
-        local_volume(mask, "segmentation") as path,
-        open_volume(path) as volume,
+        converted_file(target) as path,
+        local_volume(mask, "segmentation") as source_path,
+        open_volume(source_path) as volume,
         progress_bar("cleaning", shown=not json) as progress,
     ):
         labels = LabelVolume.of(volume, negative_is_background=drop_negative)
@@ -119,7 +124,7 @@ def clean(
         most = max(labels.highest, 1)
         if split or number:
             source, most = split_instances(source, split=split), 0xFFFF
-        write_labels(source, target, volume, labels=most, engine="clean", progress=progress)
+        write_labels(source, path, volume, labels=most, engine="clean", progress=progress)
     output.result({"mask": str(target)}, str(target), json=json)
 
 
@@ -141,7 +146,8 @@ def progress_bar(what: str, *, shown: bool) -> Iterator[Callable[[float], None]]
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True, disable=not (shown and sys.stderr.isatty())) as bar:
+    shown = shown and not is_quiet() and sys.stderr.isatty()
+    with Progress(console=Console(stderr=True), transient=True, disable=not shown) as bar:
         task = bar.add_task(what, total=1.0)
         yield lambda fraction: bar.update(task, completed=fraction)
 

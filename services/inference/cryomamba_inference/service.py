@@ -31,6 +31,7 @@ from cryomamba.wire.topics import preview_topic
 from cryomamba.wire.trace_context import NO_TRACE, TraceContext, use_trace
 from cryomamba_inference.attempt import Attempt
 from cryomamba_inference.compute_process import ComputeProcess
+from cryomamba_inference.host_abilities import HostAbilities
 from cryomamba_inference.model_announcer import ModelAnnouncer
 from cryomamba_inference.pipe import Message
 from cryomamba_inference.status_report import StatusReport
@@ -48,10 +49,18 @@ _RELEASE_S = 1.5
 _RESTART_S = 1.0
 _RESTART_MAX_S = 30.0
 _JOBS_PER_CHILD = 50
+# The names of a program that was started again with the same process id are new ones.
+_RUN = secrets.token_hex(4)
 
 
 class InferenceService:
     """A worker on the bus, with one compute process.
+
+    Parameters
+    ----------
+    settings : Settings
+    slot : int
+        Which of the workers of this program it is, counted from 1.
 
     Raises
     ------
@@ -59,13 +68,15 @@ class InferenceService:
         An endpoint is not on loopback and there is no key, or the key file is not usable.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, slot: int = 1) -> None:
         self._key = key_for(settings, Role.WORKER)
         if self._key is None:
             for name in ("bus_jobs", "bus_preview_in"):
                 require_loopback(getattr(settings, name), variable=f"CRYOMAMBA_{name.upper()}")
         self._settings = settings
-        self.worker = f"{socket.gethostname()[:64]}-{os.getpid()}-{secrets.token_hex(4)}"
+        suffix = f".{slot}" if settings.slots > 1 else ""
+        self.worker = f"{socket.gethostname()[:64]}-{os.getpid()}-{_RUN}{suffix}"
+        self._host = HostAbilities()
         self._codec: Codec = _preview_codec(settings)
         self._engines: tuple[EngineInfo, ...] = ()
         self._ready = asyncio.Event()
@@ -83,6 +94,7 @@ class InferenceService:
     async def serve(self, stop: asyncio.Event) -> None:
         """Run jobs until `stop` is set, then release the lease and end the compute process."""
         await asyncio.to_thread(remove_stale_workspaces, self._settings.work)
+        self._host = await asyncio.to_thread(HostAbilities.measure, self._settings)
         self._requester = BusRequester(self._settings.bus_jobs, src=self.worker, key=self._key)
         self._previews = _FramePublisher(self._settings.bus_preview_in, self.worker, self._key)
         try:
@@ -156,6 +168,9 @@ class InferenceService:
             pid=os.getpid(),
             version=__version__,
             engines=self._engines,
+            memory_bytes=self._host.memory_bytes,
+            gpus=self._host.gpus,
+            folders=self._host.folders,
         )
         await self._requester.request(messages.WORKER_HELLO, hello)
         self._registered_epoch = self._requester.broker_epoch
