@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cryomamba.errors import ConflictError, InvalidRequestError
 from cryomamba.output_paths import require_outputs
 from cryomamba_cli import output
+from cryomamba_cli.copick_input import is_reference, local_volume
 from cryomamba_cli.engines import choose, offered
 from cryomamba_cli.local_run import run_locally
 from cryomamba_cli.options import Force, Json, Parameters, Slots, VoxelSize, voxel_size
@@ -95,7 +96,8 @@ def segment(
             raise InvalidRequestError(
                 "--list and --only-failed are for several tomograms.", hint="Give a folder with --out-dir."
             )
-        _segment_one(template, _single(names), out, server, dry_run=dry_run, force=force, json=json)
+        with local_volume(_single(names), "tomogram") as path:
+            _segment_one(template, path, out, server, dry_run=dry_run, force=force, json=json)
         return
     if out is not None:
         raise InvalidRequestError("--out is for one mask, --out-dir for several.", hint="Give one of them.")
@@ -134,6 +136,8 @@ def _single(tomograms: Sequence[str]) -> Path:
     from cryomamba_cli.batch.tomogram_list import is_folder_of_tomograms
 
     path = Path(require_names(tomograms)[0])
+    if len(tomograms) == 1 and is_reference(path):
+        return path
     if (
         len(tomograms) > 1
         or is_folder_of_tomograms(path)

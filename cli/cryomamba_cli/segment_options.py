@@ -10,7 +10,10 @@ import typer
 from cryomamba_cli.segmentation_task import PriorityName
 
 Tomograms = Annotated[
-    list[str] | None, typer.Argument(metavar="IN.mrc", help="Tomogram; or several, a folder, or a pattern in quotes.")
+    list[str] | None,
+    typer.Argument(
+        metavar="IN.mrc", help="Tomogram, or copick:CONFIG#RUN/TYPE@SPACING; or several, a folder, or a quoted pattern."
+    ),
 ]
 ListFile = Annotated[
     Path | None,
