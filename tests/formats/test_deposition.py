@@ -170,7 +170,7 @@ def test_all_kinds_of_results(cli: Cli, tmp_path: Path, other_program: OtherProg
     points = folder / described["points"]["files"][0]["path"]
     found = other_program("read_portal_points.py", points, 10.0)
     assert found["positions"] == [[30, 25, 10], [80, 25, 10], [200, 150, 20]]
-    assert np.allclose(found["z_axes"], [[0.8, 0.6, 0], [0, 0, 1], [0, -1, 0]], atol=1e-5)
+    assert np.allclose(found["z_axes"], np.array([[0.8, 0.6, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]]), atol=1e-5)
     lines = (folder / described["actin"]["files"][0]["path"]).read_text().splitlines()
     assert [json.loads(line)["instance_id"] for line in lines] == [1, 1, 2]
     assert {json.loads(line)["type"] for line in lines} == {"instancePoint"}
