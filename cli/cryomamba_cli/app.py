@@ -11,6 +11,7 @@ from cryomamba._version import __version__
 from cryomamba_cli.backup import backup, restore
 from cryomamba_cli.convert import convert
 from cryomamba_cli.demo import demo
+from cryomamba_cli.deposit import deposit
 from cryomamba_cli.desktop import desktop
 from cryomamba_cli.doctor import doctor
 from cryomamba_cli.engines import engines
@@ -148,6 +149,12 @@ _add(
     "cryomamba export mask.mrc -o mask.nii.gz",
     "cryomamba export mask.mrc -o mask.stl --label 1",
     "cryomamba export mask.mrc --copick project --run TS_01 --object membrane",
+)
+_add(
+    MASKS,
+    deposit,
+    "cryomamba deposit TS_01__membrane.mrc -o deposition --about about.toml",
+    "cryomamba deposit TS_01__particles.csv -o deposition --tomogram TS_01.mrc",
 )
 _add(JOBS, jobs, "cryomamba jobs --state running", "cryomamba jobs --limit 100 --json")
 _add(JOBS, show, "cryomamba show 3f2a9c1e")

@@ -98,7 +98,7 @@ def _chosen(
     if instances:
         return {None: base}
     names = names_in(mask.meta.labels)
-    labels = [label] if label is not None else _labels_in(mask)
+    labels = [label] if label is not None else labels_in(mask)
     if len(labels) == 1:
         only = labels[0]
         named = name is None and only in names
@@ -111,7 +111,8 @@ def _chosen(
     }
 
 
-def _labels_in(mask: LabelVolume) -> list[int]:
+def labels_in(mask: LabelVolume) -> list[int]:
+    """Return the labels that occur in a mask, at most 32."""
     import numpy as np
 
     from cryomamba.masks.slabs import LabelSource

@@ -171,10 +171,11 @@ def _picks(
 
     if is_reference(table):
         return copick_picks(table)
-    return _table(table, tomogram, name, filaments=filaments) if table.suffix.lower() in READABLE else None
+    return read_table(table, tomogram, name, filaments=filaments) if table.suffix.lower() in READABLE else None
 
 
-def _table(table: Path, tomogram: Path | None, name: str | None, *, filaments: bool) -> tuple[Picks, TomogramInfo]:
+def read_table(table: Path, tomogram: Path | None, name: str | None, *, filaments: bool) -> tuple[Picks, TomogramInfo]:
+    """Return the picks of a table, and the tomogram that they are of: `tomogram`, or the mask beside the table."""
     from cryomamba.file_names import split_result_name
     from cryomamba.picks import TomogramInfo, read_csv, read_picks
     from cryomamba.printable import file_text
