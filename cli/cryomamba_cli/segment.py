@@ -19,6 +19,7 @@ from cryomamba_cli.result_paths import mask_path
 from cryomamba_cli.segment_batch import batch_of, names_of, print_plans, require_names, run_batch
 from cryomamba_cli.segment_options import (
     ComputeServer,
+    Dask,
     DryRun,
     EngineName,
     Formats,
@@ -57,6 +58,7 @@ def segment(
     model: Model = None,
     save_model: SaveModel = None,
     server: ComputeServer = None,
+    dask: Dask = None,
     name: JobName = "",
     nifti: Nifti = False,
     nrrd: Nrrd = False,
@@ -76,6 +78,11 @@ def segment(
     same content and parameters are skipped, a failure does not stop the rest, and report.html and summary.csv show all
     results.
     """
+    if server is not None and dask is not None:
+        raise InvalidRequestError(
+            "--server and --dask exclude each other.",
+            hint="The server itself computes on a Dask cluster if it is started with CRYOMAMBA_DASK.",
+        )
     info = choose(offered(server), engine)
     params = parse(param or (), info.parameters, owner=info.name)
     params |= learned_parameters(info, strokes, model, save_model, several=out_dir is not None)
@@ -88,7 +95,7 @@ def segment(
             raise InvalidRequestError(
                 "--list, --dry-run and --only-failed are for several tomograms.", hint="Give a folder with --out-dir."
             )
-        _segment_one(template, _single(names), out, server, force=force, json=json)
+        _segment_one(template, _single(names), out, server, dask, force=force, json=json)
         return
     if out is not None:
         raise InvalidRequestError("--out is for one mask, --out-dir for several.", hint="Give one of them.")
@@ -96,7 +103,7 @@ def segment(
     if dry_run:
         print_plans(batch, server=server is not None, json=json)
     elif batch.tasks:
-        run_batch(batch, server, slots=slots, pictures=pictures, json=json)
+        run_batch(batch, server, dask, slots=slots, pictures=pictures, json=json)
     else:
         output.note("No tomogram failed in an earlier run; there is nothing to do.")
 
@@ -139,7 +146,14 @@ def _single(tomograms: Sequence[str]) -> Path:
 
 
 def _segment_one(
-    template: TaskTemplate, tomogram: Path, out: str | None, server: str | None, *, force: bool, json: bool
+    template: TaskTemplate,
+    tomogram: Path,
+    out: str | None,
+    server: str | None,
+    dask: str | None,
+    *,
+    force: bool,
+    json: bool,
 ) -> None:
     task = template.task(tomogram, mask_path(tomogram, out, template.info.name))
     folder = task.mask.parent if out is not None and names_folder(out) else None
@@ -147,7 +161,7 @@ def _segment_one(
     if task.model is not None:
         require_outputs(model_paths(task.model).values(), inputs=task.inputs, replace=force, folder=task.model)
     with stderr_reporter(json=json) as display, interruptible() as interrupts:
-        statistics = _run(task, server, display, interrupts)
+        statistics = _run(task, server, dask, display, interrupts)
     print_saved(task, statistics, json=json)
 
 
@@ -163,9 +177,9 @@ def print_saved(task: Task, statistics: dict[str, Any], *, json: bool) -> None:
         output.say(file)
 
 
-def _run(task: Task, server: str | None, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
+def _run(task: Task, server: str | None, dask: str | None, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
     if server is None:
-        statistics = run_locally(task, display, interrupts)
+        statistics = run_locally(task, display, interrupts, dask=dask)
     else:
         statistics = run_on_server(task, server, display, interrupts)
     convert_mask(task)

@@ -102,7 +102,9 @@ def print_plans(batch: Batch, *, server: bool, json: bool) -> None:
     output.note(f"{len(plans)} tomograms with the engine '{batch.template.info.name}'. Nothing was written.")
 
 
-def run_batch(batch: Batch, server: str | None, *, slots: int | None, pictures: bool, json: bool) -> None:
+def run_batch(
+    batch: Batch, server: str | None, dask: str | None, *, slots: int | None, pictures: bool, json: bool
+) -> None:
     """Segment the tomograms of a batch.
 
     Raises
@@ -125,7 +127,7 @@ def run_batch(batch: Batch, server: str | None, *, slots: int | None, pictures: 
     run_session(
         session,
         Source(lambda: found, plans.__getitem__),
-        Target(batch.folder, batch.title, server, slots, len(batch.tasks), json=json),
+        Target(batch.folder, batch.title, server, slots, len(batch.tasks), json=json, dask=dask),
         Options(force=batch.force, server=server is not None, pictures=pictures),
     )
     failed = print_counts(session, batch.folder, json=json)

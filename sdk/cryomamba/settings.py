@@ -188,6 +188,11 @@ class Settings(BaseSettings):
         0.0, ge=0, description="Maximum duration of one attempt at a job, in seconds; 0 means no limit."
     )
     processes: int = Field(0, ge=0, description="Number of processes that compute tiles; 0 means one per core.")
+    dask: str | None = Field(
+        None,
+        description="Dask scheduler whose workers compute tiles: its address, such as tcp://10.1.2.3:8786, the path of "
+        "its scheduler file, or 'config' for the one in Dask's own configuration.",
+    )
     preview_codec: Literal["auto", "raw", "deflate", "zstd"] = Field(
         "auto", description="Compression of previews; 'auto' is none on this machine and deflate for others."
     )

@@ -39,6 +39,7 @@ from cryomamba_inference.runner.tile_selection import TileSelection
 from cryomamba_inference.runner.window_run import WindowRun
 from cryomamba_inference.threads import one_thread
 from cryomamba_inference.tiling import Box
+from cryomamba_inference.trained_models.engine import DescribedEngine
 
 # Of the time for reading the volume: a mask has one byte per voxel, a tomogram up to four.
 _SELECTING_SHARE = 0.2
@@ -132,6 +133,8 @@ class _Run:
         self._known.preview = self._publisher.mask()
 
     def run(self) -> Outcome:
+        self._executor.connect(self._files(), self._folder)
+        self._meter.dashboard_url = self._executor.dashboard_url
         with self._coarse_previews():
             if self._measures:
                 self._meter.enter(MEASURING)
@@ -207,6 +210,11 @@ class _Run:
         finally:
             self._first_windows = None
             self._executor.end()
+
+    def _files(self) -> list[Path]:
+        """Return what is read where tiles are computed."""
+        files = [] if self._volume is None else [self._volume.path]
+        return [*files, self._engine.model.folder] if isinstance(self._engine, DescribedEngine) else files
 
     def _put_coarse(self, labels: Labels | None) -> None:
         if labels is not None:
