@@ -22,7 +22,6 @@ from cryomamba_inference.executor import DaskExecutor, InlineExecutor, Result, T
 from cryomamba_inference.executor.dask_worker import own_versions, require_versions
 from cryomamba_inference.failures import EngineFailedError, UnreadableFileError
 from cryomamba_inference.runner import Control, Task, run_task
-from cryomamba_inference.runner.tile_run import TileRun
 
 pytestmark = pytest.mark.slow
 LONG_S = 600
@@ -363,7 +362,6 @@ def test_the_mask_is_the_same(
     name: str, tomogram: Path, cluster: DaskProcesses, tmp_path: Path, recorder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cluster gives the file that this process gives; its dashboard is in the progress."""
-    monkeypatch.setattr(TileRun, "PARALLEL_FROM", 2)
     engine = Registry.discover().get(name)
     monkeypatch.setattr(engine, "max_tile_bytes", lambda _self, _size: 4 * 24 * 70 * 70)
     params: dict[str, Any] = {}

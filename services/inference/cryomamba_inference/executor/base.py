@@ -68,6 +68,10 @@ class TileExecutor(Protocol):
         """
 
     @property
+    def remote(self) -> bool:
+        """Whether tiles are computed by processes that run already, perhaps on other machines."""
+
+    @property
     def dashboard_url(self) -> str | None:
         """Address of a web page on the machines that compute tiles; None if there is none."""
 

@@ -35,6 +35,8 @@ class DaskExecutor:
         For how long a lost scheduler, or the first worker, is waited for.
     """
 
+    remote: bool = True
+
     def __init__(self, address: str, processes: int, *, patience_s: float = PATIENCE_S) -> None:
         self._cluster, self._processes, self._patience_s = DaskCluster(address), processes, patience_s
         self._folder: Path | None = None

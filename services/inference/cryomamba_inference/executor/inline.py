@@ -21,6 +21,7 @@ class InlineExecutor:
         self._pool: ThreadPoolExecutor | None = None
         self._pending: tuple[int, Future[Found]] | None = None
 
+    remote: bool = False
     dashboard_url: str | None = None
 
     def connect(self, files: Sequence[Path], folder: Path) -> None:

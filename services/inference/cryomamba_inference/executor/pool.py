@@ -69,6 +69,7 @@ class ProcessExecutor:
         """Return the process ids of the pool."""
         return [worker.process.pid or 0 for worker in self._workers]
 
+    remote: bool = False
     dashboard_url: str | None = None
 
     def connect(self, files: Sequence[Path], folder: Path) -> None:

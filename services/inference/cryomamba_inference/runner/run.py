@@ -62,7 +62,7 @@ def run_task(
     folder : Path
         Existing directory for ``mask.mrc`` and temporary files, which are deleted at the end.
     executor : TileExecutor
-        Used for large volumes; small ones are computed in this thread.
+        Used for large volumes; small ones are computed in this thread, unless the executor is a remote one.
     events : EventSink
         Receives progress and previews, in this thread.
     known : KnownVolume, optional
@@ -99,7 +99,7 @@ class _Run:
         self._publisher = PreviewPublisher.for_task(task, events.on_preview, known.preview)
         self._pass = result_run(task, folder, self._publisher)
         # Processes can be ended when strokes are added, and a thread cannot.
-        many = len(self._pass) >= self._pass.PARALLEL_FROM or isinstance(task.engine, StrokesEngine)
+        many = len(self._pass) >= self._pass.PARALLEL_FROM or isinstance(task.engine, StrokesEngine) or executor.remote
         parallel = self._volume is not None and many
         self._executor = executor if parallel else InlineExecutor()
         self._scores = self._engine.output == "scores"
