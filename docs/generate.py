@@ -53,7 +53,9 @@ def _command(name: str, command: TyperCommand) -> str:
     help_text = "\n\n".join(" ".join(part.split()) for part in (command.help or "").split("\n\n"))
     parts = [f"## {name}", help_text]
     arguments = [one for one in command.params if isinstance(one, TyperArgument)]
-    options = [one for one in command.params if isinstance(one, TyperOption) and one.name != "help"]
+    # Every command has these; the page says so once.
+    shared = {"help", "quiet", "verbose"}
+    options = [one for one in command.params if isinstance(one, TyperOption) and one.name not in shared]
     if arguments:
         rows = [(f"`{one.metavar or (one.name or '').upper()}`", one.help or "") for one in arguments]
         parts.append(table(("Argument", "Meaning"), rows).rstrip())

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 
 @contextmanager
@@ -23,6 +24,12 @@ def small_disk(folder: Path, nbytes: int) -> Iterator[Path | None]:
         yield folder
     finally:
         subprocess.run([*sudo, "umount", "--lazy", str(folder)], check=True)
+
+
+def remount(disk: Path, how: Literal["ro", "rw"]) -> None:
+    """Make a mounted disk read-only, or writable again."""
+    sudo = [] if sys.platform == "win32" or os.geteuid() == 0 else ["sudo", "-n"]
+    subprocess.run([*sudo, "mount", "-o", f"remount,{how}", str(disk)], check=True)
 
 
 def fill(disk: Path) -> Path:

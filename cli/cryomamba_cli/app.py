@@ -11,15 +11,17 @@ from cryomamba._version import __version__
 from cryomamba_cli.backup import backup, restore
 from cryomamba_cli.convert import convert
 from cryomamba_cli.demo import demo
+from cryomamba_cli.deposit import deposit
 from cryomamba_cli.desktop import desktop
 from cryomamba_cli.doctor import doctor
 from cryomamba_cli.engines import engines
 from cryomamba_cli.error_boundary import Commands
+from cryomamba_cli.export import export
 from cryomamba_cli.gc import gc
 from cryomamba_cli.info import info
 from cryomamba_cli.jobs import cancel, jobs, retry, show, watch
 from cryomamba_cli.keys import app as keys
-from cryomamba_cli.masks import clean, export, measure
+from cryomamba_cli.masks import clean, measure
 from cryomamba_cli.models import app as models
 from cryomamba_cli.revise import revise
 from cryomamba_cli.run import run
@@ -32,6 +34,7 @@ from cryomamba_cli.tokens import app as tokens
 from cryomamba_cli.upload import upload
 from cryomamba_cli.watch_folder import watch_folder
 from cryomamba_cli.webhooks import app as webhooks
+from cryomamba_cli.workers import app as workers
 
 SEGMENTATION: Final = "Segmentation"
 MASKS: Final = "Masks"
@@ -46,7 +49,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="First steps: cryomamba demo --out demo\n\nIf something does not work: cryomamba doctor",
+    epilog="First steps: cryomamba demo --out demo\n\nIf something does not work: cryomamba doctor\n\n"
+    "Defaults: an option has precedence over an environment variable (CRYOMAMBA_SERVER, CRYOMAMBA_PROCESSES, …), and "
+    "that over cryomamba.toml in this folder or in the user's configuration folder; 'cryomamba doctor' shows both.",
 )
 
 
@@ -101,6 +106,7 @@ _add(
     "cryomamba convert t1.tif -o t1.mrc",
     "cryomamba convert t1.tif -o t1.mrc --voxel-size 13.48",
     "cryomamba convert t1.ome.zarr -o t1.mrc",
+    "cryomamba convert 'copick:config.json#TS_01/wbp@10' -o t1.mrc",
 )
 _add(
     SEGMENTATION,
@@ -137,7 +143,19 @@ _add(
     "cryomamba threshold t1__membrane_scores.mrc --high 200 --low 150",
     "cryomamba threshold 3f2a9c1e --high 200 --min-volume 5000 -o stricter.mrc",
 )
-_add(MASKS, export, "cryomamba export mask.mrc -o mask.nii.gz", "cryomamba export mask.mrc -o mask.stl --label 1")
+_add(
+    MASKS,
+    export,
+    "cryomamba export mask.mrc -o mask.nii.gz",
+    "cryomamba export mask.mrc -o mask.stl --label 1",
+    "cryomamba export mask.mrc --copick project --run TS_01 --object membrane",
+)
+_add(
+    MASKS,
+    deposit,
+    "cryomamba deposit TS_01__membrane.mrc -o deposition --about about.toml",
+    "cryomamba deposit TS_01__particles.csv -o deposition --tomogram TS_01.mrc",
+)
 _add(JOBS, jobs, "cryomamba jobs --state running", "cryomamba jobs --limit 100 --json")
 _add(JOBS, show, "cryomamba show 3f2a9c1e")
 _add(JOBS, watch, "cryomamba watch 3f2a9c1e", "cryomamba watch 3f2a9c1e --json")
@@ -158,6 +176,7 @@ _add(ADMINISTRATION, restore, "CRYOMAMBA_HOME=/data/new cryomamba restore /mnt/b
 app.add_typer(slurm, rich_help_panel=SEGMENTATION)
 app.add_typer(models, rich_help_panel=SEGMENTATION)
 app.add_typer(webhooks, rich_help_panel=JOBS)
+app.add_typer(workers, rich_help_panel=ADMINISTRATION)
 app.add_typer(tokens, rich_help_panel=ADMINISTRATION)
 app.add_typer(keys, rich_help_panel=ADMINISTRATION)
 _add(PROGRAMS, doctor, "cryomamba doctor", "cryomamba doctor --server http://lab:8000")

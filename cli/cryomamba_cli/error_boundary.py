@@ -4,31 +4,45 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer._click.exceptions import NoArgsIsHelpError
+from typer._click.exceptions import NoArgsIsHelpError, NoSuchOption
 from typer.core import TyperGroup
 
 from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, InvalidRequestError, JobFailedError
-from cryomamba.printable import printable
-from cryomamba_cli.output import errors_as_json, print_error, trace
+from cryomamba_cli.configuration_file import applied, read_defaults
+from cryomamba_cli.output import errors_as_json, note, print_error, trace
 from cryomamba_cli.signals import Interrupted
+from cryomamba_cli.verbosity import add_options, hide_logging
 from cryomamba_server.exit_codes import ExitCode, exit_code
 
 if TYPE_CHECKING:
-    from typer._click.core import Context
+    from typer._click.core import Command, Context
 
 
 class Commands(TyperGroup):
     """A command group whose commands end with a documented exit code instead of a traceback."""
 
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401
+        super().__init__(**attributes)
+        for command in _commands_below(self):
+            # The desktop has options of its own.
+            if command.name != "desktop" and all(one.name != "quiet" for one in command.params):
+                add_options(command)
+
     def main(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
         """Run the program; what its options set, such as ``--json``, ends with it, as a process may run it again."""
-        return copy_context().run(super().main, *args, **options)
+        before = dict(os.environ)
+        try:
+            return copy_context().run(super().main, *args, **options)
+        finally:
+            hide_logging()
+            for name in os.environ.keys() - before.keys():
+                del os.environ[name]
 
     def make_context(
         self,
@@ -41,7 +55,25 @@ class Commands(TyperGroup):
         own = args[: args.index("--")] if "--" in args else args
         errors_as_json.set("--json" in own)
         with exceptions_reported():
+            if parent is None and "default_map" not in extra and not extra.get("resilient_parsing"):
+                # The installation check reports a file that is not valid among its results.
+                extra["default_map"] = self._file_defaults(refuse=args[:1] != ["doctor"])
             return super().make_context(info_name, args, parent, **extra)
+
+    def _file_defaults(self, *, refuse: bool) -> Mapping[str, Any]:
+        """Apply the configuration files: their settings to the environment; return their options of commands."""
+        try:
+            defaults = read_defaults(self)
+        except CryoMambaError:
+            if refuse:
+                raise
+            return {}
+        applied.set(defaults)
+        for name, value in defaults.variables.items():
+            # An empty variable counts as not set, as for all settings.
+            if not os.environ.get(name):
+                os.environ[name] = value
+        return defaults.options
 
     def invoke(self, ctx: Context) -> object:
         """Run the chosen command."""
@@ -49,6 +81,14 @@ class Commands(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
+
+
+def _commands_below(group: TyperGroup) -> Iterator[Command]:
+    for command in group.commands.values():
+        if isinstance(command, TyperGroup):
+            yield from _commands_below(command)
+        else:
+            yield command
 
 
 @contextmanager
@@ -61,6 +101,7 @@ def exceptions_reported() -> Iterator[None]:
     except Interrupted as interrupt:
         raise typer.Exit(interrupt.exit_code) from None
     except KeyboardInterrupt:
+        note("Interrupted. Files that were not complete are not left behind.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     except BrokenPipeError:
         _close_quietly()
@@ -72,11 +113,7 @@ def exceptions_reported() -> Iterator[None]:
     except NoArgsIsHelpError:
         raise
     except typer.TyperException as error:
-        # It may quote file names, for which the shell has expanded a pattern.
-        if errors_as_json.get():
-            raise _failed(_usage_error(error)) from None
-        error.message = printable(error.message)
-        raise
+        raise _failed(_usage_error(error)) from None
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:  # noqa: BLE001 (the last resort: report a defect)
@@ -92,7 +129,15 @@ def _failed(error: CryoMambaError) -> typer.Exit:
 def _usage_error(error: typer.TyperException) -> CryoMambaError:
     context = getattr(error, "ctx", None)
     command = "cryomamba" if context is None else context.command_path
-    return InvalidRequestError(error.format_message(), hint=f"'{command} --help' explains the command.")
+    suggestion = ""
+    if isinstance(error, NoSuchOption) and error.possibilities:
+        suggestion = f"Did you mean '{min(error.possibilities)}'? "
+        error.possibilities = None
+    return InvalidRequestError(_sentence(error.format_message()), hint=f"{suggestion}'{command} --help' explains it.")
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def _os_error(error: OSError) -> CryoMambaError:
@@ -115,7 +160,7 @@ def _too_little_memory(error: MemoryError) -> CryoMambaError:
 def _defect(error: Exception) -> CryoMambaError:
     return InternalError(
         f"Unexpected error: {type(error).__name__}: {error}",
-        hint="This is a defect in CryoMamba. Run the command again with CRYOMAMBA_LOG=debug and report the traceback.",
+        hint="This is a defect in CryoMamba. Run the command again with --verbose, and report the traceback.",
     )
 
 

@@ -13,7 +13,7 @@ import typer
 from cryomamba_cli import output
 from cryomamba_cli.options import Job, Json, Server
 from cryomamba_cli.reporter import Reporter, reporter, state_line
-from cryomamba_cli.signals import interruptible
+from cryomamba_cli.signals import Interrupted, interruptible
 
 if TYPE_CHECKING:
     from cryomamba.client import Client
@@ -102,9 +102,26 @@ def _facts(record: JobRecord) -> list[tuple[str, str]]:
         ),
         ("dashboard", progress.dashboard_url or ""),
         ("attempt", str(record.attempt)),
+        ("priority", priority_text(record.priority)),
+        ("queue", queue_text(record)),
     ]
     facts.append(("estimated", estimates_line(record.estimates)))
     return [(name, value) for name, value in facts if value] + [("warning", text) for text in record.warning_texts]
+
+
+def priority_text(priority: int) -> str:
+    """Return a priority in words; empty for that of most jobs."""
+    return {-1: "low", 0: "", 1: "high"}.get(priority, str(priority))
+
+
+def queue_text(record: JobRecord) -> str:
+    """Return where a pending job stands in the queue, or why no worker can run it; empty where neither is known."""
+    if record.blocked_reason:
+        return record.blocked_reason
+    ahead = (record.queue_position or 0) - 1
+    if ahead < 0:
+        return ""
+    return "next" if ahead == 0 else f"{ahead} {'job' if ahead == 1 else 'jobs'} before it"
 
 
 def watch(job: Job, server: Server = None, json: Json = False) -> None:
@@ -113,7 +130,12 @@ def watch(job: Job, server: Server = None, json: Json = False) -> None:
 
     display = reporter(json=json, stream=sys.stdout)
     with interruptible(), closing(display), cryomamba.connect(server) as client:
-        record = follow(client, resolve(client, job), display)
+        job_id = resolve(client, job)
+        try:
+            record = follow(client, job_id, display)
+        except Interrupted:
+            output.note(f"Stopped watching. Job {job_id} continues; 'cryomamba cancel {job_id}' cancels it.")
+            raise
     record.raise_for_state()
 
 

@@ -171,15 +171,19 @@ def _send(source: Path, name: str, server: str) -> ListedModel:
 
     import cryomamba
     from cryomamba_cli.reporter import stderr_reporter
-    from cryomamba_cli.signals import interruptible
+    from cryomamba_cli.signals import Interrupted, interruptible
 
     with stderr_reporter(json=False) as display, interruptible(), cryomamba.connect(server) as client:
-        return client.add_model(
-            source,
-            name,
-            progress=partial(display.transfer, source.name),
-            reading=partial(display.transfer, f"reading {source.name}"),
-        )
+        try:
+            return client.add_model(
+                source,
+                name,
+                progress=partial(display.transfer, source.name),
+                reading=partial(display.transfer, f"reading {source.name}"),
+            )
+        except Interrupted:
+            display.note("Interrupted. The server does not have the model; run the same command again to continue.")
+            raise
 
 
 def _accept(model: OfferedModel, server: str | None) -> OfferedModel:

@@ -17,6 +17,7 @@ import typer
 
 from cryomamba.errors import CryoMambaError
 from cryomamba.printable import json_text, printable, printable_lines, takes_unicode
+from cryomamba_cli.verbosity import is_quiet, is_verbose
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,13 +51,14 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print a line on stderr: not part of the result."""
-    typer.echo(printable(text), err=True)
+    """Print a line on stderr, not part of the result; with ``--quiet`` nothing."""
+    if not is_quiet():
+        typer.echo(printable(text), err=True)
 
 
 def trace() -> None:
-    """Print the traceback of the current exception on stderr if ``CRYOMAMBA_LOG`` is ``debug``."""
-    if os.environ.get("CRYOMAMBA_LOG", "").lower().startswith("debug"):
+    """Print the traceback of the current exception on stderr with ``--verbose`` or ``CRYOMAMBA_LOG=debug``."""
+    if is_verbose() or os.environ.get("CRYOMAMBA_LOG", "").lower().startswith("debug"):
         typer.echo(printable_lines(traceback.format_exc()), err=True, nl=False)
 
 
@@ -65,15 +67,16 @@ def print_error(error: CryoMambaError) -> None:
     if errors_as_json.get():
         typer.echo(json_text(error.payload(), ascii_only=not takes_unicode(sys.stderr)), err=True)
         return
-    note(f"error: {error.message} ({error.code})")
+    lines = [f"error: {error.message} ({error.code})"]
     fields = error.details.get("fields")
-    for item in fields[1:] if isinstance(fields, list) else []:
-        note(f"       {item.get('field')}: {item.get('problem')}")
-    lines = error.details.get("log")
-    for line in lines if isinstance(lines, list) else []:
-        note(f"       {line}")
-    if error.hint:
-        note(f"hint: {error.hint}")
+    lines += [
+        f"       {one.get('field')}: {one.get('problem')}" for one in (fields if isinstance(fields, list) else [])[1:]
+    ]
+    log = error.details.get("log")
+    lines += [f"       {one}" for one in (log if isinstance(log, list) else [])]
+    lines += [f"hint: {error.hint}"] if error.hint else []
+    for text in lines:
+        typer.echo(printable(text), err=True)
 
 
 def console() -> Console:

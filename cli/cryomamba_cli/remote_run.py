@@ -29,6 +29,7 @@ def run_on_server(task: Task, server: str, display: Reporter, interrupts: Interr
         A signal arrived; the job is cancelled.
     """
     import cryomamba
+    from cryomamba.models.jobs import Priority
 
     name = task.tomogram.name
     with cryomamba.connect(server) as client:
@@ -41,6 +42,7 @@ def run_on_server(task: Task, server: str, display: Reporter, interrupts: Interr
                 voxel_size_A=task.voxel_size_A,
                 within=task.within,
                 name=task.name,
+                priority=Priority[task.priority.upper()],
                 progress=interrupts.aborting(partial(display.transfer, name)),
                 reading=interrupts.aborting(_upload_announced(name, display)),
             )

@@ -11,6 +11,7 @@ import typer
 
 from cryomamba.printable import printable
 from cryomamba_cli import output
+from cryomamba_cli.verbosity import is_quiet
 
 if TYPE_CHECKING:
     from cryomamba.models.events import ConnectionEvent, Event
@@ -37,10 +38,31 @@ class Reporter(Protocol):
 
 
 def reporter(*, json: bool, stream: TextIO) -> Reporter:
-    """Return a reporter: lines of JSON on stdout, or a bar on `stream` if it is a terminal, or lines of text on it."""
+    """Return a reporter: lines of JSON on stdout, or a bar on `stream` if it is a terminal, or lines of text on it.
+
+    With ``--quiet`` it shows nothing.
+    """
     if json:
         return JsonReporter()
+    if is_quiet():
+        return SilentReporter()
     return BarReporter(stream) if stream.isatty() else PlainReporter(stream)
+
+
+class SilentReporter:
+    """Shows nothing."""
+
+    def event(self, event: Event) -> None:
+        """Do nothing."""
+
+    def transfer(self, name: str, done: int, total: int) -> None:
+        """Do nothing."""
+
+    def note(self, text: str) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class JsonReporter:

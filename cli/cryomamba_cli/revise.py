@@ -12,7 +12,7 @@ from cryomamba_cli import output
 from cryomamba_cli.jobs import resolve
 from cryomamba_cli.options import Job, Json, Server
 from cryomamba_cli.reporter import stderr_reporter
-from cryomamba_cli.signals import interruptible
+from cryomamba_cli.signals import Interrupted, interruptible
 
 
 def revise(
@@ -30,5 +30,9 @@ def revise(
 
     with stderr_reporter(json=json) as display, interruptible(), cryomamba.connect(server) as client:
         progress = partial(display.transfer, mask.name)
-        record = client.revise(resolve(client, job), mask.absolute(), note=note, progress=progress)
+        try:
+            record = client.revise(resolve(client, job), mask.absolute(), note=note, progress=progress)
+        except Interrupted:
+            display.note("Interrupted. The job has no new revision.")
+            raise
     output.result(record, record.revisions[-1].name, json=json)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cryomamba.errors import InvalidRequestError
-from cryomamba.output_paths import names_folder, require_outputs
+from cryomamba.errors import ConflictError, InvalidRequestError
+from cryomamba.output_paths import require_outputs
 from cryomamba_cli import output
+from cryomamba_cli.copick_input import is_reference, local_volume
 from cryomamba_cli.engines import choose, offered
 from cryomamba_cli.local_run import run_locally
 from cryomamba_cli.options import Force, Json, Parameters, Slots, VoxelSize, voxel_size
+from cryomamba_cli.output_format import as_mrc, converted, folder_of, mask_target, written
 from cryomamba_cli.parameters import parse
 from cryomamba_cli.remote_run import run_on_server
 from cryomamba_cli.reporter import Reporter, finding_lines, label_lines, stderr_reporter
-from cryomamba_cli.result_paths import mask_path
 from cryomamba_cli.segment_batch import batch_of, names_of, print_plans, require_names, run_batch
 from cryomamba_cli.segment_options import (
     ComputeServer,
@@ -24,6 +26,7 @@ from cryomamba_cli.segment_options import (
     EngineName,
     Formats,
     JobName,
+    JobPriority,
     ListFile,
     Model,
     Nifti,
@@ -60,6 +63,7 @@ def segment(
     server: ComputeServer = None,
     dask: Dask = None,
     name: JobName = "",
+    priority: JobPriority = "normal",
     nifti: Nifti = False,
     nrrd: Nrrd = False,
     scores: Scores = False,
@@ -87,15 +91,20 @@ def segment(
     params = parse(param or (), info.parameters, owner=info.name)
     params |= learned_parameters(info, strokes, model, save_model, several=out_dir is not None)
     size_A, wanted = voxel_size(size), tuple(formats or ())
-    template = TaskTemplate(info, params, size_A, within, name, nifti, nrrd, scores, wanted, save_model)
+    if server is None and priority != "normal":
+        raise InvalidRequestError(
+            "--priority is for jobs on a server.", hint="Give its address with --server, or leave --priority out."
+        )
+    template = TaskTemplate(info, params, size_A, within, name, nifti, nrrd, scores, wanted, save_model, priority)
     template.require_formats()
     names = names_of(tomogram, list_file)
     if out_dir is None:
-        if list_file is not None or dry_run or only_failed:
+        if list_file is not None or only_failed:
             raise InvalidRequestError(
-                "--list, --dry-run and --only-failed are for several tomograms.", hint="Give a folder with --out-dir."
+                "--list and --only-failed are for several tomograms.", hint="Give a folder with --out-dir."
             )
-        _segment_one(template, _single(names), out, server, dask, force=force, json=json)
+        with local_volume(_single(names), "tomogram") as path:
+            _segment_one(template, path, out, server, dask, dry_run=dry_run, force=force, json=json)
         return
     if out is not None:
         raise InvalidRequestError("--out is for one mask, --out-dir for several.", hint="Give one of them.")
@@ -134,6 +143,8 @@ def _single(tomograms: Sequence[str]) -> Path:
     from cryomamba_cli.batch.tomogram_list import is_folder_of_tomograms
 
     path = Path(require_names(tomograms)[0])
+    if len(tomograms) == 1 and is_reference(path):
+        return path
     if (
         len(tomograms) > 1
         or is_folder_of_tomograms(path)
@@ -152,29 +163,60 @@ def _segment_one(
     server: str | None,
     dask: str | None,
     *,
+    dry_run: bool,
     force: bool,
     json: bool,
 ) -> None:
-    task = template.task(tomogram, mask_path(tomogram, out, template.info.name))
-    folder = task.mask.parent if out is not None and names_folder(out) else None
-    require_outputs(task.files, inputs=task.inputs, replace=force, folder=folder)
+    target = mask_target(tomogram, out, template.info.name)
+    task = template.task(tomogram, as_mrc(target))
+    files = written(task, target)
+    folder = folder_of(out, target)
+    if dry_run:
+        _print_plan(task, files, server, force=force, json=json)
+        return
+    require_outputs(files, inputs=task.inputs, replace=force, folder=folder)
     if task.model is not None:
         require_outputs(model_paths(task.model).values(), inputs=task.inputs, replace=force, folder=task.model)
-    with stderr_reporter(json=json) as display, interruptible() as interrupts:
-        statistics = _run(task, server, dask, display, interrupts)
-    print_saved(task, statistics, json=json)
+    with stderr_reporter(json=json) as display, interruptible() as interrupts, converted(task, target) as run:
+        statistics = _run(run, server, dask, display, interrupts)
+    print_saved(files, statistics, json=json)
 
 
-def print_saved(task: Task, statistics: dict[str, Any], *, json: bool) -> None:
-    """Print the statistics of a mask, and the files that were written."""
-    files = [str(path) for path in task.files]
+def _print_plan(task: Task, files: Sequence[Path], server: str | None, *, force: bool, json: bool) -> None:
+    """Check what can be checked without reading voxels, and print what would be done."""
+    from cryomamba_cli.batch.inspection import inspect_files
+
+    if server is None or task.tomogram.exists():
+        error = inspect_files([task.tomogram]).error
+        if error is not None:
+            raise error
+    existing = [] if force else [path for path in files if os.path.lexists(path)]
+    if existing:
+        raise ConflictError(
+            f"'{existing[0]}' exists already.", hint="Choose another name, or overwrite it with --force."
+        )
     if json:
-        output.line({"type": "saved", "job_id": None, "data": {"files": files, "statistics": statistics}})
+        fields = {"tomogram": str(task.tomogram), "engine": task.engine, "params": dict(task.params)}
+        output.document({**fields, "server": server, "files": [str(path) for path in files]})
+        return
+    output.say(f"{task.tomogram}: segment with '{task.engine}' on {server or 'this machine'}")
+    for name, value in task.params.items():
+        output.say(f"  {name} = {value}")
+    for path in files:
+        output.say(f"  writes {path}")
+    output.note("Nothing was written.")
+
+
+def print_saved(files: Sequence[Path], statistics: dict[str, Any], *, json: bool) -> None:
+    """Print the statistics of a mask, and the files that were written."""
+    if json:
+        data = {"files": [str(path) for path in files], "statistics": statistics}
+        output.line({"type": "saved", "job_id": None, "data": data})
         return
     for line in (*label_lines(statistics), *finding_lines(statistics)):
         output.note(line)
     for file in files:
-        output.say(file)
+        output.say(str(file))
 
 
 def _run(task: Task, server: str | None, dask: str | None, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryomamba.errors import InvalidRequestError, JobFailedError
 from cryomamba_cli import output
 from cryomamba_cli.segmentation_task import Task
 from cryomamba_cli.task_template import TaskTemplate
+
+if TYPE_CHECKING:
+    from cryomamba_cli.batch.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +96,37 @@ def batch_of(template: TaskTemplate, names: Sequence[str], folder: Path, *, only
 
 def print_plans(batch: Batch, *, server: bool, json: bool) -> None:
     """Print what would be done with each tomogram."""
-    plans = batch.plans(server=server)
+    _print_plans(batch.plans(server=server), json=json)
+
+
+def print_planned(plans: Sequence[Plan], *, server: bool, json: bool) -> None:
+    """Print what would be done with each tomogram of a watched folder, as it is now."""
+    from cryomamba_cli.batch.tomogram_list import is_own_result_file, planned
+
+    def in_words(plan: Plan) -> str:
+        if is_own_result_file(plan.task.tomogram):
+            return "leave out: a result of CryoMamba"
+        if plan.conflict is not None:
+            return f"fail: {plan.conflict}"
+        return planned(plan.task, plan.recipe, force=False, server=server)
+
+    _print_plans([(plan.task, in_words(plan)) for plan in plans], json=json)
+
+
+def _print_plans(plans: Sequence[tuple[Task, str]], *, json: bool) -> None:
     if json:
-        fields = [{"tomogram": str(task.tomogram), "mask": str(task.mask), "plan": plan} for task, plan in plans]
+        fields = [
+            {"tomogram": str(task.tomogram), "mask": str(task.mask), "engine": task.engine, "plan": plan}
+            for task, plan in plans
+        ]
         output.document(fields)
         return
-    output.table(("TOMOGRAM", "MASK", "PLAN"), [(str(task.tomogram), str(task.mask), plan) for task, plan in plans])
-    output.note(f"{len(plans)} tomograms with the engine '{batch.template.info.name}'. Nothing was written.")
+    output.table(
+        ("TOMOGRAM", "MASK", "ENGINE", "PLAN"),
+        [(str(task.tomogram), str(task.mask), task.engine, plan) for task, plan in plans],
+    )
+    count = "1 tomogram" if len(plans) == 1 else f"{len(plans)} tomograms"
+    output.note(f"{count}. Nothing was written.")
 
 
 def run_batch(

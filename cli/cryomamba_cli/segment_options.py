@@ -7,8 +7,13 @@ from typing import Annotated
 
 import typer
 
+from cryomamba_cli.segmentation_task import PriorityName
+
 Tomograms = Annotated[
-    list[str] | None, typer.Argument(metavar="IN.mrc", help="Tomogram; or several, a folder, or a pattern in quotes.")
+    list[str] | None,
+    typer.Argument(
+        metavar="IN.mrc", help="Tomogram, or copick:CONFIG#RUN/TYPE@SPACING; or several, a folder, or a quoted pattern."
+    ),
 ]
 ListFile = Annotated[
     Path | None,
@@ -17,7 +22,7 @@ ListFile = Annotated[
     ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Only print what --out-dir would do with each tomogram; nothing is written.")
+    bool, typer.Option("--dry-run", help="Only print what would be done with each tomogram; nothing is written.")
 ]
 OnlyFailed = Annotated[
     bool, typer.Option("--only-failed", help="With --out-dir: only tomograms that failed in an earlier run.")
@@ -32,16 +37,28 @@ Out = Annotated[
         "--out",
         "-o",
         metavar="PATH",
-        help="Mask to write (MRC), or its folder (a name ending in / is one); <tomogram>__<engine>.mrc in the current "
-        "folder if not given.",
+        help="Mask to write, in the format of the extension (.mrc, .nii.gz, .nrrd, .tif, .ome.zarr, .stl, .obj), or "
+        "its folder (a name ending in / is one); <tomogram>__<engine>.mrc in the current folder if not given.",
     ),
 ]
 OutDir = Annotated[
     Path | None,
     typer.Option("--out-dir", help="Folder for the masks of several tomograms and summary.csv; created if missing."),
 ]
+
+
+def complete_engine(incomplete: str) -> list[str]:
+    """Return the names of the engines of this environment that begin so; for completion in shells."""
+    from importlib.metadata import entry_points
+
+    return [one.name for one in entry_points(group="cryomamba.engines") if one.name.startswith(incomplete)]
+
+
 EngineName = Annotated[
-    str | None, typer.Option("--engine", "-e", help="Segmentation engine; 'cryomamba engines' lists them.")
+    str | None,
+    typer.Option(
+        "--engine", "-e", help="Segmentation engine; 'cryomamba engines' lists them.", autocompletion=complete_engine
+    ),
 ]
 Within = Annotated[
     Path | None,
@@ -66,6 +83,13 @@ Dask = Annotated[
     ),
 ]
 JobName = Annotated[str, typer.Option("--name", help="Name of the job on the server, to tell it from others.")]
+JobPriority = Annotated[
+    PriorityName,
+    typer.Option(
+        "--priority",
+        help="With --server: the order among your own jobs there. A step counts as much as a day of waiting.",
+    ),
+]
 Nifti = Annotated[bool, typer.Option("--nifti", help="Also write the mask as NIfTI.")]
 Nrrd = Annotated[bool, typer.Option("--nrrd", help="Also write the mask as NRRD.")]
 Scores = Annotated[bool, typer.Option("--scores", help="Also write the score map, for 'cryomamba threshold'.")]

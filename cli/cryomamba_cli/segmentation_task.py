@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cryomamba.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from cryomamba.engines.artifacts import ExportFormat
     from cryomamba.geometry import Spacing
+
+
+PriorityName = Literal["low", "normal", "high"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class Task:
         Further formats of the mask that this process writes at the end; the extension gives the format.
     model : Path or None
         Folder for the model that the engine trains.
+    priority : {'low', 'normal', 'high'}
+        Of the job on a server.
     """
 
     tomogram: Path
@@ -49,6 +54,7 @@ class Task:
     exports: Mapping[ExportFormat, Path] = field(default_factory=dict)
     conversions: tuple[Path, ...] = ()
     model: Path | None = None
+    priority: PriorityName = "normal"
 
     @property
     def inputs(self) -> tuple[Path, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryomamba.geometry import Spacing
-from cryomamba_cli.segmentation_task import Task, conversion_paths, export_paths, require_formats
+from cryomamba_cli.segmentation_task import PriorityName, Task, conversion_paths, export_paths, require_formats
 
 if TYPE_CHECKING:
     from cryomamba.engines.artifacts import ExportFormat
@@ -35,6 +35,8 @@ class TaskTemplate:
         Further formats of the results.
     model : Path or None
         Folder for the model that the engine trains.
+    priority : {'low', 'normal', 'high'}
+        Of the job on a server.
     """
 
     info: EngineInfo
@@ -47,6 +49,7 @@ class TaskTemplate:
     scores: bool = False
     formats: tuple[str, ...] = ()
     model: Path | None = None
+    priority: PriorityName = "normal"
 
     def require_formats(self) -> None:
         """Check the formats that were asked for.
@@ -86,4 +89,5 @@ class TaskTemplate:
             exports,
             conversions,
             self.model,
+            self.priority,
         )

@@ -9,17 +9,17 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from cryomamba.output_paths import names_folder, require_outputs
+from cryomamba.output_paths import require_outputs
 from cryomamba.printable import printable
 from cryomamba_cli.jobs import resolve
 from cryomamba_cli.local_run import run_locally
 from cryomamba_cli.masks import MinVolume
 from cryomamba_cli.options import Force, Json, Server
+from cryomamba_cli.output_format import as_mrc, converted, folder_of, mask_target, written
 from cryomamba_cli.remote_run import submit_and_download
 from cryomamba_cli.reporter import stderr_reporter
-from cryomamba_cli.result_paths import mask_path
 from cryomamba_cli.segment import print_saved
-from cryomamba_cli.segmentation_task import Task, export_paths
+from cryomamba_cli.segmentation_task import Task, convert_mask, export_paths
 from cryomamba_cli.signals import interruptible
 
 _HIGHEST: Final = 255
@@ -53,7 +53,8 @@ Out = Annotated[
         "--out",
         "-o",
         metavar="PATH",
-        help="Mask to write (MRC), or its folder; <scores>__threshold<high>.mrc in the current folder if not given.",
+        help="Mask to write, in the format of the extension, or its folder; <scores>__threshold<high>.mrc in the "
+        "current folder if not given.",
     ),
 ]
 
@@ -76,10 +77,11 @@ def threshold(
     from cryomamba.models.jobs import NAME_MAX, RETHRESHOLD
 
     path = Path(source)
-    mask = mask_path(path, out, f"threshold{high}")
+    target = mask_target(path, out, f"threshold{high}")
+    mask = as_mrc(target)
     picks = export_paths(mask, picks=True)
-    folder = mask.parent if out is not None and names_folder(out) else None
-    require_outputs((mask, *picks.values()), inputs=(path, candidates_path(path)), replace=force, folder=folder)
+    folder = folder_of(out, target)
+    require_outputs((target, *picks.values()), inputs=(path, candidates_path(path)), replace=force, folder=folder)
     params: dict[str, Any] = {"high": high, "min_volume_nm3": min_volume or 0.0}
     if low is not None:
         params["low"] = low
@@ -88,7 +90,9 @@ def threshold(
         if path.is_file() or path.suffix:
             # A job id has no extension, so this is the name of a file, even if it does not exist.
             task = replace(task, exports=picks if candidates_path(path).is_file() else {})
-            statistics = run_locally(task, display, interrupts)
+            with converted(task, target) as run:
+                statistics = run_locally(run, display, interrupts)
+                convert_mask(run)
         else:
             import cryomamba
 
@@ -101,5 +105,7 @@ def threshold(
                 ending = f", threshold {high}"
                 name = printable(record.name or record.volume.name)[: NAME_MAX - len(ending)] + ending
                 submit = partial(client.threshold, job_id, high, low=low, min_volume_nm3=least, name=name)
-                statistics = submit_and_download(client, submit, task, display, interrupts)
-    print_saved(task, statistics, json=json)
+                with converted(task, target) as run:
+                    statistics = submit_and_download(client, submit, run, display, interrupts)
+                    convert_mask(run)
+    print_saved(written(task, target), statistics, json=json)

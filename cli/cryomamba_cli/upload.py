@@ -11,7 +11,7 @@ import typer
 from cryomamba_cli import output
 from cryomamba_cli.options import Json, Server
 from cryomamba_cli.reporter import stderr_reporter
-from cryomamba_cli.signals import interruptible
+from cryomamba_cli.signals import Interrupted, interruptible
 
 
 def upload(
@@ -31,10 +31,16 @@ def upload(
     from cryomamba.client.address import local_gateway
 
     with stderr_reporter(json=json) as display, interruptible(), cryomamba.connect(server or local_gateway()) as client:
-        record = client.upload(
-            file,
-            progress=partial(display.transfer, file.name),
-            reading=partial(display.transfer, f"reading {file.name}"),
-            parallel=parallel,
-        )
+        # A server that is away is named at once; one that goes away during the upload is waited for.
+        client.info()
+        try:
+            record = client.upload(
+                file,
+                progress=partial(display.transfer, file.name),
+                reading=partial(display.transfer, f"reading {file.name}"),
+                parallel=parallel,
+            )
+        except Interrupted:
+            display.note("Interrupted. Run the same command again to continue the upload.")
+            raise
     output.result(record, record.file_id, json=json)

@@ -16,7 +16,7 @@ from cryomamba_cli.batch.halves import Halves
 from cryomamba_cli.engines import choose, offered
 from cryomamba_cli.options import Json, Parameters, Slots, VoxelSize, voxel_size
 from cryomamba_cli.parameters import parse
-from cryomamba_cli.segment_options import EngineName, Scores
+from cryomamba_cli.segment_options import DryRun, EngineName, Scores
 from cryomamba_cli.task_template import TaskTemplate
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ def watch_folder(
     stalled: Stalled = 600.0,
     once: Once = False,
     retry_failed: RetryFailed = False,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Segment tomograms as they appear in a folder, until Ctrl-C or SIGTERM.
@@ -151,20 +152,26 @@ def watch_folder(
     from cryomamba_cli.batch.run_session import Source, run_session
     from cryomamba_cli.batch.session import Session
     from cryomamba_cli.batch.watched_folder import UniquePlans, WatchedFolder
+    from cryomamba_cli.segment_batch import print_planned
 
     require_folder(folder)
     if command is not None:
         split_command(command)
     announced = _webhook(webhook, webhook_secret)
     rule_file = Rules() if rules is None else read_rules(rules)
-    target = _target(folder, out_dir or folder, server, slots, command, announced, json=json)
     engines = engines_when_there(server)
     info = choose(engines, engine)
     params = parse(param or (), info.parameters, owner=info.name)
     template = TaskTemplate(info, params, voxel_size(size), scores=scores, formats=tuple(formats or ()))
     method = Method(template, halves)
-    planner = FolderPlanner(folder, target.results, method, rule_file, engines, check_parameters=server is None)
+    results = out_dir or folder
+    planner = FolderPlanner(folder, results, method, rule_file, engines, check_parameters=server is None)
     watched = WatchedFolder(FolderScanner(folder, out_dir, _report_unreadable), folder, stable, planner.group)
+    if dry_run:
+        plans = UniquePlans(folder, planner.plan)
+        print_planned([plans.plan(path) for path in sorted(watched.look())], server=server is not None, json=json)
+        return
+    target = _target(folder, results, server, slots, command, announced, json=json)
     source = Source(lambda: _alive(watched), UniquePlans(folder, planner.plan).plan, planner.files_of)
     options = Options(poll_s=poll, once=once, watched=True, retry_failed=retry_failed, pictures=pictures)
     session = Session(stable_s=stable, stalled_s=stalled)

@@ -158,6 +158,13 @@ def no_such_job(job_id: str) -> NotFoundError:
     return NotFoundError(f"There is no job '{job_id[:64]}'.", hint="Check the id; 'cryomamba jobs' lists the jobs.")
 
 
+def no_such_worker(worker: str) -> NotFoundError:
+    """Return the error for a worker that is not connected."""
+    return NotFoundError(
+        f"No worker '{worker[:128]}' is connected.", hint="'cryomamba workers' lists those that are connected."
+    )
+
+
 def no_such_webhook(webhook_id: str) -> NotFoundError:
     """Return the error for a webhook that does not exist or is not visible: the caller must not see which."""
     return NotFoundError(

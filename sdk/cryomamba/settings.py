@@ -18,8 +18,8 @@ from cryomamba.field_problems import field_problem
 from cryomamba.suggestions import did_you_mean
 
 PREFIX: Final = "CRYOMAMBA_"
-# Variables with the prefix that are no settings: the client's server, and those of the examples in 'deploy'.
-OTHER_VARIABLES: Final = ("CRYOMAMBA_SERVER", "CRYOMAMBA_NAME", "CRYOMAMBA_DATA")
+# Variables with the prefix that are no settings: the client's server, its configuration file, and those of 'deploy'.
+OTHER_VARIABLES: Final = ("CRYOMAMBA_SERVER", "CRYOMAMBA_CONFIG", "CRYOMAMBA_NAME", "CRYOMAMBA_DATA")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("text", "json")
 # The longest path of a Unix socket, in bytes: the field of the system's address without the zero at its end.
@@ -187,7 +187,14 @@ class Settings(BaseSettings):
     job_seconds: float = Field(
         0.0, ge=0, description="Maximum duration of one attempt at a job, in seconds; 0 means no limit."
     )
-    processes: int = Field(0, ge=0, description="Number of processes that compute tiles; 0 means one per core.")
+    slots: int = Field(
+        1, ge=1, le=64, description="Number of jobs that an inference service runs at a time; each slot is a worker."
+    )
+    processes: int = Field(
+        0,
+        ge=0,
+        description="Number of processes that compute the tiles of a job; 0 means one per core, shared by the slots.",
+    )
     dask: str | None = Field(
         None,
         description="Dask scheduler whose workers compute tiles: its address, such as tcp://10.1.2.3:8786, the path of "
@@ -315,7 +322,7 @@ def load_settings() -> Settings:
         problem = field_problem(first)
         raise InvalidRequestError(
             f"{variable} is invalid: {problem}.",
-            hint="Correct the variable in the environment or in .env; see docs/reference/configuration.md.",
+            hint="Correct it in the environment, in .env or in cryomamba.toml; see docs/reference/configuration.md.",
         ) from None
 
 

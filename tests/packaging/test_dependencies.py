@@ -42,6 +42,7 @@ NOT_IMPORTED: Final = {"pyqt6", "pyqt6-qt6", "pyside6-essentials", "honcho", "bo
 BROUGHT_BY: Final = {
     "starlette": "fastapi",
     "h11": "uvicorn",
+    "numcodecs": "zarr",
     "httpcore": "httpx",
     "referencing": "jsonschema",
     "dask": "distributed",

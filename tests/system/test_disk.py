@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import psutil
 import pytest
-from tests.small_disk import fill, small_disk
+from tests.small_disk import fill, remount, small_disk
 
 import cryomamba
 from cryomamba.errors import ErrorCode
@@ -105,3 +105,27 @@ def test_a_disk_that_is_full_to_the_last_byte(disk: Path, tmp_path: Path) -> Non
             assert names == {artifact.name for artifact in ended.artifacts}
             wait_until(lambda: not any((stack.home / "work").iterdir()), what="the work folder to be empty")
             assert not list(stack.home.rglob("*.part"))
+
+
+def test_a_disk_that_becomes_read_only(disk: Path, tmp_path: Path) -> None:
+    """A worker that cannot write takes no job: it waits in the queue, without an error, until the disk is mended."""
+    tomogram = tmp_path / "noise.mrc"
+    write_volume(tomogram, np.random.default_rng(3).normal(size=(16, 64, 64)).astype(np.float32), 10.0)
+    home = tmp_path / "home"
+    home.mkdir(0o700)
+    for name in ("work", "artifacts"):
+        (disk / name).mkdir(0o700)
+        (home / name).symlink_to(disk / name)
+    with Stack(home, roots=[tmp_path]) as stack:
+        stack.start().wait_ready()
+        remount(disk, "ro")
+        with cryomamba.connect(stack.bus_url) as client:
+            # One claim is under way already, so one job may still be given to this worker, and fails.
+            jobs = [client.submit(tomogram, engine="threshold").job_id for _ in range(3)]
+            wait_until(lambda: "takes no jobs" in stack.log("inference"), what="the worker to say why")
+            waiting = [job for job in jobs if client.record(job).state is JobState.PENDING]
+            assert len(waiting) >= 2
+            remount(disk, "rw")
+            wait_until(lambda: all(client.record(job).state.final for job in waiting), what="the jobs to end")
+            ended = [client.record(job) for job in waiting]
+        assert [(job.state, job.errors) for job in ended] == [(JobState.COMPLETED, ())] * len(waiting)

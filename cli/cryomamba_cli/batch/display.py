@@ -6,12 +6,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import typer
-
 from cryomamba.printable import printable
 from cryomamba_cli import output
 from cryomamba_cli.batch.rows import Row
 from cryomamba_cli.batch.session import State
+from cryomamba_cli.verbosity import is_quiet
 
 
 class Display(Protocol):
@@ -34,7 +33,7 @@ def session_display(*, json: bool, bar: bool) -> Display:
     """Return a display: lines of JSON on stdout, or text on stderr, with a bar if asked for and it is a terminal."""
     if json:
         return JsonDisplay()
-    return BarDisplay() if bar and sys.stderr.isatty() else TextDisplay()
+    return BarDisplay() if bar and not is_quiet() and sys.stderr.isatty() else TextDisplay()
 
 
 class TextDisplay:
@@ -49,7 +48,7 @@ class TextDisplay:
 
     def note(self, text: str) -> None:
         """Print a line, unbuffered."""
-        typer.echo(printable(text), err=True)
+        output.note(text)
         sys.stderr.flush()
 
     def close(self) -> None:
@@ -78,7 +77,7 @@ class BarDisplay:
     def progress(self, running: Sequence[Row], ended: int, total: int) -> None:
         """Update the bar."""
         done = ended + sum(row.fraction for row in running)
-        names = ", ".join(f"{printable(row.tomogram)} {row.fraction:.0%}" for row in running)
+        names = ", ".join(_running(row) for row in running)
         self._bar.update(self._task, completed=done / max(total, 1), count=f"{ended} of {total}", more=names)
 
     def note(self, text: str) -> None:
@@ -105,7 +104,13 @@ class JsonDisplay:
         for row in running:
             if self._printed.get(row.number) != (row.fraction, row.stage):
                 self._printed[row.number] = (row.fraction, row.stage)
-                data = {"tomogram": row.tomogram, "fraction": row.fraction, "stage": row.stage}
+                data = {
+                    "tomogram": row.tomogram,
+                    "fraction": row.fraction,
+                    "stage": row.stage,
+                    "done_tiles": row.done_tiles,
+                    "total_tiles": row.total_tiles,
+                }
                 output.line({"type": "progress", "job_id": None, "data": data})
 
     def note(self, text: str) -> None:
@@ -118,6 +123,11 @@ class JsonDisplay:
 
 def _job_id(row: Row) -> str | None:
     return None if row.record is None else row.record.job_id or None
+
+
+def _running(row: Row) -> str:
+    tiles = f" ({row.done_tiles} of {row.total_tiles} tiles)" if row.total_tiles else ""
+    return f"{printable(row.tomogram)} {row.fraction:.0%}{tiles}"
 
 
 def row_line(row: Row, total: int) -> str:

@@ -82,6 +82,8 @@ class SessionResults:
             problem=one.problem,
             fraction=0.0 if progress is None else progress.fraction,
             stage="" if progress is None else progress.stage,
+            done_tiles=0 if progress is None else progress.done_tiles,
+            total_tiles=0 if progress is None else progress.total_tiles,
         )
 
     def number(self) -> None:

@@ -39,6 +39,8 @@ class Row:
         Progress of a running tomogram, 0 to 1.
     stage : str
         What is done at the moment.
+    done_tiles, total_tiles : int
+        Of a running tomogram.
     """
 
     number: int
@@ -50,6 +52,8 @@ class Row:
     problem: str = ""
     fraction: float = 0.0
     stage: str = ""
+    done_tiles: int = 0
+    total_tiles: int = 0
 
     @property
     def seconds(self) -> float:

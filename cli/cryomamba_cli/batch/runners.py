@@ -79,7 +79,7 @@ class ServerRunner:
             return RunResult(download_files(self._client, job.job_id, task), job.job_id)
 
     def _submit(self, task: Task, key: str) -> Job:
-        from cryomamba.models.jobs import JobState
+        from cryomamba.models.jobs import JobState, Priority
 
         job = self._client.submit(
             task.tomogram,
@@ -88,6 +88,7 @@ class ServerRunner:
             voxel_size_A=task.voxel_size_A,
             within=task.within,
             name=task.name or task.tomogram.name,
+            priority=Priority[task.priority.upper()],
             client_key=key,
         )
         # It may be one that an earlier session submitted.

@@ -43,7 +43,7 @@ def expand(patterns: Sequence[str]) -> list[Path]:
         else:
             found.append(path)
             continue
-        results = {one for one in matches if _is_own_result(one)}
+        results = {one for one in matches if is_own_result_file(one)}
         if results:
             names = _some(sorted(one.name for one in results))
             note(f"Ignoring results of CryoMamba in '{pattern}': {names}.")
@@ -85,7 +85,8 @@ def read_list(path: Path) -> list[str]:
     return found
 
 
-def _is_own_result(path: Path) -> bool:
+def is_own_result_file(path: Path) -> bool:
+    """Return whether a volume is a mask or score map that CryoMamba has written."""
     from cryomamba.volumes import inspect, is_own_result
 
     try:

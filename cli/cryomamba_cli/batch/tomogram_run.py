@@ -285,7 +285,7 @@ def typed_error(error: Exception) -> CryoMambaError:
         case _:
             return InternalError(
                 f"Unexpected error: {type(error).__name__}: {error}",
-                hint="This is a defect in CryoMamba; CRYOMAMBA_LOG=debug shows the traceback.",
+                hint="This is a defect in CryoMamba; --verbose shows the traceback.",
             )
 
 

@@ -56,6 +56,10 @@ WRITE_REQUESTS: Final = frozenset(
 )
 # A gateway delivers the messages to the webhooks of all owners.
 DELIVERY_REQUESTS: Final = frozenset({messages.DELIVERY_CLAIM, messages.DELIVERY_REPORT})
+# Workers run the jobs of all owners.
+WORKER_ADMIN_REQUESTS: Final = frozenset(
+    {messages.WORKER_LIST, messages.WORKER_DRAIN, messages.WORKER_RESUME, messages.WORKER_REMOVE}
+)
 WORKER_REQUESTS: Final = frozenset(
     {
         messages.WORKER_HELLO,
@@ -71,13 +75,13 @@ WORKER_REQUESTS: Final = frozenset(
 )
 
 _ALLOWED: Final[Mapping[Role, frozenset[str]]] = {
-    Role.ADMIN: READ_REQUESTS | MONITOR_REQUESTS | WRITE_REQUESTS | DELIVERY_REQUESTS,
+    Role.ADMIN: READ_REQUESTS | MONITOR_REQUESTS | WRITE_REQUESTS | DELIVERY_REQUESTS | WORKER_ADMIN_REQUESTS,
     Role.CLIENT: READ_REQUESTS | WRITE_REQUESTS,
     Role.WORKER: READ_REQUESTS | WORKER_REQUESTS,
     Role.VIEWER: READ_REQUESTS,
 }
 
-_KNOWN: Final = READ_REQUESTS | MONITOR_REQUESTS | WRITE_REQUESTS | DELIVERY_REQUESTS | WORKER_REQUESTS
+_KNOWN: Final = frozenset().union(*_ALLOWED.values())
 
 UNRESTRICTED_ROLES: Final = frozenset({Role.ADMIN, Role.WORKER})
 """Roles that see the jobs of all owners."""

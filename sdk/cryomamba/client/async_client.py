@@ -19,6 +19,7 @@ from cryomamba.client.model_methods import ModelMethods
 from cryomamba.client.submit import JobSubmission, UploadMode, submit
 from cryomamba.client.transport import ProgressCallback
 from cryomamba.client.webhook_methods import WebhookMethods
+from cryomamba.client.worker_methods import WorkerMethods
 from cryomamba.engines.info import EngineInfo
 from cryomamba.geometry import Shape, Spacing
 from cryomamba.models.events import Event
@@ -59,7 +60,7 @@ async def aconnect(url: str | None = None, *, token: str | None = None) -> Async
     return AsyncClient(make_transport(url, token))
 
 
-class AsyncClient(JobRequests, ModelMethods, WebhookMethods):
+class AsyncClient(JobRequests, ModelMethods, WebhookMethods, WorkerMethods):
     """A client for one event loop; close it, or use it as ``async with``.
 
     All methods raise :class:`~cryomamba.errors.CryoMambaError`: :class:`~cryomamba.errors.UnavailableError` when the

@@ -158,6 +158,10 @@ class Client(Blocking[AsyncClient]):
     delete_webhook = blocking(AsyncClient.delete_webhook)
     test_webhook = blocking(AsyncClient.test_webhook)
     webhook_deliveries = blocking(AsyncClient.webhook_deliveries)
+    workers = blocking(AsyncClient.workers)
+    drain_worker = blocking(AsyncClient.drain_worker)
+    resume_worker = blocking(AsyncClient.resume_worker)
+    remove_worker = blocking(AsyncClient.remove_worker)
 
     def jobs(self, *, limit: int = 50, **conditions: Unpack[JobConditions]) -> list[Job]:
         """Return up to `limit` jobs, newest first, those that meet all conditions of :meth:`AsyncClient.jobs`."""

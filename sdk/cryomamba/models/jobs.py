@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
@@ -61,6 +61,18 @@ class JobState(StrEnum):
 
 
 _FINAL = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+
+
+class Priority(IntEnum):
+    """Names of the usual priorities of a job: among the jobs of its owner, a higher one goes first.
+
+    Each step counts as much as a day in the queue: a job is overtaken only by those of the next higher priority that
+    are submitted within a day after it. Only an administrator may give a job a priority beyond these three.
+    """
+
+    LOW = -1
+    NORMAL = 0
+    HIGH = 1
 
 
 class VolumeSource(Request):
@@ -136,7 +148,8 @@ class SubmitRequest(Request):
     name : str
         Shown to people; several may have the same.
     priority : int
-        Higher goes first; −100 to 100.
+        Among the jobs of one owner a higher one goes first; see :class:`Priority`. −100 to 100, of which only an
+        administrator may use more than −1 to 1: the job of somebody else gets the nearest of these.
     client_key : str, optional
         Repeating a submit with the same key gives the same job, among the jobs of the same owner.
     owner : str
@@ -261,6 +274,11 @@ class JobRecord(Record):
         What the engine has determined by itself, such as the contrast; of a completed job.
     request_id : str
         Of the request that submitted it; the logs name it by that.
+    queue_position : int or None
+        Of a pending job that was asked for: its place in the queue, 1 for the next. It counts the jobs of all owners
+        that a worker would be given before; None where it is not known, and for a job that no worker can run.
+    blocked_reason : str
+        Of a pending job that was asked for: why no connected worker can run it; empty if one can.
     """
 
     job_id: str
@@ -287,6 +305,8 @@ class JobRecord(Record):
     history: tuple[JobEvent, ...] = ()
     owner: str = ""
     request_id: str = ""
+    queue_position: int | None = Field(None, ge=1)
+    blocked_reason: str = ""
 
     @property
     def warning_texts(self) -> tuple[str, ...]:

@@ -12,7 +12,23 @@ from cryomamba.models.base import Record
 
 
 class WorkerInfo(Record):
-    """An inference service that is connected to the broker."""
+    """An inference service, or a slot of one, that is connected to the broker.
+
+    Attributes
+    ----------
+    engines : tuple of str
+        Those that can run on it.
+    job_id : str or None
+        The job that it runs; administrators alone learn it.
+    drained : bool
+        Whether it takes no further jobs.
+    memory_bytes : int
+        Memory that a job may use on it; 0 if that is not known.
+    gpus : tuple of str
+        Names of its graphics processors.
+    folders : tuple of str
+        The allowed input directories that it can read; administrators alone learn them.
+    """
 
     worker: str
     host: str
@@ -21,6 +37,10 @@ class WorkerInfo(Record):
     engines: tuple[str, ...]
     job_id: str | None = None
     seen_at: datetime
+    drained: bool = False
+    memory_bytes: int = 0
+    gpus: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
 
 
 class ServerInfo(Record):

@@ -33,6 +33,11 @@ DELIVERY_REPORT: Final = "delivery.report"
 MODEL_GET: Final = "model.get"
 MODEL_LIST: Final = "model.list"
 
+WORKER_LIST: Final = "worker.list"
+WORKER_DRAIN: Final = "worker.drain"
+WORKER_RESUME: Final = "worker.resume"
+WORKER_REMOVE: Final = "worker.remove"
+
 WORKER_HELLO: Final = "worker.hello"
 WORKER_STATUS: Final = "worker.status"
 WORKER_MODELS: Final = "worker.models"

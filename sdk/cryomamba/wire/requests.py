@@ -6,9 +6,9 @@ The envelope of every request names the owner on whose behalf it is made; see :m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from cryomamba.engines.api import Estimate
 from cryomamba.engines.info import EngineInfo
@@ -23,12 +23,13 @@ from cryomamba.volumes.metadata import VolumeWarning
 from cryomamba.wire import messages
 from cryomamba.wire.model_requests import ModelListRequest, ModelRef, WorkerModels
 from cryomamba.wire.webhook_requests import DeliveryClaim, DeliveryResult, WebhookListRequest, WebhookRef
+from cryomamba.wire.worker_requests import WorkerRef
 
 Zyx = tuple[float, float, float]
 
 
 class Empty(Request):
-    """A request without fields: ``ping``, ``server.info``, ``server.activity`` and ``server.metrics``."""
+    """A request without fields, such as ``ping``, ``server.info`` and ``worker.list``."""
 
 
 class JobRef(Request):
@@ -108,13 +109,26 @@ class PreviewRead(JobRef):
 
 
 class WorkerHello(Request):
-    """``worker.hello``: a worker introduces itself, at its start and after every broker restart."""
+    """``worker.hello``: a worker introduces itself, at its start and after every broker restart.
+
+    Attributes
+    ----------
+    memory_bytes : int
+        Memory that a job may use on it; 0 if that is not known.
+    gpus : tuple of str
+        Names of its graphics processors.
+    folders : tuple of str
+        The allowed input directories that it can read.
+    """
 
     worker: str = Field(min_length=1, max_length=128)
     host: str = Field(max_length=256)
     pid: int
     version: str = Field(max_length=64)
     engines: tuple[EngineInfo, ...]
+    memory_bytes: int = Field(0, ge=0, le=2**63)
+    gpus: tuple[Annotated[str, StringConstraints(max_length=100)], ...] = Field((), max_length=16)
+    folders: tuple[Annotated[str, StringConstraints(max_length=1024)], ...] = Field((), max_length=32)
 
 
 class WorkerStatus(Request):
@@ -259,6 +273,10 @@ REQUESTS: Final[Mapping[str, type[Request]]] = {
     messages.DELIVERY_REPORT: DeliveryResult,
     messages.MODEL_GET: ModelRef,
     messages.MODEL_LIST: ModelListRequest,
+    messages.WORKER_LIST: Empty,
+    messages.WORKER_DRAIN: WorkerRef,
+    messages.WORKER_RESUME: WorkerRef,
+    messages.WORKER_REMOVE: WorkerRef,
     messages.WORKER_HELLO: WorkerHello,
     messages.WORKER_STATUS: WorkerStatus,
     messages.WORKER_MODELS: WorkerModels,

@@ -9,7 +9,7 @@ import zmq
 import zmq.asyncio
 from zmq.auth.asyncio import AsyncioAuthenticator
 
-from cryomamba.access.keys import KeyFile
+from cryomamba.access.keys import HOME_NAMES, KeyFile
 from cryomamba.access.roles import Role, may_ask, may_connect
 from cryomamba.access.visibility import Visibility
 from cryomamba.errors import AccessError, ErrorCode
@@ -174,6 +174,14 @@ class BusAuthenticator:
     def has_key(self, owner: str) -> bool:
         """Whether an owner has a key that is still valid; on an open bus nobody needs one."""
         return self._keys is None or any(entry.visibility.owner == owner for entry in self._keys.list())
+
+    def revoke(self, public_key: str) -> str:
+        """Revoke a key and return its name; empty for one that came with the data directory, or that is unknown."""
+        entry = self._find(public_key)
+        if self._keys is None or entry is None or entry.name in HOME_NAMES.values():
+            return ""
+        self._keys.revoke(entry.name)
+        return entry.name
 
     def pop_revoked(self) -> set[str]:
         """Return the public keys that were admitted and have been revoked since; each is returned once."""

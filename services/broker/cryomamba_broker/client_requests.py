@@ -37,6 +37,7 @@ from cryomamba_broker.artifacts import read_chunk, remove_files, require_listed
 from cryomamba_broker.core import Core
 from cryomamba_broker.disk_space import DiskSpace, job_nbytes
 from cryomamba_broker.dispatch import Answer, Caller, Handler, job_answer
+from cryomamba_broker.fair_share import allowed_priority
 from cryomamba_broker.mask_admission import admit_mask
 from cryomamba_broker.model_admission import required_model
 from cryomamba_broker.revisions import Revision, stage
@@ -131,6 +132,8 @@ class ClientRequests:
         """Check a job and queue it."""
         if visibility.owner is not None:
             request = request.model_copy(update={"owner": visibility.owner})
+        priority = allowed_priority(request.priority, visibility)
+        request = request.model_copy(update={"priority": priority})
         known = await self._core.store.call(lambda store: store.submissions.find(request, visibility))
         if known is not None:
             return job_answer(known)
@@ -146,7 +149,11 @@ class ClientRequests:
         new, space = await loop.run_in_executor(self._files, admitting)
         record = await self._core.change(lambda store: store.submissions.submit(new, visibility, space))
         self._core.claims.wake_all()
-        return job_answer(record)
+        return job_answer(await self._placed(record))
+
+    async def _placed(self, record: JobRecord) -> JobRecord:
+        placement = self._core.workers.placement()
+        return await self._core.store.call(lambda store: store.jobs.placed(record, placement))
 
     def _admit(
         self,
@@ -170,11 +177,13 @@ class ClientRequests:
 
     async def get(self, request: JobRef, visibility: Visibility) -> Answer:
         """Return a job."""
-        return job_answer(await self._core.store.call(lambda store: store.jobs.get(request.job, visibility)))
+        placement = self._core.workers.placement()
+        return job_answer(await self._core.store.call(lambda store: store.jobs.get(request.job, visibility, placement)))
 
     async def page(self, request: ListRequest, visibility: Visibility) -> Answer:
         """Return a page of jobs."""
-        page = await self._core.store.call(lambda store: store.jobs.page(request, visibility))
+        placement = self._core.workers.placement()
+        page = await self._core.store.call(lambda store: store.jobs.page(request, visibility, placement))
         return Answer(page.model_dump(mode="json"))
 
     async def cancel(self, request: JobRef, visibility: Visibility) -> Answer:
@@ -312,5 +321,5 @@ def _by_visibility(handler: Callable[[Any, Visibility], Awaitable[Answer]]) -> H
 
 
 def _visible_part(worker: WorkerInfo, visibility: Visibility) -> WorkerInfo:
-    """Return a worker's description; only administrators learn which job it runs."""
-    return worker if visibility.is_everything else worker.model_copy(update={"job_id": None})
+    """Return a worker's description; only administrators learn which job it runs and which folders it sees."""
+    return worker if visibility.is_everything else worker.model_copy(update={"job_id": None, "folders": ()})

@@ -44,6 +44,7 @@ REPLIES_CACHED_FOR: Final = frozenset(
         messages.WEBHOOK_CREATE,
         messages.WEBHOOK_DELETE,
         messages.WEBHOOK_TEST,
+        messages.WORKER_REMOVE,
         messages.DELIVERY_CLAIM,
         messages.JOB_CLAIM,
         messages.JOB_FINISH,

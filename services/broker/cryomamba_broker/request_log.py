@@ -24,6 +24,9 @@ ACTIONS: Final[Mapping[str, str]] = {
     messages.WEBHOOK_CREATE: "webhook.create",
     messages.WEBHOOK_DELETE: "webhook.delete",
     messages.WEBHOOK_TEST: "webhook.test",
+    messages.WORKER_DRAIN: "worker.drain",
+    messages.WORKER_RESUME: "worker.resume",
+    messages.WORKER_REMOVE: "worker.remove",
 }
 
 # Requests that do something, and do not wait for it to happen.
@@ -64,6 +67,7 @@ def audit_error(request: Envelope, error: CryoMambaError) -> None:
         "refused" if refused else "failed",
         job_id=_named(request, "job"),
         webhook_id=_named(request, "webhook"),
+        worker=_named(request, "worker"),
         code=str(error.code),
     )
 
@@ -79,4 +83,4 @@ def _audit(request: Envelope, outcome: Outcome, **fields: object) -> None:
 
 def _named(request: Envelope, field: str) -> str | None:
     named = request.body.get(field)
-    return named[:64] if isinstance(named, str) else None
+    return named[:128] if isinstance(named, str) else None

@@ -41,6 +41,7 @@ from cryomamba_broker.store_thread import StoreThread
 from cryomamba_broker.subscriptions import OwnerCache, Subscriptions
 from cryomamba_broker.webhook_requests import WebhookRequests
 from cryomamba_broker.webhook_secrets import WebhookSecrets
+from cryomamba_broker.worker_administration import WorkerAdministration
 from cryomamba_broker.worker_requests import WorkerRequests
 from cryomamba_broker.workers import Workers
 from cryomamba_server.loop_lag import measure_loop_lag
@@ -142,10 +143,12 @@ class Broker:
         self, stack: AsyncExitStack, store: StoreThread, sockets: BusSockets, files: ThreadPoolExecutor
     ) -> None:
         cache = PreviewCache()
+        self.metrics.cached.set_function(lambda: cache.nbytes)
         owners = OwnerCache(store)
         relay = self._preview_relay(sockets, cache, owners)
         publisher = self._event_publisher(sockets, store, owners)
         known = await store.call(lambda opened: opened.engines.load())
+        states = await store.call(lambda opened: opened.worker_states.load())
         await store.call(lambda opened: opened.leases.extend_all())
         for (job_id, attempt), key in (await store.call(lambda opened: opened.leases.running())).items():
             relay.fence.advance(job_id, attempt, key)
@@ -161,14 +164,14 @@ class Broker:
             cache=cache,
             fence=relay.fence,
             owners=owners,
-            workers=Workers(known, silent_s=2 * lease_s),
+            workers=Workers(known, silent_s=2 * lease_s, states=states),
             metrics=self.metrics,
         )
         settings = self.settings
         roots = VolumeRoots(settings.roots, settings.artifacts, settings.uploads, forbidden=settings.own_folders)
         measure_disk = partial(DiskSpace.measure, settings.artifacts.parent, settings.disk_reserve, settings.work)
         clients = ClientRequests(self._core, roots=roots, files=files, measure_disk=measure_disk)
-        workers = WorkerRequests(self._core, artifacts=settings.artifacts, files=files)
+        workers = WorkerRequests(self._core, roots=roots, files=files)
         webhooks = WebhookRequests(
             self._core,
             authenticator=self.authenticator,
@@ -177,7 +180,8 @@ class Broker:
             limit=settings.webhooks_per_owner,
             files=files,
         )
-        handlers = {**clients.handlers(), **workers.handlers(), **webhooks.handlers()}
+        administration = WorkerAdministration(self._core, self.authenticator, workers.requeue)
+        handlers = {**clients.handlers(), **workers.handlers(), **administration.handlers(), **webhooks.handlers()}
         wall = self.clock.wall
         dispatcher = Dispatcher(
             sockets.jobs, self.envelopes, handlers, self.counters, wall, self.authenticator, self.metrics.requests

@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Final
 
+from cryomamba.access.visibility import Visibility
 from cryomamba.errors import CryoMambaError
 from cryomamba.masks.strokes import Strokes
 from cryomamba.wire import messages
@@ -26,10 +26,12 @@ from cryomamba.wire.requests import (
     WorkerStatus,
 )
 from cryomamba.wire.trace_context import use_trace
+from cryomamba_broker.admission import VolumeRoots
 from cryomamba_broker.artifacts import accept_files
 from cryomamba_broker.claim_queue import PendingClaim
 from cryomamba_broker.core import Core
 from cryomamba_broker.dispatch import Answer, Caller, Handler, job_answer
+from cryomamba_broker.handed_back import NOT_SEEN, are_files_visible, concerns_worker, has_larger, not_seen_reason
 from cryomamba_broker.store import Attempt, Change, Lease, Leases
 from cryomamba_broker.store.rows import to_time
 from cryomamba_server.attempt_files import attempt_folder, attempt_folders, remove_attempt_folder
@@ -45,14 +47,14 @@ class WorkerRequests:
 
     Parameters
     ----------
-    artifacts : Path
-        Folder of finished files.
+    roots : VolumeRoots
+        The folders of inputs and of finished files.
     files : ThreadPoolExecutor
         For work with files, which blocks.
     """
 
-    def __init__(self, core: Core, *, artifacts: Path, files: ThreadPoolExecutor) -> None:
-        self._core, self._artifacts, self._files = core, artifacts, files
+    def __init__(self, core: Core, *, roots: VolumeRoots, files: ThreadPoolExecutor) -> None:
+        self._core, self._roots, self._artifacts, self._files = core, roots, roots.artifacts, files
         self._log = Throttle(logger, interval_s=60.0)
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -98,6 +100,7 @@ class WorkerRequests:
         deadline = asyncio.get_running_loop().time() + request.wait_s
         with self._core.claims.pending(request.worker) as claim:
             while not claim.replaced:
+                self._core.workers.states.require_not_removed(request.worker)
                 self._seen(request.worker, None)
                 lease = await self._next_job(request, caller.key)
                 if lease is not None:
@@ -110,9 +113,13 @@ class WorkerRequests:
 
     async def _next_job(self, request: Claim, key: str) -> Lease | None:
         # During shutdown no further job is leased, but a worker learns which one it holds, so that it can release it.
-        engines = () if self._core.claims.closed else request.engines
-        models = self._core.workers.models_of(request.worker)
-        return await self._core.store.call(lambda store: store.leases.claim(request.worker, engines, key, models))
+        # The same holds for a worker that is drained.
+        workers = self._core.workers
+        engines = () if self._core.claims.closed or workers.states.is_drained(request.worker) else request.engines
+        models, declined = workers.models_of(request.worker), tuple(sorted(workers.states.declined(request.worker)))
+        return await self._core.store.call(
+            lambda store: store.leases.claim(request.worker, engines, key, models, declined)
+        )
 
     async def _claimed(self, worker: str, key: str, lease: Lease, claim: PendingClaim) -> Answer:
         record = lease.record
@@ -125,19 +132,21 @@ class WorkerRequests:
 
         async def undo() -> None:
             if self._core.claims.is_newest(worker, claim):
-                await self._requeue(Attempt(record.job_id, worker, record.attempt, key))
+                await self.requeue(Attempt(record.job_id, worker, record.attempt, key))
 
         return Answer(
             claimed.model_dump(mode="json"), job=record.job_id, attempt=record.attempt, trace=lease.trace, undo=undo
         )
 
-    async def _requeue(self, attempt: Attempt) -> None:
+    async def requeue(self, attempt: Attempt, reason: str = "The worker could not be given the job.") -> None:
+        """Put the job of an attempt back into the queue; the attempt does not count."""
         try:
-            await self._core.change(lambda store: store.leases.release(attempt))
+            await self._core.change(lambda store: store.leases.release(attempt, reason))
         except CryoMambaError as error:
             # The lease has ended already, or will expire.
             logger.info("Job %s could not be requeued at once: %s", attempt.job_id, error.message)
             return
+        self._remove_files(attempt.job_id, attempt.number)
         self._core.claims.wake_all()
 
     async def renew(self, request: Renew, caller: Caller) -> Answer:
@@ -194,10 +203,37 @@ class WorkerRequests:
         return answer
 
     async def fail(self, request: Fail, caller: Caller) -> Answer:
-        """End an attempt with an error."""
-        answer = await self._end(request, caller, lambda leases, attempt: leases.fail(attempt, request.error))
+        """End an attempt with an error; a job that only this worker cannot run is offered to the others."""
+        reason = await self._handed_back(request)
+        if reason:
+            answer = await self._end(request, caller, lambda leases, attempt: leases.release(attempt, reason))
+            self._core.claims.wake_all()
+        else:
+            answer = await self._end(request, caller, lambda leases, attempt: leases.fail(attempt, request.error))
         self._remove_files(request.job, request.attempt)
         return answer
+
+    async def _handed_back(self, request: Fail) -> str:
+        """Return why the worker, and not the job, is the reason of an error; empty if it is the job.
+
+        The job is then not offered to the worker again. One whose files no worker sees waits for one that does.
+        """
+        error, workers, worker = request.error, self._core.workers, request.worker
+        if not workers.is_connected(worker):
+            return ""
+        record = await self._core.store.call(lambda store: store.jobs.get(request.job, Visibility.everything()))
+        loop = asyncio.get_running_loop()
+        if error.code in NOT_SEEN:
+            if not await loop.run_in_executor(self._files, are_files_visible, record, self._roots):
+                return ""
+            workers.states.decline(worker, request.job, not_seen_reason(record), self._core.clock.steady())
+            return f"The worker {worker} does not see {record.volume.name}."
+        model = await self._core.store.call(lambda store: store.leases.model_of(request.job))
+        job, others, memory = (request.job, record.engine, model), workers.others(worker), workers.memory_of(worker)
+        if has_larger(error, others, job, memory) or (concerns_worker(error, record.params) and others.can_run(*job)):
+            workers.states.decline(worker, request.job, error.message, self._core.clock.steady())
+            return f"The worker {worker} cannot run it: {error.message}"
+        return ""
 
     async def release(self, request: Release, caller: Caller) -> Answer:
         """End a lease whose worker shuts down; the job is queued again."""

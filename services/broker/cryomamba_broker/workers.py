@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -12,11 +12,14 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from cryomamba.engines.info import EngineInfo
-from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError, NotFoundError
+from cryomamba.errors import AccessError, ErrorCode, InvalidRequestError, NotFoundError, no_such_worker
 from cryomamba.models.model_listing import ListedModel, OfferedModel
 from cryomamba.models.server import WorkerInfo
 from cryomamba.wire.requests import WorkerHello
+from cryomamba_broker.placement import Candidate, Placement
 from cryomamba_broker.store.rows import wire_nbytes
+from cryomamba_broker.store.worker_states import WorkerState
+from cryomamba_broker.worker_states import WorkerStates
 
 CATALOGUE_MAX_BYTES: Final = 40 * 1024
 WORKERS_MAX: Final = 512
@@ -43,9 +46,18 @@ class Workers:
         Engines that were offered before this broker started.
     silent_s : float
         Seconds without a message after which a worker counts as disconnected.
+    states : mapping
+        Workers that were drained or removed before this broker started.
+
+    Attributes
+    ----------
+    states : WorkerStates
     """
 
-    def __init__(self, known: Iterable[EngineInfo], *, silent_s: float) -> None:
+    def __init__(
+        self, known: Iterable[EngineInfo], *, silent_s: float, states: Mapping[str, WorkerState] | None = None
+    ) -> None:
+        self.states = WorkerStates(states or {})
         self._known = {engine.name: engine for engine in known}
         self._silent_s = silent_s
         self._seen: dict[str, _Seen] = {}
@@ -53,13 +65,15 @@ class Workers:
         self._listed: tuple[ListedModel, ...] | None = None
 
     def require_own_name(self, worker: str, key: str) -> None:
-        """Refuse a request in the name of a worker that has connected with another key.
+        """Refuse a request in the name of a worker that has connected with another key, or that was removed.
 
         Raises
         ------
         AccessError
-            The name is another worker's. On an open bus `key` is empty, and nobody is refused.
+            The name is another worker's, or that of one that was removed. On an open bus `key` is empty, and no name is
+            another's.
         """
+        self.states.require_not_removed(worker)
         known = self._seen.get(worker) or self._silent.get(worker)
         if key and known is not None and known.key and known.key != key:
             raise AccessError(
@@ -144,6 +158,63 @@ class Workers:
         known = self._seen.get(worker)
         return tuple(model.name for model in known.models if model.licence_accepted) if known is not None else ()
 
+    def placement(self) -> Placement:
+        """Return which jobs the connected workers can run."""
+        return Placement(
+            tuple(
+                Candidate(
+                    _available(seen.hello),
+                    tuple(sorted(self.models_of(name))),
+                    drained=self.states.is_drained(name),
+                    declined=self.states.declined(name),
+                    memory_bytes=seen.hello.memory_bytes,
+                )
+                for name, seen in self._seen.items()
+            )
+        )
+
+    def others(self, worker: str) -> Placement:
+        """Return which jobs the connected workers besides one can run."""
+        names = [name for name in self._seen if name != worker]
+        placement = dict(zip(self._seen, self.placement().workers, strict=True))
+        return Placement(tuple(placement[name] for name in names))
+
+    def memory_of(self, worker: str) -> int:
+        """Return the memory that a job may use on a worker in bytes, 0 if that is not known."""
+        known = self._seen.get(worker)
+        return known.hello.memory_bytes if known is not None else 0
+
+    def key_of(self, worker: str) -> str:
+        """Return the public key of a connected worker if no other worker uses it; empty if one does, or without keys.
+
+        Raises
+        ------
+        NotFoundError
+            No such worker is connected.
+        """
+        known = self._require_connected(worker)
+        shared = any(
+            one.key == known.key for seen in (self._seen, self._silent) for name, one in seen.items() if name != worker
+        )
+        return "" if shared else known.key
+
+    def drop(self, worker: str) -> None:
+        """Forget a worker that was removed."""
+        self._seen.pop(worker, None)
+        self._silent.pop(worker, None)
+        self._listed = None
+
+    def info(self, worker: str) -> WorkerInfo:
+        """Return a connected worker; raises as :meth:`key_of` does."""
+        self._require_connected(worker)
+        return next(info for info in self.infos() if info.worker == worker)
+
+    def _require_connected(self, worker: str) -> _Seen:
+        known = self._seen.get(worker)
+        if known is None:
+            raise no_such_worker(worker)
+        return known
+
     def _offered_by_another(self, engine: str, worker: str) -> bool:
         return any(
             info.name == engine and info.available
@@ -169,6 +240,7 @@ class Workers:
         silent = [name for name, seen in self._seen.items() if seen.steady < steady - self._silent_s]
         for name in silent:
             self._silent[name], self._listed = self._seen.pop(name), None
+        self.states.forget(steady, silent=silent)
         while len(self._silent) > WORKERS_MAX:
             self._silent.popitem(last=False)
         return silent
@@ -193,15 +265,23 @@ class Workers:
                 host=seen.hello.host,
                 pid=seen.hello.pid,
                 version=seen.hello.version,
-                engines=tuple(info.name for info in seen.hello.engines if info.available),
+                engines=_available(seen.hello),
                 job_id=seen.job_id,
                 seen_at=seen.at,
+                drained=self.states.is_drained(name),
+                memory_bytes=seen.hello.memory_bytes,
+                gpus=seen.hello.gpus,
+                folders=seen.hello.folders,
             )
             for name, seen in sorted(self._seen.items())
         )
 
     def __len__(self) -> int:
         return len(self._seen)
+
+
+def _available(hello: WorkerHello) -> tuple[str, ...]:
+    return tuple(sorted(info.name for info in hello.engines if info.available))
 
 
 def _with_checked_schema(info: EngineInfo) -> EngineInfo:

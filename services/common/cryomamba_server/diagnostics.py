@@ -11,42 +11,24 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from cryomamba._version import __version__
 from cryomamba.errors import CryoMambaError
+from cryomamba_server.check_result import CheckResult, Level
+from cryomamba_server.diagnostics_access import keys, models, through_proxy
+from cryomamba_server.diagnostics_machine import display, is_installed, memory
 
 if TYPE_CHECKING:
     from cryomamba.endpoints import BusEndpoints
     from cryomamba.settings import Settings
 
-Level = Literal["ok", "warn", "fail"]
-
 _REQUIREMENT: Final = re.compile(r"^([A-Za-z0-9._-]+)(?:.*extra == ['\"]([\w-]+)['\"])?")
 _DISK_WARN_BYTES: Final = 10 * 1000**3
 _DISK_FAIL_BYTES: Final = 1000**3
 _CONNECT_S: Final = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """The result of one check.
-
-    Attributes
-    ----------
-    level : {'ok', 'warn', 'fail'}
-        ``warn``: something is missing that not every machine needs. ``fail``: something does not work.
-    what, message, hint : str
-        What was checked, the result, and what to do about it.
-    """
-
-    level: Level
-    what: str
-    message: str
-    hint: str = ""
 
 
 def versions() -> Iterator[CheckResult]:
@@ -70,32 +52,24 @@ def extras() -> Iterator[CheckResult]:
     try:
         requirements = importlib.metadata.requires("cryomamba") or []
     except importlib.metadata.PackageNotFoundError:
-        yield CheckResult("fail", "install", "the metadata of the package is missing", "Install it with pip.")
+        yield CheckResult("fail", "install", "the metadata of the package is missing", "pip install cryomamba")
         return
     missing: dict[str, list[str]] = {"": []}
     for requirement in requirements:
         match = _REQUIREMENT.match(requirement)
         if match is not None:
             absent = missing.setdefault(match[2] or "", [])
-            if not _installed(match[1]):
+            if not is_installed(match[1]):
                 absent.append(match[1])
     for extra, names in missing.items():
         what = f"extra {extra}" if extra else "packages"
         if not names:
             yield CheckResult("ok", what, "installed")
         elif not extra:
-            yield CheckResult("fail", what, f"missing: {', '.join(names)}", "Reinstall: pip install cryomamba")
+            yield CheckResult("fail", what, f"missing: {', '.join(names)}", f"pip install {' '.join(names)}")
         else:
             hint = f"If this machine needs it: pip install 'cryomamba[{extra}]'"
             yield CheckResult("warn", what, f"missing: {', '.join(names)}", hint)
-
-
-def _installed(name: str) -> bool:
-    try:
-        importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def storage(settings: Settings) -> Iterator[CheckResult]:
@@ -145,8 +119,13 @@ def _bus_endpoints(settings: Settings) -> BusEndpoints:
 
 
 def server(url: str) -> Iterator[CheckResult]:
-    """Check that a given server responds."""
-    yield _check_server("server", url, "Check the address, and that the services run there.")
+    """Check that a given server responds, also to WebSockets."""
+    from cryomamba.settings import load_settings
+
+    result = _check_server("server", url, "Check the address, and that the services run there.")
+    yield result
+    if result.level != "fail" and urlsplit(url).scheme in {"http", "https"}:
+        yield from through_proxy(url, load_settings())
 
 
 def _check_service(what: str, url: str, endpoint: str, variable: str) -> CheckResult:
@@ -215,28 +194,17 @@ def gpu() -> Iterator[CheckResult]:
         yield CheckResult("ok", "gpu", f"{one.name}, {one.memory_bytes / 1e9:.1f} GB of memory")
 
 
-def display() -> Iterator[CheckResult]:
-    """Check that a window can be opened, if the desktop is installed."""
-    if not _installed("napari"):
-        return
-    if sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        yield CheckResult("ok", "display", "a window can be opened")
-    else:
-        hint = "The desktop needs a display; log in with 'ssh -X', for example. The command line needs none."
-        yield CheckResult("warn", "display", "neither DISPLAY nor WAYLAND_DISPLAY is set", hint)
-
-
 def run_checks(server_url: str | None) -> list[CheckResult]:
     """Run all checks, including that of a server if one is given; takes some seconds."""
     from cryomamba.settings import load_settings
 
-    results = [*versions(), *extras()]
+    results = [*versions(), *memory(), *extras()]
     try:
         settings = load_settings()
     except CryoMambaError as error:
         results.append(CheckResult("fail", "settings", error.message, error.hint))
     else:
-        results += [*storage(settings), *services(settings)]
+        results += [*storage(settings), *keys(settings), *services(settings), *models(settings)]
     rest: Sequence[Callable[[], Iterable[CheckResult]]] = (engines, gpu, display)
     results += [result for check in rest for result in check()]
     return results + (list(server(server_url)) if server_url else [])

@@ -48,7 +48,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.CONFLICT: "Conflict: the file exists already, or the job has already ended.",
     ExitCode.ACCESS: "The server refuses access, or the rate limit is exceeded.",
     ExitCode.DAMAGED: "The server's job store is damaged; restore a backup.",
-    ExitCode.INTERNAL: "A defect in CryoMamba; run again with `CRYOMAMBA_LOG=debug` for the traceback.",
+    ExitCode.INTERNAL: "A defect in CryoMamba; run again with `--verbose` for the traceback.",
     ExitCode.INTERRUPTED: "Interrupted by Ctrl-C; `segment` and `demo` have cancelled their job.",
     ExitCode.BROKEN_PIPE: "The reader of the output has closed the pipe.",
     ExitCode.TERMINATED: "Terminated by SIGTERM; jobs are cancelled as with Ctrl-C.",

@@ -6,12 +6,14 @@ import logging
 import os
 import shutil
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from cryomamba.errors import UnavailableError
+from cryomamba.system_errors import system_error
 
 if sys.platform != "win32":
     import fcntl
@@ -54,6 +56,25 @@ class Workspace:
     def __exit__(self, *_: object) -> None:
         remove_workspace(self.path)
         os.close(self._lock)
+
+
+def require_writable(folder: Path) -> None:
+    """Check that files can be made in a folder, which is made if it is not there.
+
+    Raises
+    ------
+    UnavailableError
+        They cannot; the message says why.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise system_error(error) or UnavailableError(
+            f"Nothing can be written to the folder {folder}: {error.strerror}.",
+            hint="Give the account of the service the right to write there.",
+        ) from None
 
 
 def _lock_new(folder: Path) -> int:

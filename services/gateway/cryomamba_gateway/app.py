@@ -42,6 +42,7 @@ from cryomamba_gateway.routers import (
     volumes,
     webhooks,
     websocket,
+    workers,
     zarr,
 )
 from cryomamba_gateway.routers.head import add_head_routes
@@ -61,6 +62,7 @@ binary subprotocol `cryomamba.frames.v1`.
 TAGS: Final = [
     {"name": "health", "description": "Liveness, readiness and metrics."},
     {"name": "server", "description": "Versions, engines, limits, endpoints."},
+    {"name": "workers", "description": "Inference services, for administrators: list, drain, resume, remove."},
     {"name": "jobs", "description": "Segmentation jobs: submit, list, cancel, retry."},
     {"name": "events", "description": "What happens to jobs, as server-sent events."},
     {"name": "previews", "description": "The mask as computed so far."},
@@ -73,7 +75,7 @@ TAGS: Final = [
 JOB_ROUTERS: Final = [add_head_routes(module.router) for module in (jobs, events, previews, artifacts, revisions)]
 OTHER_ROUTERS: Final = [
     add_head_routes(module.router)
-    for module in (health, server, session, uploads, inputs, volumes, links, zarr, webhooks, models)
+    for module in (health, server, session, uploads, inputs, volumes, links, zarr, webhooks, models, workers)
 ]
 
 

@@ -140,6 +140,8 @@ WEBHOOK_LINKS: Final = _links(
 )
 _MODEL: Final = {"name": "$response.body#/name"}
 MODEL_LINKS: Final = _links(getModel=_MODEL, acceptModelLicence=_MODEL, removeModel=_MODEL)
+_WORKER: Final = {"worker": "$response.body#/worker"}
+WORKER_LINKS: Final = _links(drainWorker=_WORKER, resumeWorker=_WORKER, removeWorker=_WORKER)
 _UPLOAD_ID: Final = {"upload_id": "$response.body#/upload_id"}
 UPLOAD_LINKS: Final = _links(
     getUpload=_UPLOAD_ID, putPart=_UPLOAD_ID, completeUpload=_UPLOAD_ID, abortUpload=_UPLOAD_ID

@@ -164,7 +164,9 @@ class JobRequest(FirstJobFields):
     preview: PreviewOptions = Field(default_factory=PreviewOptions)
     name: Label = Field("", description="Shown to people; several may have the same.")
     priority: Annotated[int, Field(ge=-100, le=100), JSON_NUMBER] = Field(
-        0, description="Jobs with a higher priority run first."
+        0,
+        description="Among the jobs of one owner a higher one goes first; a step counts as much as a day in the queue. "
+        "-1 is low, 1 is high; only the jobs of administrators get more or less than these.",
     )
 
     def submit(self, client_key: str | None) -> SubmitRequest:

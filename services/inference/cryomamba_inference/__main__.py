@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 from cryomamba.settings import Settings
@@ -11,8 +12,17 @@ from cryomamba_server.service import run_program, service_parser
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Work until `stop` is set; a job that was being computed goes back to the queue."""
-    await InferenceService(settings).serve(stop)
+    """Work until `stop` is set; jobs that were being computed go back to the queue."""
+    async with asyncio.TaskGroup() as tasks:
+        for slot in range(1, settings.slots + 1):
+            tasks.create_task(InferenceService(settings, slot).serve(stop), name=f"worker {slot}")
+
+
+def with_shared_processors(settings: Settings) -> Settings:
+    """Return the settings for several jobs at a time: without a number of processes, they share the processors."""
+    if settings.slots == 1 or settings.processes:
+        return settings
+    return settings.model_copy(update={"processes": max(1, (os.cpu_count() or 1) // settings.slots)})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,10 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
         "inference",
         description="The inference service: claims jobs from the broker and segments their volumes.",
         variables="CRYOMAMBA_HOME, CRYOMAMBA_BUS_JOBS, CRYOMAMBA_BUS_PREVIEW_IN, CRYOMAMBA_ROOTS, "
-        "CRYOMAMBA_PROCESSES, CRYOMAMBA_DASK, CRYOMAMBA_PREVIEW_CODEC, CRYOMAMBA_JOB_MEMORY, CRYOMAMBA_JOB_SECONDS "
-        "and CRYOMAMBA_LOG",
+        "CRYOMAMBA_SLOTS, CRYOMAMBA_PROCESSES, CRYOMAMBA_DASK, CRYOMAMBA_PREVIEW_CODEC, CRYOMAMBA_JOB_MEMORY, "
+        "CRYOMAMBA_JOB_SECONDS and CRYOMAMBA_LOG",
     ).parse_args(arguments)
-    return run_program("inference", serve)
+    return run_program("inference", serve, configure=with_shared_processors)
 
 
 if __name__ == "__main__":

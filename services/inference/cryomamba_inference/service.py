@@ -31,6 +31,7 @@ from cryomamba.wire.topics import preview_topic
 from cryomamba.wire.trace_context import NO_TRACE, TraceContext, use_trace
 from cryomamba_inference.attempt import Attempt
 from cryomamba_inference.compute_process import ComputeProcess
+from cryomamba_inference.host_abilities import HostAbilities
 from cryomamba_inference.model_announcer import ModelAnnouncer
 from cryomamba_inference.pipe import Message
 from cryomamba_inference.status_report import StatusReport
@@ -38,7 +39,7 @@ from cryomamba_server import log_context
 from cryomamba_server.loop_lag import measure_loop_lag
 from cryomamba_server.systemd import READY, notify_systemd
 from cryomamba_server.tracing import span
-from cryomamba_server.workspace import remove_stale_workspaces
+from cryomamba_server.workspace import remove_stale_workspaces, require_writable
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +49,18 @@ _RELEASE_S = 1.5
 _RESTART_S = 1.0
 _RESTART_MAX_S = 30.0
 _JOBS_PER_CHILD = 50
+# The names of a program that was started again with the same process id are new ones.
+_RUN = secrets.token_hex(4)
 
 
 class InferenceService:
     """A worker on the bus, with one compute process.
+
+    Parameters
+    ----------
+    settings : Settings
+    slot : int
+        Which of the workers of this program it is, counted from 1.
 
     Raises
     ------
@@ -59,13 +68,15 @@ class InferenceService:
         An endpoint is not on loopback and there is no key, or the key file is not usable.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, slot: int = 1) -> None:
         self._key = key_for(settings, Role.WORKER)
         if self._key is None:
             for name in ("bus_jobs", "bus_preview_in"):
                 require_loopback(getattr(settings, name), variable=f"CRYOMAMBA_{name.upper()}")
         self._settings = settings
-        self.worker = f"{socket.gethostname()[:64]}-{os.getpid()}-{secrets.token_hex(4)}"
+        suffix = f".{slot}" if settings.slots > 1 else ""
+        self.worker = f"{socket.gethostname()[:64]}-{os.getpid()}-{_RUN}{suffix}"
+        self._host = HostAbilities()
         self._codec: Codec = _preview_codec(settings)
         self._engines: tuple[EngineInfo, ...] = ()
         self._ready = asyncio.Event()
@@ -83,6 +94,7 @@ class InferenceService:
     async def serve(self, stop: asyncio.Event) -> None:
         """Run jobs until `stop` is set, then release the lease and end the compute process."""
         await asyncio.to_thread(remove_stale_workspaces, self._settings.work)
+        self._host = await asyncio.to_thread(HostAbilities.measure, self._settings)
         self._requester = BusRequester(self._settings.bus_jobs, src=self.worker, key=self._key)
         self._previews = _FramePublisher(self._settings.bus_preview_in, self.worker, self._key)
         try:
@@ -156,6 +168,9 @@ class InferenceService:
             pid=os.getpid(),
             version=__version__,
             engines=self._engines,
+            memory_bytes=self._host.memory_bytes,
+            gpus=self._host.gpus,
+            folders=self._host.folders,
         )
         await self._requester.request(messages.WORKER_HELLO, hello)
         self._registered_epoch = self._requester.broker_epoch
@@ -164,6 +179,7 @@ class InferenceService:
     async def _run_jobs(self) -> None:
         while True:
             await self._ready_child()
+            await self._until_writable()
             claimed, trace = await self._claim()
             if claimed.job is None:
                 continue
@@ -178,6 +194,23 @@ class InferenceService:
             self._previews.forget(claimed.job.job_id)
             if child.jobs >= _JOBS_PER_CHILD:
                 await child.end()
+
+    async def _until_writable(self) -> None:
+        """Wait while nothing can be written: this worker would fail every job, also those that others can run."""
+        reason = ""
+        while True:
+            try:
+                for folder in (self._settings.work, self._settings.artifacts):
+                    await asyncio.to_thread(require_writable, folder)
+            except UnavailableError as error:
+                if str(error) != reason:
+                    log.error("%s This worker takes no jobs until files can be written to its data directory.", error)
+                reason = str(error)
+                await asyncio.sleep(_PING_S)
+            else:
+                if reason:
+                    log.info("Files can be written again.")
+                return
 
     async def _ready_child(self) -> ComputeProcess:
         """Return a compute process that has imported everything and is idle."""

@@ -170,3 +170,21 @@ def test_work_in_a_thread_is_reported_while_it_says_nothing() -> None:
 
     with pytest.raises(InterruptedError):
         run_reported(endless, stop)
+
+
+def test_the_time_left_of_a_short_job_is_right_after_a_slow_start() -> None:
+    """A first step that is slow makes the estimate too long; the next ones correct it, not seconds later."""
+    reports: list[Progress] = []
+    clock = Clock()
+    meter = ProgressMeter([Stage("preparing", 1), Stage("tiles", 1)], clock=clock, on_progress=reports.append)
+    meter.enter("preparing")
+    clock.now += 1.0
+    meter.update(0.1)
+    assert reports[-1].eta_s == pytest.approx(10, rel=0.6)
+    for step in range(2, 11):
+        clock.now += 0.1
+        meter.update(step / 10)
+    meter.enter("tiles")
+    clock.now += 1.0
+    meter.update(0.5)
+    assert reports[-1].eta_s == pytest.approx(1.0, abs=0.5)

@@ -14,9 +14,11 @@ from cryomamba_broker.store.events import EventLog
 from cryomamba_broker.store.jobs import Change, JobTable
 from cryomamba_broker.store.leases import Leases
 from cryomamba_broker.store.live_progress import LiveProgress
+from cryomamba_broker.store.queue import JobQueue
 from cryomamba_broker.store.revisions import Revisions
 from cryomamba_broker.store.submissions import NewJob, Submissions
 from cryomamba_broker.store.webhooks import WebhookTable
+from cryomamba_broker.store.worker_states import WorkerStateTable
 
 __all__ = [
     "Attempt",
@@ -24,6 +26,7 @@ __all__ = [
     "Clock",
     "Deliveries",
     "EventLog",
+    "JobQueue",
     "JobTable",
     "Lease",
     "Leases",
@@ -32,6 +35,7 @@ __all__ = [
     "Store",
     "Submissions",
     "WebhookTable",
+    "WorkerStateTable",
 ]
 
 
@@ -63,11 +67,13 @@ class Store:
         self.deliveries = Deliveries(self.database, self.webhooks, delivery_policy or DeliveryPolicy())
         self.events = EventLog(self.database, self.deliveries)
         progress = LiveProgress()
-        self.jobs = JobTable(self.database, self.events, progress)
+        self.queue = JobQueue(self.database, self.events)
+        self.jobs = JobTable(self.database, self.events, progress, self.queue)
         self.submissions = Submissions(self.database, self.events, self.jobs)
         self.revisions = Revisions(self.database, self.events, self.jobs)
-        self.leases = Leases(self.database, self.events, self.jobs, progress, policy or LeasePolicy())
+        self.leases = Leases(self.database, self.events, self.jobs, progress, policy or LeasePolicy(), self.queue)
         self.engines = EngineTable(self.database)
+        self.worker_states = WorkerStateTable(self.database)
 
     def close(self) -> None:
         """Close the file."""

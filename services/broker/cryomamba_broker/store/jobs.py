@@ -13,11 +13,13 @@ from cryomamba.masks.strokes import Strokes
 from cryomamba.models.jobs import JobEvent, JobPage, JobRecord, JobState
 from cryomamba.models.params import require_json_serializable
 from cryomamba.wire.requests import ListRequest, Zyx
+from cryomamba_broker.placement import NOBODY, Placement
 from cryomamba_broker.state_machine import EVENT_OF, IllegalTransitionError, Trigger, next_state
 from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog
 from cryomamba_broker.store.job_conditions import conditions_of
 from cryomamba_broker.store.live_progress import LiveProgress
+from cryomamba_broker.store.queue import JobQueue
 from cryomamba_broker.store.rows import (
     ERRORS_SHOWN,
     REPLY_BUDGET,
@@ -46,18 +48,25 @@ class JobTable:
     Those that take the id of a job raise :class:`NotFoundError` if there is none that the caller may see.
     """
 
-    def __init__(self, database: Database, events: EventLog, progress: LiveProgress) -> None:
-        self._database, self._progress, self._events = database, progress, events
+    def __init__(self, database: Database, events: EventLog, progress: LiveProgress, queue: JobQueue) -> None:
+        self._database, self._progress, self._events, self._queue = database, progress, events, queue
 
-    def get(self, job_id: str, visibility: Visibility) -> JobRecord:
+    def get(self, job_id: str, visibility: Visibility, placement: Placement = NOBODY) -> JobRecord:
         """Return a job with its newest errors and events."""
-        return self.record(self.row(job_id, visibility))
+        return self.placed(self.record(self.row(job_id, visibility)), placement)
+
+    def placed(self, record: JobRecord, placement: Placement) -> JobRecord:
+        """Return the record of a pending job with its place in the queue, or with the reason why it has none."""
+        if record.state is not JobState.PENDING or placement is NOBODY:
+            return record
+        place, reason = self._queue.place(record.job_id, record.engine, placement)
+        return record.model_copy(update={"queue_position": place, "blocked_reason": reason})
 
     def owner(self, job_id: str, visibility: Visibility) -> str:
         """Return the owner of a job."""
         return str(self.row(job_id, visibility)["owner"])
 
-    def page(self, query: ListRequest, visibility: Visibility) -> JobPage:
+    def page(self, query: ListRequest, visibility: Visibility, placement: Placement = NOBODY) -> JobPage:
         """Return jobs without their history, newest first, as many as fit into a reply.
 
         Raises
@@ -72,7 +81,8 @@ class JobTable:
             (parse_cursor(query.cursor), *values, query.limit + 1),
         ).fetchall()
         jobs = fitting(
-            record_of(row, self._progress.of(row), self._errors(row["serial"])) for row in rows[: query.limit]
+            self.placed(record_of(row, self._progress.of(row), self._errors(row["serial"])), placement)
+            for row in rows[: query.limit]
         )
         return JobPage(jobs=jobs, cursor=next_cursor(rows, len(jobs)))
 

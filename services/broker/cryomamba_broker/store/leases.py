@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -13,6 +12,7 @@ from cryomamba.engines.api import Estimate
 from cryomamba.errors import ConflictError, ErrorCode
 from cryomamba.models.jobs import Artifact, JobError, JobRecord, JobState, Progress
 from cryomamba.volumes.metadata import VolumeWarning
+from cryomamba_broker.fair_share import Abilities
 from cryomamba_broker.state_machine import EVENT_OF, LeasePolicy, Trigger, next_state
 from cryomamba_broker.store.attempts import (
     Attempt,
@@ -29,6 +29,7 @@ from cryomamba_broker.store.database import Database
 from cryomamba_broker.store.events import EventLog
 from cryomamba_broker.store.jobs import Change, JobTable
 from cryomamba_broker.store.live_progress import LiveProgress
+from cryomamba_broker.store.queue import JobQueue
 from cryomamba_broker.store.results import NO_RESULT, StoredResult
 from cryomamba_broker.store.rows import truncate_error
 
@@ -46,13 +47,26 @@ class Leases:
     """
 
     def __init__(
-        self, database: Database, events: EventLog, jobs: JobTable, progress: LiveProgress, policy: LeasePolicy
+        self,
+        database: Database,
+        events: EventLog,
+        jobs: JobTable,
+        progress: LiveProgress,
+        policy: LeasePolicy,
+        queue: JobQueue,
     ) -> None:
         self._database, self._events, self._jobs = database, events, jobs
-        self._progress, self._policy = progress, policy
+        self._progress, self._policy, self._queue = progress, policy, queue
 
-    def claim(self, worker: str, engines: Sequence[str], key: str = "", models: Sequence[str] = ()) -> Lease | None:
-        """Lease the next job that a worker can run to it: one for these engines that needs none but these models.
+    def claim(
+        self,
+        worker: str,
+        engines: Sequence[str],
+        key: str = "",
+        models: Sequence[str] = (),
+        declined: Sequence[str] = (),
+    ) -> Lease | None:
+        """Lease the next job that a worker can run to it; the parameters are those of :class:`Abilities`.
 
         A worker that claims while it holds a job has not received the reply to its last claim: it gets that job again.
 
@@ -69,9 +83,10 @@ class Leases:
             if row is not None:
                 require_same_key(row, key)
                 return Lease(self._jobs.record(row), focus_of(row), trace_of(row), strokes=row["strokes"])
-            row = self._lease_next(connection, worker, engines, models, key)
-            if row is None:
+            serial = self._queue.next(connection, Abilities(tuple(engines), tuple(models), tuple(declined)))
+            if serial is None:
                 return None
+            row = self._start(connection, serial, worker, key)
             connection.execute(
                 "INSERT INTO attempts (job, attempt, worker, worker_key, started_at) VALUES (?, ?, ?, ?, ?)",
                 (row["serial"], row["attempt"], worker, key, self._database.clock.wall()),
@@ -79,25 +94,17 @@ class Leases:
             event = self._events.append(connection, row, EVENT_OF[Trigger.CLAIM])
             return Lease(self._jobs.record(row), focus_of(row), trace_of(row), event, row["strokes"])
 
-    def _lease_next(
-        self, connection: sqlite3.Connection, worker: str, engines: Sequence[str], models: Sequence[str], key: str
-    ) -> sqlite3.Row | None:
-        row: sqlite3.Row | None = connection.execute(
+    def _start(self, connection: sqlite3.Connection, serial: int, worker: str, key: str) -> sqlite3.Row:
+        row: sqlite3.Row = connection.execute(
             "UPDATE jobs SET state = 'running', attempt = attempt + 1, tries = tries + 1, worker = :worker, "
             "worker_key = :key, lease_until = :lease, progress = '{}', "
-            "started_at = coalesce(started_at, :wall), updated_at = :wall "
-            "WHERE serial = (SELECT serial FROM jobs WHERE state = 'pending' AND not_before <= :now "
-            "AND engine IN (SELECT value FROM json_each(:engines)) "
-            "AND model IN (SELECT value FROM json_each(:models)) ORDER BY priority DESC, serial LIMIT 1) "
-            "RETURNING *",
+            "started_at = coalesce(started_at, :wall), updated_at = :wall WHERE serial = :serial RETURNING *",
             {
+                "serial": serial,
                 "worker": worker,
                 "key": key,
                 "lease": self._lease_until(),
-                "now": self._database.clock.steady(),
                 "wall": self._database.clock.wall(),
-                "engines": json.dumps(list(engines)),
-                "models": json.dumps(["", *models]),
             },
         ).fetchone()
         return row
@@ -174,7 +181,7 @@ class Leases:
                 return Change(self._jobs.record(row))
             return self._end_with_error(connection, self._require_held(attempt), "fail", error)
 
-    def release(self, attempt: Attempt) -> Change:
+    def release(self, attempt: Attempt, reason: str = "The worker returned the job.") -> Change:
         """Return a job to the queue; the attempt does not count, and its number is not used again."""
         with self._database.write() as connection:
             if (row := self._repeated(attempt, "release")) is not None:
@@ -183,9 +190,18 @@ class Leases:
             self._close_attempt(connection, row, "release", None)
             if row["cancel_requested"]:
                 return self._end_run(connection, row, Trigger.CANCEL)
-            return self._end_run(
-                connection, row, Trigger.REQUEUE, tries=row["tries"] - 1, reason="The worker returned the job."
-            )
+            return self._end_run(connection, row, Trigger.REQUEUE, tries=row["tries"] - 1, reason=reason)
+
+    def held_by(self, worker: str) -> Attempt | None:
+        """Return the attempt that a worker holds, None for none."""
+        row = self._database.read.execute(
+            "SELECT id, attempt, worker_key FROM jobs WHERE state = 'running' AND worker = ?", (worker,)
+        ).fetchone()
+        return None if row is None else Attempt(row["id"], worker, row["attempt"], row["worker_key"])
+
+    def model_of(self, job_id: str) -> str:
+        """Return the name of the trained model that a job needs; empty for none."""
+        return str(self._jobs.row(job_id, _EVERYTHING)["model"])
 
     def expire(self) -> list[Change]:
         """End every attempt whose lease has expired."""

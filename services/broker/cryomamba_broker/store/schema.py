@@ -3,7 +3,8 @@
 ``lease_until`` and ``not_before`` are seconds of the running broker's steady clock and are set again when a broker
 starts; ``worker_key`` is the public key of the worker's connection, empty on an open bus; ``reserved`` is the disk
 space that is reserved for a job, in bytes; ``strokes`` counts how often the strokes of a job have changed; all other
-times are seconds since 1970. A delivery may outlive its job.
+times are seconds since 1970. A delivery may outlive its job. ``turns`` has the number of the claim with which an owner
+was given a job last, by pool of equal workers.
 """
 
 from typing import Final
@@ -144,6 +145,23 @@ MIGRATIONS: Final = (
     """,
     """
     ALTER TABLE jobs ADD COLUMN model_sha256 TEXT NOT NULL DEFAULT '';
+    """,
+    """
+    DROP INDEX jobs_waiting;
+    CREATE INDEX jobs_queued ON jobs (owner, created_at - priority * 86400.0, serial) WHERE state = 'pending';
+    CREATE TABLE turns (
+        pool TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        turn INTEGER NOT NULL,
+        PRIMARY KEY (pool, owner)
+    ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE worker_states (
+        worker TEXT PRIMARY KEY,
+        state TEXT NOT NULL CHECK (state IN ('drained', 'removed')),
+        since REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
     """,
 )
 

@@ -8,7 +8,7 @@ import { acceptDrops, addFiles, fileProblems } from "./new/add-files.ts";
 import { addUploaded, clearDraft, keepDraft } from "./new/draft.ts";
 import { followNewest } from "./jobs/listing.ts";
 import { adding, chooseModel, isAdding } from "./models/adding.ts";
-import { followModels, managesModels } from "./models/list.ts";
+import { followModels, isAdministrator } from "./models/list.ts";
 import { painting } from "./paint/kept.ts";
 import { followServer } from "./server/info.ts";
 import { dropUploads, isUploading, restore } from "./upload/queue.ts";
@@ -30,7 +30,7 @@ followTitle();
 acceptDrops((files) => {
   if (access.value !== "allowed") return;
   const [first] = files;
-  if (route.value.page === "models" && managesModels.value && first) {
+  if (route.value.page === "models" && isAdministrator.value && first) {
     chooseModel(first);
     return;
   }

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Job } from "../src/api/types.ts";
 import { histogram, median } from "../src/job/histogram.ts";
 import { filePurpose, inOrder } from "../src/job/artifacts.ts";
-import { situation, eventText, jobsAhead, progressText } from "../src/job/states.ts";
+import { situation, eventText, priorityText, progressText } from "../src/job/states.ts";
 import { componentValues, labelTable, picksText } from "../src/job/statistics.ts";
 import {
   NO_FILTER,
@@ -40,6 +40,8 @@ function job(changes: Partial<Job> = {}): Job {
       warnings: [],
     },
     priority: 0,
+    queue_position: null,
+    blocked_reason: "",
     progress: { fraction: 0, done_tiles: 0, total_tiles: 0, stage: "", eta_s: null },
     attempt: 1,
     cancel_requested: false,
@@ -163,17 +165,16 @@ test("a situation is told in words", () => {
   assert.equal(situation({ ...running, cancel_requested: true }).word, "Stopping");
   assert.equal(situation(job()).sentence, "Computed in 1 min");
   const pending = job({ state: "pending", attempt: 0, started_at: null });
-  assert.equal(situation(pending, { ahead: 0, workers: 1 }).sentence, "Next in the queue.");
-  assert.equal(situation(pending, { ahead: 3, workers: 1 }).sentence, "3 jobs are before it.");
-  assert.match(situation(pending, { ahead: 0, workers: 0 }).sentence, /No worker/);
+  assert.equal(situation(pending).sentence, "Waiting for a free worker.");
+  assert.equal(situation({ ...pending, queue_position: 1 }, 1).sentence, "Next in the queue.");
+  assert.equal(situation({ ...pending, queue_position: 4 }, 1).sentence, "3 jobs are before it.");
+  assert.equal(situation({ ...pending, blocked_reason: "No worker has it." }, 1).sentence, "No worker has it.");
+  assert.match(situation({ ...pending, queue_position: 1 }, 0).sentence, /No worker/);
   assert.equal(situation(job({ state: "cancelled", started_at: null })).sentence, "");
 });
 
-test("the queue is ordered by priority, then by time", () => {
-  const one = (id: string, priority: number, second: number) =>
-    job({ job_id: id, state: "pending", priority, created_at: `2026-11-30T11:00:0${second}Z` });
-  const queue = [one("a", 0, 1), one("b", 0, 2), one("c", 5, 3), job({ job_id: "d", state: "running" })];
-  assert.deepEqual(queue.map((each) => jobsAhead(each, queue)).slice(0, 3), [1, 2, 0]);
+test("a priority is named where it is not the usual one", () => {
+  assert.deepEqual([1, 0, -1, 7].map(priorityText), ["high priority", "", "low priority", "7 priority"]);
 });
 
 test("an event is told with its reason, and a later attempt with its number", () => {
@@ -270,6 +271,7 @@ const ORDER = {
   voxelSize: null,
   within: null,
   name: "",
+  priority: 1,
 } as const;
 
 test("each of several volumes gets a job with a name of its own", () => {
@@ -278,6 +280,7 @@ test("each of several volumes gets a job with a name of its own", () => {
     engine: "membrane",
     params: { high: 3 },
     name: "",
+    priority: 1,
   });
   const order = { ...ORDER, name: "night", voxelSize: [1, 2, 3], within: { job_id: "j" } } as const;
   const found = jobRequest(order, { file_id: "f" }, "a.mrc", true);

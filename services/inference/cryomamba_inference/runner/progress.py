@@ -20,7 +20,9 @@ _WRITING_S = 0.6
 # Below this fraction the remaining time cannot be estimated.
 _ETA_FROM = 0.02
 _SMOOTHED_S = 5.0
-"""Over how many seconds the time left approaches a lower estimate."""
+"""Over how many seconds the time left approaches a lower estimate, at most."""
+_SMOOTHED_SHARE = 0.1
+"""Of the time so far, likewise: a job of seconds has no time to approach anything slowly."""
 _RISES_FACTOR, _RISES_BY_S = 1.25, 5.0
 """The time left counts down until an estimate is longer than it times the factor plus the seconds: then it is that."""
 _MEASURED_FROM = 0.2
@@ -244,7 +246,9 @@ class ProgressMeter:
         if estimate > _RISES_FACTOR * counted + _RISES_BY_S:
             self._left_s = estimate
         else:
-            approached = counted + (estimate - counted) * (1 - math.exp(-passed / _SMOOTHED_S))
+            smoothed_s = min(_SMOOTHED_S, _SMOOTHED_SHARE * (now - self._started))
+            share = 1 - math.exp(-passed / smoothed_s) if smoothed_s > 0 else 1.0
+            approached = counted + (estimate - counted) * share
             self._left_s = min(counted, approached)
         return self._left_s
 

@@ -22,6 +22,7 @@ from cryomamba_inference.free_memory import release_free_memory
 from cryomamba_inference.result_warnings import finite_estimates, volume_warnings
 from cryomamba_inference.runner.background_tasks import BackgroundTasks
 from cryomamba_inference.runner.coarse_preview import CoarsePreview, refuse_reading
+from cryomamba_inference.runner.compilation import naming_compilation
 from cryomamba_inference.runner.control import Control, EventSink
 from cryomamba_inference.runner.density import measure_density
 from cryomamba_inference.runner.first_windows import FirstWindows
@@ -125,7 +126,7 @@ class _Run:
             measures=self._measures,
             merges=self._scores,
         )
-        self._meter = ProgressMeter(stages, clock=time.monotonic, on_progress=events.on_progress)
+        self._meter = ProgressMeter(stages, clock=time.monotonic, on_progress=naming_compilation(events.on_progress))
         if task.within is None:
             self._meter.total_tiles = len(self._pass) + len(self._coarse_passes)
 

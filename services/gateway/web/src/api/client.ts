@@ -153,6 +153,23 @@ export async function deleteJob(id: string): Promise<void> {
 
 export const serverInfo = (signal?: AbortSignal) => getJson<ServerInfo>("/v1/server/info", signal);
 
+const workerPath = (name: string) => `/v1/workers/${encodeURIComponent(name)}`;
+
+/** Let a worker end its job and take no other. */
+export async function drainWorker(name: string): Promise<void> {
+  await request(`${workerPath(name)}/drain`, { method: "POST" });
+}
+
+/** Let a drained worker take jobs again. */
+export async function resumeWorker(name: string): Promise<void> {
+  await request(`${workerPath(name)}/resume`, { method: "POST" });
+}
+
+/** Refuse a worker from now on; its job goes back into the queue. */
+export async function removeWorker(name: string): Promise<void> {
+  await request(workerPath(name), { method: "DELETE" });
+}
+
 /** All trained models, by name. */
 export async function listModels(): Promise<TrainedModel[]> {
   const found: TrainedModel[] = [];

@@ -86,6 +86,9 @@ export interface Job {
   completed_at: string | null;
   history: JobEvent[];
   owner: string;
+  /** Of a pending job that was asked for, not of one in a message. */
+  queue_position: number | null;
+  blocked_reason: string;
 }
 
 export interface JobPage {
@@ -213,6 +216,10 @@ export interface WorkerInfo {
   version: string;
   engines: string[];
   job_id: string | null;
+  drained: boolean;
+  /** 0 if it is not known. */
+  memory_bytes: number;
+  gpus: string[];
 }
 
 export interface ServerInfo {

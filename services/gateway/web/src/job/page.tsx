@@ -1,4 +1,3 @@
-import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { ApiError, errorText } from "../api/errors.ts";
 import type { Job } from "../api/types.ts";
@@ -8,7 +7,7 @@ import { estimateTexts, printable } from "../app/text.ts";
 import { moment, shapeText, voxelSizeText } from "../format/numbers.ts";
 import { filterQuery, isFiltering, jobTitle } from "../jobs/filters.ts";
 import { filter, listed } from "../jobs/listing.ts";
-import { refreshQueue, server } from "../server/info.ts";
+import { server } from "../server/info.ts";
 import { isViewKept } from "../viewer/kept-view.ts";
 import { Viewer } from "../viewer/viewer.tsx";
 import { Actions } from "./actions.tsx";
@@ -16,7 +15,7 @@ import { Downloads } from "./downloads.tsx";
 import { Errors, Warnings } from "./messages.tsx";
 import { Results } from "./results.tsx";
 import { Settings } from "./settings.tsx";
-import { jobsAhead, situation } from "./states.ts";
+import { priorityText, situation } from "./states.ts";
 
 const NOT_FOUND = 404;
 
@@ -86,6 +85,7 @@ function facts(job: Job): string[] {
     `${shapeText(job.volume.shape)} voxels of ${voxelSizeText(job.volume.voxel_size_A)}`,
     ...(job.within ? [`within ${job.within.name}`] : []),
     ...(job.owner ? [job.owner] : []),
+    ...(job.priority ? [priorityText(job.priority)] : []),
     moment(new Date(job.created_at)),
   ];
 }
@@ -105,18 +105,20 @@ function Neighbours({ job }: { job: Job }) {
   );
 }
 
-const asked = signal("");
+const QUEUE_REFRESH_MS = 5000;
 
 function Status({ job }: { job: Job }) {
+  const { job_id: id, state } = job;
+  const unplaced = state === "pending" && job.queue_position === null && job.blocked_reason === "";
   useEffect(() => {
-    // How many are before it: the list of the newest jobs may not hold them all.
-    if (job.state !== "pending" || asked.value === job.job_id) return;
-    asked.value = job.job_id;
-    void refreshQueue();
-  }, [job.state, job.job_id]);
-  const workers = server.value?.workers.length ?? null;
-  const queue = { ahead: job.state === "pending" ? jobsAhead(job, jobs.value.values()) : null, workers };
-  const { word, sentence, fraction } = situation(job, queue);
+    // Messages do not say where a job stands in the queue, and other jobs move it.
+    if (state !== "pending") return;
+    const refresh = () => loadJob(id).catch(() => undefined);
+    if (unplaced) void refresh();
+    const timer = setInterval(refresh, QUEUE_REFRESH_MS);
+    return () => clearInterval(timer);
+  }, [state, id, unplaced]);
+  const { word, sentence, fraction } = situation(job, server.value?.workers.length ?? null);
   const active = job.state === "running";
   return (
     <div id="job-status" class="job-status" role="status">

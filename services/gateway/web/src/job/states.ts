@@ -20,17 +20,12 @@ export interface Situation {
   fraction: number | null;
 }
 
-/** How many jobs are before a pending one, and how many workers there are; null while that is not known. */
-export interface Queue {
-  ahead: number | null;
-  workers: number | null;
-}
-
-export function situation(job: Job, queue: Queue = { ahead: null, workers: null }): Situation {
+/** `workers` is how many are connected; null while that is not known. */
+export function situation(job: Job, workers: number | null = null): Situation {
   const word = STATE_WORDS[job.state];
   switch (job.state) {
     case "pending":
-      return { word, sentence: pendingSentence(job, queue), fraction: null };
+      return { word, sentence: pendingSentence(job, workers), fraction: null };
     case "running":
       return running(job);
     default:
@@ -38,10 +33,12 @@ export function situation(job: Job, queue: Queue = { ahead: null, workers: null 
   }
 }
 
-function pendingSentence(job: Job, { ahead, workers }: Queue): string {
+function pendingSentence(job: Job, workers: number | null): string {
   if (workers === 0) return "No worker is connected. The job starts as soon as one is.";
+  if (job.blocked_reason) return job.blocked_reason;
   const again = job.attempt > 0 ? "It was interrupted and is waiting to run again. " : "";
-  if (ahead === null) return `${again}Waiting for a free worker.`;
+  if (job.queue_position === null) return `${again}Waiting for a free worker.`;
+  const ahead = job.queue_position - 1;
   if (ahead === 0) return `${again}Next in the queue.`;
   return `${again}${ahead === 1 ? "One job is" : `${ahead} jobs are`} before it.`;
 }
@@ -82,6 +79,14 @@ export function progressText(job: Job): string {
     .join(" · ");
 }
 
+const PRIORITY_WORDS: Readonly<Record<number, string>> = { [-1]: "low", 0: "", 1: "high" };
+
+/** A priority that is not that of most jobs, in words. */
+export function priorityText(priority: number): string {
+  const word = PRIORITY_WORDS[priority] ?? String(priority);
+  return word && `${word} priority`;
+}
+
 const EVENT_WORDS: Readonly<Record<string, string>> = {
   job_created: "Submitted",
   job_started: "Started",
@@ -98,16 +103,4 @@ export function eventText({ type, reason, attempt }: JobEvent): string {
   const word = EVENT_WORDS[type] ?? type.replace(/^job_/, "").replaceAll("_", " ");
   const number = type === "job_started" && attempt > 1 ? ` (attempt ${attempt})` : "";
   return reason ? `${word}${number}: ${reason}` : `${word}${number}`;
-}
-
-/** How many pending jobs come before one: by priority, then by time. */
-export function jobsAhead(job: Job, jobs: Iterable<Job>): number {
-  let ahead = 0;
-  for (const other of jobs) {
-    if (other.state !== "pending" || other.job_id === job.job_id) continue;
-    const earlier =
-      other.priority > job.priority || (other.priority === job.priority && other.created_at < job.created_at);
-    if (earlier) ahead += 1;
-  }
-  return ahead;
 }

@@ -12,8 +12,8 @@ const REFRESH_MS = 15_000;
 /** By name; null until they are known. */
 export const models = signal<readonly TrainedModel[] | null>(null);
 export const modelsProblem = signal("");
-/** Whether the visitor may add models and remove them. */
-export const managesModels = signal(false);
+/** Whether the visitor may add and remove models, and decide which workers take jobs. */
+export const isAdministrator = signal(false);
 /** Names of the models whose licence is being accepted. */
 export const accepting = signal<ReadonlySet<string>>(new Set());
 
@@ -33,7 +33,7 @@ export async function refreshModels(): Promise<void> {
 
 async function refreshSession(): Promise<void> {
   try {
-    managesModels.value = (await getSession()).scopes.includes("admin");
+    isAdministrator.value = (await getSession()).scopes.includes("admin");
   } catch {
     // Without an answer, as somebody who may not; the next visit asks again.
   }
@@ -66,6 +66,6 @@ export function followModels(): void {
   }, REFRESH_MS);
   onSignedOut(() => {
     models.value = null;
-    managesModels.value = false;
+    isAdministrator.value = false;
   });
 }

@@ -4,7 +4,7 @@ import { bytes, counted } from "../format/numbers.ts";
 import { server } from "../server/info.ts";
 import { AddModel } from "./add-model.tsx";
 import { Licence } from "./licence.tsx";
-import { managesModels, models, modelsProblem } from "./list.ts";
+import { isAdministrator, models, modelsProblem } from "./list.ts";
 import { RemoveModel } from "./remove-model.tsx";
 
 export function ModelsPage() {
@@ -14,10 +14,10 @@ export function ModelsPage() {
       <h2 id="models-title">Models</h2>
       {modelsProblem.value && <p class="message danger">{printable(modelsProblem.value)}</p>}
       {known === null && !modelsProblem.value && <p class="secondary">Loading …</p>}
-      {managesModels.value && <AddModel />}
+      {isAdministrator.value && <AddModel />}
       {known?.length === 0 && (
         <div class="card empty" id="no-models">
-          <p>No trained models yet.{!managesModels.value && " Ask whoever runs this server to add one."}</p>
+          <p>No trained models yet.{!isAdministrator.value && " Ask whoever runs this server to add one."}</p>
         </div>
       )}
       <ul id="models" class="plain models">
@@ -50,7 +50,7 @@ function ModelCard({ model }: { model: TrainedModel }) {
         </Fact>
         {model.citation && <Fact name="Cite">{printable(model.citation)}</Fact>}
       </dl>
-      {managesModels.value && <RemoveModel name={model.name} />}
+      {isAdministrator.value && <RemoveModel name={model.name} />}
     </li>
   );
 }

@@ -41,6 +41,8 @@ const given = signal<{ engine: string; params: { [name: string]: Json } } | null
 export const voxelSize = signal("");
 export const region = signal<Region>({ kind: "everywhere" });
 export const jobName = signal("");
+/** −1 low, 0 normal, 1 high. */
+export const priority = signal(0);
 export const refused = signal<Refusal | null>(null);
 /** What keeps the jobs from being submitted, in a sentence. */
 export const formProblem = signal("");
@@ -86,6 +88,7 @@ export const isPristine = computed(
     engineName.value === "" &&
     Object.keys(textsByEngine.value).length === 0 &&
     voxelSize.value + jobName.value === "" &&
+    priority.value === 0 &&
     region.value.kind === "everywhere",
 );
 
@@ -145,6 +148,7 @@ export function clearDraft(): void {
   voxelSize.value = "";
   region.value = { kind: "everywhere" };
   jobName.value = "";
+  priority.value = 0;
   refused.value = null;
   formProblem.value = "";
   attempted.value = false;

@@ -8,6 +8,7 @@ import {
   engine,
   jobName,
   parsedVoxelSize,
+  priority,
   refused,
   region,
   volumes,
@@ -27,6 +28,7 @@ export function Options() {
         {reads && <VoxelSize />}
         {reads && <Within />}
         <Name />
+        <PriorityChoice />
       </div>
     </section>
   );
@@ -82,6 +84,29 @@ function Name() {
       {refused.value?.name && <p class="problem">{printable(refused.value.name)}</p>}
       <p class="secondary help" id="job-label-help">
         {several ? "The name of each file is added." : "For you and others to find it by. The file’s name if left out."}
+      </p>
+    </div>
+  );
+}
+
+function PriorityChoice() {
+  return (
+    <div class="field">
+      <label for="priority">Priority</label>
+      <select
+        id="priority"
+        value={String(priority.value)}
+        aria-describedby="priority-help"
+        onChange={({ currentTarget }) => {
+          priority.value = Number(currentTarget.value);
+        }}
+      >
+        <option value="1">High</option>
+        <option value="0">Normal</option>
+        <option value="-1">Low</option>
+      </select>
+      <p class="secondary help" id="priority-help">
+        The order among your own jobs. A step counts as much as a day of waiting.
       </p>
     </div>
   );

@@ -10,6 +10,7 @@ import {
   fields,
   formProblem,
   jobName,
+  priority,
   paintsFirst,
   parsed,
   parsedVoxelSize,
@@ -79,6 +80,7 @@ function currentOrder(): Order | null {
     voxelSize: size.value,
     within: regionSource(region.value),
     name: jobName.value.trim(),
+    priority: priority.value,
   };
 }
 

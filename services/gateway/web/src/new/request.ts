@@ -14,6 +14,7 @@ export interface JobRequest {
   params: { [name: string]: Json };
   within?: Source;
   name: string;
+  priority: number;
 }
 
 export interface Order {
@@ -24,6 +25,7 @@ export interface Order {
   voxelSize: readonly [number, number, number] | null;
   within: Source | null;
   name: string;
+  priority: number;
 }
 
 /** The request for one of several volumes; each job is named, so that they can be told apart. */
@@ -40,6 +42,7 @@ export function jobRequest(
     params: order.params,
     ...(order.within && { within: order.within }),
     name: [...name].slice(0, NAME_MAX).join("").trim(),
+    priority: order.priority,
   };
 }
 

@@ -245,6 +245,7 @@ export class Painter {
       voxelSize: job.volume.voxel_size_A,
       within,
       name: job.engine === PIXELS ? job.name : "",
+      priority: job.priority,
     };
     const started = await submitJob(jobRequest(order, volume, job.volume.name, false), randomKey());
     updateJob(started);

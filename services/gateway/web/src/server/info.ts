@@ -3,7 +3,7 @@
 import { computed, effect, signal } from "@preact/signals";
 import { listJobs, serverInfo } from "../api/client.ts";
 import { ApiError, errorText } from "../api/errors.ts";
-import type { ServerInfo } from "../api/types.ts";
+import type { Job, ServerInfo } from "../api/types.ts";
 import { route } from "../app/route.ts";
 import { access, jobs, mergeJobs } from "../app/store.ts";
 
@@ -17,8 +17,12 @@ export const serverProblem = signal("");
 export const pending = computed(() =>
   [...jobs.value.values()]
     .filter(({ state }) => state === "pending")
-    .sort((one, other) => other.priority - one.priority || one.created_at.localeCompare(other.created_at)),
+    .sort((one, other) => place(one) - place(other) || one.created_at.localeCompare(other.created_at)),
 );
+
+function place({ queue_position: position }: Job): number {
+  return position ?? Number.MAX_SAFE_INTEGER;
+}
 
 export async function refreshServer(): Promise<void> {
   try {

@@ -1,12 +1,13 @@
-import type { Job, WorkerInfo } from "../api/types.ts";
+import type { Job } from "../api/types.ts";
 import { now } from "../app/clock.ts";
 import { jobHref } from "../app/route.ts";
-import { health, jobs, locked } from "../app/store.ts";
+import { health, locked } from "../app/store.ts";
 import { printable } from "../app/text.ts";
 import { ago, bytes, counted, duration } from "../format/numbers.ts";
-import { progressText } from "../job/states.ts";
+import { priorityText } from "../job/states.ts";
 import { jobTitle } from "../jobs/filters.ts";
 import { pending, server, serverProblem } from "./info.ts";
+import { Workers } from "./workers.tsx";
 
 export function ServerPage() {
   return (
@@ -34,7 +35,9 @@ function summary(): string {
   if (info.workers.length === 0) {
     return `No worker is connected, so nothing is computed at present. Jobs can be submitted once one is; ${waitingText(waiting, mine)}.`;
   }
-  const free = info.workers.filter(({ job_id: job }) => job === null).length;
+  const taking = info.workers.filter(({ drained }) => !drained);
+  if (taking.length === 0) return `All workers are drained, so no job is started at present; ${waitingText(waiting, mine)}.`;
+  const free = taking.filter(({ job_id: job }) => job === null).length;
   const ready =
     free > 0
       ? `${free === 1 ? "One worker is" : `${free} workers are`} free: a new job starts at once`
@@ -45,35 +48,6 @@ function summary(): string {
 function waitingText(waiting: number, mine: string): string {
   if (waiting === 0) return `no job${mine} is waiting`;
   return `${counted(waiting, "job")}${mine} ${waiting === 1 ? "is" : "are"} waiting`;
-}
-
-function Workers() {
-  const workers = server.value?.workers ?? [];
-  return (
-    <section class="card" aria-labelledby="workers-title">
-      <h3 id="workers-title">Workers</h3>
-      {workers.length === 0 && <p class="secondary">None is connected.</p>}
-      <ul id="workers" class="plain">
-        {workers.map((worker) => (
-          <WorkerRow key={worker.worker} worker={worker} />
-        ))}
-      </ul>
-    </section>
-  );
-}
-
-function WorkerRow({ worker }: { worker: WorkerInfo }) {
-  const job = worker.job_id ? jobs.value.get(worker.job_id) : undefined;
-  return (
-    <li>
-      <span class="state" data-state={worker.job_id ? "running" : "completed"}>
-        {worker.job_id ? "Computing" : "Free"}
-      </span>
-      <span>{printable(worker.host)}</span>
-      {job && <a href={jobHref(job.job_id)}>{printable(jobTitle(job))}</a>}
-      {job && <span class="secondary">{progressText(job)}</span>}
-    </li>
-  );
 }
 
 function Queue() {
@@ -99,10 +73,19 @@ function QueueRow({ job }: { job: Job }) {
     <li>
       <a href={jobHref(job.job_id)}>{printable(jobTitle(job))}</a>
       <span class="secondary">
-        {printable(`${job.engine} · submitted ${ago(new Date(job.created_at), new Date(now.value))}`)}
+        {printable(queueFacts(job).join(" · "))}
       </span>
     </li>
   );
+}
+
+function queueFacts(job: Job): string[] {
+  return [
+    job.engine,
+    ...(job.priority ? [priorityText(job.priority)] : []),
+    `submitted ${ago(new Date(job.created_at), new Date(now.value))}`,
+    ...(job.blocked_reason ? [job.blocked_reason] : []),
+  ];
 }
 
 function Engines() {
