@@ -124,7 +124,7 @@ dist: $(VENV)/.dev         ## Build wheel and sdist, and try every extra in a ne
 ALONE := "neuroglancer>=2.41; sys_platform == 'linux' and platform_machine == 'x86_64'" \
 	"openapi-python-client>=0.29" "ruamel.yaml>=0.18"
 # The dependencies of networks of other frameworks are locked by themselves.
-DEV_EXTRAS    := tomo inference gateway server otel desktop desktop-pyside6 convert
+DEV_EXTRAS    := tomo inference gateway server otel desktop desktop-pyside6 convert dask
 MODEL_EXTRAS  := inference convert nnunet membrain
 
 lock: | $(BIN)/python      ## Lock the dependencies again, with hashes
