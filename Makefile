@@ -7,6 +7,8 @@ UVPIP  := $(UV) pip install --quiet --python $(BIN)/python
 EXPORT  = --no-emit-index-url --no-emit-find-links --no-header
 # Networks of other frameworks are tested in an environment of their own: theirs need other packages than ours.
 MODELS := .venv-models
+# So are the libraries of other programs that read what is exported: copick 1 needs version 2 of zarr.
+FORMATS := .venv-formats
 TORCH   = $(shell grep ^torch== requirements/models-overrides.txt)
 # The page's sources need Node; nobody else does, because the built page is in the repository.
 WEB    := services/gateway/web
@@ -51,6 +53,13 @@ $(MODELS)/.models: requirements/models.txt requirements/models-overrides.txt pyp
 	$(UV) pip install --quiet --python $(MODELS)/bin/python --no-deps --no-build-isolation --editable .
 	touch $@
 
+# ahds is built here, which needs numpy.
+$(FORMATS)/.formats: requirements/formats.txt requirements/formats-build.txt | $(BIN)/python
+	$(PYTHON) -m venv $(FORMATS)
+	$(UV) pip install --quiet --compile-bytecode --python $(FORMATS)/bin/python --no-deps --require-hashes -r requirements/formats.txt
+	$(UV) pip install --quiet --python $(FORMATS)/bin/python --no-deps --no-build-isolation --require-hashes -r requirements/formats-build.txt
+	touch $@
+
 $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json $(WEB)/package.json
 	npm ci --prefix $(WEB) --silent
 	touch $@
@@ -70,7 +79,7 @@ check: $(VENV)/.dev        ## The unit tests, in under a minute
 		tests/sdk tests/common tests/broker/store tests/inference tests/docs tests/packaging $(ARGS)
 
 # Tests wait a lot, so four processes keep two cores busy. The tests of the desktop run with both bindings of Qt.
-test: $(VENV)/.dev $(NODE) ## The whole suite
+test: $(VENV)/.dev $(FORMATS)/.formats $(NODE) ## The whole suite
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 	$(if $(ARGS),,QT_API=pyside6 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not system" tests/desktop)
 
@@ -119,7 +128,7 @@ dist: $(VENV)/.dev         ## Build wheel and sdist, and try every extra in a ne
 ALONE := "neuroglancer>=2.41; sys_platform == 'linux' and platform_machine == 'x86_64'" \
 	"openapi-python-client>=0.29" "ruamel.yaml>=0.18"
 # The dependencies of networks of other frameworks are locked by themselves.
-DEV_EXTRAS    := tomo inference gateway server otel desktop desktop-pyside6 convert
+DEV_EXTRAS    := tomo inference gateway server otel desktop desktop-pyside6 convert dask
 MODEL_EXTRAS  := inference convert nnunet membrain
 
 lock: | $(BIN)/python      ## Lock the dependencies again, with hashes
@@ -129,6 +138,8 @@ lock: | $(BIN)/python      ## Lock the dependencies again, with hashes
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --extra desktop --group build -c requirements/dev.txt -o requirements/desktop.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --extra server --group build -c requirements/dev.txt -o requirements/server.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml $(addprefix --extra ,$(MODEL_EXTRAS)) --group models --override requirements/models-overrides.txt --no-emit-package torch -c requirements/dev.txt -o requirements/models.txt
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) --group formats --no-emit-package ahds -o requirements/formats.txt
+	grep ahds pyproject.toml | grep -o 'ahds>=[0-9.]*' | $(UV) pip compile -q --no-deps --no-annotate --universal --python-version 3.11 --generate-hashes $(EXPORT) - -o requirements/formats-build.txt
 
 clean:           ## Remove the environment and everything made
-	rm -rf $(VENV) $(MODELS) $(WEB)/node_modules demo dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(MODELS) $(FORMATS) $(WEB)/node_modules demo dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

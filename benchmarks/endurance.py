@@ -9,7 +9,9 @@ come and go with each job; two more follow all jobs from the beginning to the en
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import re
 import statistics
 import tempfile
 import time
@@ -21,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import httpx
 import numpy as np
 import psutil
 
@@ -124,10 +127,18 @@ async def follow_all(client: AsyncClient, ended: set[str]) -> None:
 
 def header() -> str:
     names = "".join(f"{name + ' MB':>14}{'fds':>5}{'threads':>9}" for name in SERVICES)
-    return f"{'minutes':>7}{'jobs':>6}{'uploads':>9}{'ends seen':>15}{names}"
+    return f"{'minutes':>7}{'jobs':>6}{'uploads':>9}{'ends seen':>15}{'previews MB':>13}{names}"
 
 
-def row(minutes: float, counts: Counts, samples: dict[str, list[Sample]]) -> str:
+async def cached_previews(stack: Stack) -> float:
+    """Return how many MB of the broker's memory are the last previews of jobs."""
+    async with httpx.AsyncClient(base_url=stack.http_url) as http:
+        text = (await http.get("/metrics")).text
+    found = re.search(r"^cryomamba_broker_preview_cache_bytes (\S+)", text, re.MULTILINE)
+    return float(found[1]) / 1e6 if found else math.nan
+
+
+def row(minutes: float, counts: Counts, samples: dict[str, list[Sample]], previews_MB: float) -> str:
     """Median of the memory, highest number of descriptors and threads since the last row."""
     cells = "".join(
         f"{statistics.median(one[0] for one in samples[name]):>14.0f}"
@@ -135,7 +146,7 @@ def row(minutes: float, counts: Counts, samples: dict[str, list[Sample]]) -> str
         for name in SERVICES
     )
     seen = f"{counts.ends} of {counts.watches}"
-    return f"{minutes:>7.0f}{counts.jobs:>6}{counts.uploads:>9}{seen:>15}{cells}"
+    return f"{minutes:>7.0f}{counts.jobs:>6}{counts.uploads:>9}{seen:>15}{previews_MB:>13.1f}{cells}"
 
 
 async def report(stack: Stack, counts: Counts, started: float) -> None:
@@ -147,7 +158,8 @@ async def report(stack: Stack, counts: Counts, started: float) -> None:
         while not samples["broker"] or time.monotonic() < until:
             await asyncio.sleep(min(SAMPLE_S, max(until - time.monotonic(), 0.1)))
             sample(stack, samples)
-        print(row((time.monotonic() - started) / 60, counts, samples), flush=True)
+        minutes, previews_MB = (time.monotonic() - started) / 60, await cached_previews(stack)
+        print(row(minutes, counts, samples, previews_MB), flush=True)
 
 
 async def submit_repeatedly(stack: Stack, folder: Path, counts: Counts, started: float) -> None:

@@ -11,15 +11,17 @@ from cryomamba._version import __version__
 from cryomamba_cli.backup import backup, restore
 from cryomamba_cli.convert import convert
 from cryomamba_cli.demo import demo
+from cryomamba_cli.deposit import deposit
 from cryomamba_cli.desktop import desktop
 from cryomamba_cli.doctor import doctor
 from cryomamba_cli.engines import engines
 from cryomamba_cli.error_boundary import Commands
+from cryomamba_cli.export import export
 from cryomamba_cli.gc import gc
 from cryomamba_cli.info import info
 from cryomamba_cli.jobs import cancel, jobs, retry, show, watch
 from cryomamba_cli.keys import app as keys
-from cryomamba_cli.masks import clean, export, measure
+from cryomamba_cli.masks import clean, measure
 from cryomamba_cli.models import app as models
 from cryomamba_cli.revise import revise
 from cryomamba_cli.run import run
@@ -104,6 +106,7 @@ _add(
     "cryomamba convert t1.tif -o t1.mrc",
     "cryomamba convert t1.tif -o t1.mrc --voxel-size 13.48",
     "cryomamba convert t1.ome.zarr -o t1.mrc",
+    "cryomamba convert 'copick:config.json#TS_01/wbp@10' -o t1.mrc",
 )
 _add(
     SEGMENTATION,
@@ -140,7 +143,19 @@ _add(
     "cryomamba threshold t1__membrane_scores.mrc --high 200 --low 150",
     "cryomamba threshold 3f2a9c1e --high 200 --min-volume 5000 -o stricter.mrc",
 )
-_add(MASKS, export, "cryomamba export mask.mrc -o mask.nii.gz", "cryomamba export mask.mrc -o mask.stl --label 1")
+_add(
+    MASKS,
+    export,
+    "cryomamba export mask.mrc -o mask.nii.gz",
+    "cryomamba export mask.mrc -o mask.stl --label 1",
+    "cryomamba export mask.mrc --copick project --run TS_01 --object membrane",
+)
+_add(
+    MASKS,
+    deposit,
+    "cryomamba deposit TS_01__membrane.mrc -o deposition --about about.toml",
+    "cryomamba deposit TS_01__particles.csv -o deposition --tomogram TS_01.mrc",
+)
 _add(JOBS, jobs, "cryomamba jobs --state running", "cryomamba jobs --limit 100 --json")
 _add(JOBS, show, "cryomamba show 3f2a9c1e")
 _add(JOBS, watch, "cryomamba watch 3f2a9c1e", "cryomamba watch 3f2a9c1e --json")

@@ -8,6 +8,7 @@ import typer
 
 from cryomamba.output_paths import MRC, output_file, require_outputs
 from cryomamba_cli import output
+from cryomamba_cli.copick_input import is_reference
 from cryomamba_cli.masks import progress_bar
 from cryomamba_cli.options import Force, Json, VoxelSize, voxel_size
 
@@ -15,19 +16,26 @@ from cryomamba_cli.options import Force, Json, VoxelSize, voxel_size
 def convert(
     image: Annotated[
         str,
-        typer.Argument(metavar="IMAGE", help="TIFF file, OME-Zarr folder, or the address of OME-Zarr on a web server."),
+        typer.Argument(
+            metavar="IMAGE",
+            help="TIFF file, OME-Zarr folder, its address on a web server, or copick:CONFIG#RUN/TYPE@SPACING.",
+        ),
     ],
     out: Annotated[str, typer.Option("--out", "-o", metavar="PATH", help="Volume to write (MRC).")],
     size: VoxelSize = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Convert a TIFF or OME-Zarr image to MRC, to segment it. Memory use does not grow with the image."""
+    """Convert a TIFF or OME-Zarr image, or one of a copick project, to MRC. Memory use does not grow with the image."""
     from pathlib import Path
 
     from cryomamba.volumes.images import is_url, open_image
 
     target = output_file(out, MRC)
+    if is_reference(image):
+        from cryomamba.copick import resolve
+
+        image = str(resolve(image, "tomogram", "segmentation").path)
     require_outputs([target], inputs=[] if is_url(image) else [Path(image)], replace=force)
     override = voxel_size(size)
     with open_image(image) as volume, progress_bar("converting", shown=not json) as progress:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryomamba_cli import output
+from cryomamba_cli.copick_input import is_reference, local_volume
 from cryomamba_cli.masks import progress_bar
 from cryomamba_cli.options import Json, VoxelSize, voxel_size
 
@@ -16,25 +17,50 @@ if TYPE_CHECKING:
 
 
 def info(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="MRC file (.mrc .rec .map .st .ali; also .gz or .bz2).")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="MRC file (.mrc .rec .map .st .ali; also .gz or .bz2); copick:CONFIG for a copick project.",
+        ),
+    ],
     statistics: Annotated[
         bool, typer.Option("--statistics/--no-statistics", help="Read all voxels for statistics, or only the header.")
     ] = True,
     size: VoxelSize = None,
     json: Json = False,
 ) -> None:
-    """Show the header, voxel size, statistics and warnings of a volume."""
+    """Show the header, voxel size, statistics and warnings of a volume, or what a copick project holds."""
     from cryomamba.volumes import inspect
 
+    if is_reference(file) and "#" not in str(file):
+        _list_project(file, json=json)
+        return
     override = voxel_size(size)
-    meta = inspect(file, voxel_size_A=override)
-    measured = _measure(file, override, shown=not json) if statistics else None
+    with local_volume(file, "tomogram", "segmentation") as path:
+        meta = inspect(path, voxel_size_A=override)
+        measured = _measure(path, override, shown=not json) if statistics else None
     if json:
         output.document({**meta.model_dump(mode="json"), "statistics": measured and measured.model_dump(mode="json")})
         return
     output.facts(_facts(meta) + (_numbers(measured) if measured is not None else []))
     for warning in meta.warnings:
         output.say(f"warning: {warning.message} {warning.hint}".rstrip())
+
+
+def _list_project(file: Path, *, json: bool) -> None:
+    from cryomamba.copick import Project, parse_reference
+
+    project = Project.open(parse_reference(file).config)
+    entries = [
+        {"kind": entry.kind, "reference": f"copick:{project.path}#{entry.run}/{entry.uri}", "path": str(entry.path)}
+        for entry in project.entries()
+    ]
+    if json:
+        output.document({"project": str(project.path), "objects": sorted(project.objects()), "entries": entries})
+        return
+    output.facts([("project", str(project.path)), ("objects", ", ".join(sorted(project.objects())) or "none")])
+    output.table(("", "REFERENCE"), [(entry["kind"], entry["reference"]) for entry in entries])
 
 
 def _measure(file: Path, override: tuple[float, float, float] | None, *, shown: bool) -> Statistics:

@@ -1,4 +1,4 @@
-"""``measure``, ``clean`` and ``export``: post-processing of masks on this machine."""
+"""``measure`` and ``clean``: post-processing of masks on this machine."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 from cryomamba.errors import InvalidRequestError
 from cryomamba.output_paths import output_file, require_outputs
 from cryomamba_cli import output
+from cryomamba_cli.copick_input import local_volume
 from cryomamba_cli.options import Force, Json, VoxelSize, voxel_size
 from cryomamba_cli.output_format import converted_file, mask_file
 from cryomamba_cli.verbosity import is_quiet
@@ -54,7 +55,8 @@ def measure(
     if table is not None:
         require_outputs([table], inputs=[mask], replace=force)
     with (
-        open_volume(mask, voxel_size_A=voxel_size(size)) as volume,
+        local_volume(mask, "segmentation") as path,
+        open_volume(path, voxel_size_A=voxel_size(size)) as volume,
         progress_bar("measuring", shown=not json) as progress,
     ):
         measured = measure_mask(LabelSource.of_volume(volume), {}, shape=shape, progress=progress)
@@ -113,7 +115,8 @@ def clean(
     require_outputs([target], inputs=[mask], replace=force)
     with (
         converted_file(target) as path,
-        open_volume(mask) as volume,
+        local_volume(mask, "segmentation") as source_path,
+        open_volume(source_path) as volume,
         progress_bar("cleaning", shown=not json) as progress,
     ):
         labels = LabelVolume.of(volume, negative_is_background=drop_negative)
@@ -123,104 +126,6 @@ def clean(
             source, most = split_instances(source, split=split), 0xFFFF
         write_labels(source, path, volume, labels=most, engine="clean", progress=progress)
     output.result({"mask": str(target)}, str(target), json=json)
-
-
-def export(
-    mask: Annotated[Path, typer.Argument(metavar="MASK.mrc|PICKS.csv", help="Mask, or picks: .csv, .star or .mod.")],
-    out: Annotated[
-        str,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="PATH",
-            help="Output: .nii.gz, .nrrd, .tif, .ome.zarr, .stl, .obj or .mrc; for picks .star, .mod, .tbl or .csv.",
-        ),
-    ],
-    label: Annotated[
-        int | None, typer.Option("--label", min=1, metavar="N", help="Only this label; all labels if not given.")
-    ] = None,
-    tomogram: Annotated[
-        Path | None,
-        typer.Option(
-            "--tomogram", help="For picks: the tomogram, or a mask of it; the mask next to the table if not given."
-        ),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option("--tomo-name", help="For picks: name of the tilt series in RELION or WarpTools.")
-    ] = None,
-    min_score: Annotated[
-        float | None, typer.Option("--min-score", help="For picks: omit picks with a lower score.")
-    ] = None,
-    filaments: Annotated[
-        bool, typer.Option("--filaments", help="For picks: labels are filament numbers, not classes.")
-    ] = False,
-    relion: Annotated[
-        int, typer.Option("--relion", min=4, max=5, help="For picks: version of RELION that reads the STAR file.")
-    ] = 5,
-    warp: Annotated[
-        bool,
-        typer.Option(
-            "--warp",
-            help="For picks: the STAR file is for WarpTools, with pixels of this tomogram and the name NAME.tomostar.",
-        ),
-    ] = False,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Convert a mask to another format or a mesh (in Å), or picks for RELION, WarpTools, IMOD or Dynamo."""
-    from cryomamba.masks.export import EXTENSIONS
-    from cryomamba.masks.export import export as export_mask
-    from cryomamba.picks import EXTENSIONS as PICKS_EXTENSIONS
-    from cryomamba.picks import READABLE
-    from cryomamba.volumes import open_volume
-
-    is_table = mask.suffix.lower() in READABLE
-    target = output_file(out, PICKS_EXTENSIONS if is_table else EXTENSIONS)
-    require_outputs([target], inputs=[mask, *([tomogram] if tomogram else [])], replace=force)
-    if is_table:
-        _export_picks(mask, target, tomogram, name, label, min_score, filaments=filaments, relion=relion, warp=warp)
-    else:
-        with open_volume(mask) as volume, progress_bar("writing", shown=not json) as progress:
-            export_mask(volume, target, label=label, progress=progress)
-    output.result({"file": str(target)}, str(target), json=json)
-
-
-def _export_picks(
-    table: Path,
-    out: Path,
-    tomogram: Path | None,
-    name: str | None,
-    label: int | None,
-    min_score: float | None,
-    *,
-    filaments: bool,
-    relion: int,
-    warp: bool,
-) -> None:
-    from cryomamba.file_names import split_result_name
-    from cryomamba.picks import TomogramInfo, read_csv, read_picks, write_picks
-    from cryomamba.printable import file_text
-    from cryomamba.volumes import open_volume
-
-    if not table.is_file():
-        raise InvalidRequestError(
-            f"There is no file '{table}'.", hint="Give the CSV file that 'cryomamba segment' wrote."
-        )
-    reference = tomogram or table.with_suffix(".mrc")
-    if not reference.exists():
-        raise InvalidRequestError(
-            f"The size of the tomogram is unknown: there is no '{reference}'.",
-            hint="Give the tomogram, or a mask of it, with --tomogram.",
-        )
-    with open_volume(reference) as volume:
-        frame = TomogramInfo(volume.shape, volume.voxel_size_A, file_text(name or split_result_name(reference)[0]))
-    is_own = table.suffix.lower() == ".csv"
-    picks = read_csv(table, "filaments" if filaments else "particles") if is_own else read_picks(table, frame)
-    if label is not None:
-        picks = picks.select(picks.labels == label)
-    if min_score is not None:
-        picks = picks.select(picks.scores >= min_score)
-    write_picks(picks, out, frame, relion=relion, warp=warp)
 
 
 def fields(measured: Measurements, most: int | None = None) -> dict[str, object]:

@@ -27,7 +27,9 @@ FOLDERS: Final = (".zarr",)
 """Extensions of formats that are folders."""
 
 # What 'write_ome_zarr' makes: the group, its levels, and their chunks.
-_ZARR_ENTRY: Final = re.compile(r"zarr\.json|\d+(/zarr\.json|(/c(/\d+){0,3}))?")
+_ZARR_ENTRY: Final = re.compile(
+    r"zarr\.json|\.zgroup|\.zattrs|\d+(/zarr\.json|/\.zarray|/\.zattrs|/c(/\d+){0,3}|(/\d+){1,3})?"
+)
 
 
 def names_folder(text: str | os.PathLike[str]) -> bool:

@@ -168,7 +168,8 @@ def test_jobs_are_measured(scrape: str) -> None:
     assert [key[2] for key in values if key[0] == "cryomamba_attempts_failed_total"] == ["threshold"]
     for name in ("cryomamba_tiles_total", "cryomamba_artifact_bytes_total"):
         assert values[name, "demo"] > 0, name
-    for name in ("cryomamba_preview_frames_total", "cryomamba_preview_bytes_total"):
+    frames = ("cryomamba_preview_frames_total", "cryomamba_preview_bytes_total", "cryomamba_broker_preview_cache_bytes")
+    for name in frames:
         assert values[(name,)] > 0, name
     for name in ("cryomamba_broker_loop_lag_seconds_count", "cryomamba_gateway_preview_delay_seconds_count"):
         assert values[(name,)] > 0, name

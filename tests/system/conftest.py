@@ -85,7 +85,12 @@ def tomogram(tmp_path: Path) -> Path:
 @pytest.fixture
 def hog_package(tmp_path: Path) -> Path:
     """A folder for PYTHONPATH with an installed third-party package that has an engine."""
-    folder = tmp_path / "site"
+    return write_hog_package(tmp_path)
+
+
+def write_hog_package(parent: Path) -> Path:
+    """Write the package of an engine that takes its time, and return the folder for PYTHONPATH."""
+    folder = parent / "site"
     info = folder / "hog-1.0.dist-info"
     info.mkdir(parents=True)
     (folder / "hog.py").write_text(HOG)

@@ -1,4 +1,4 @@
-"""Surface meshes of masks, slab by slab, as STL and OBJ for ChimeraX, Blender and MeshLab.
+"""Surface meshes of masks, slab by slab, for ChimeraX, Blender and MeshLab.
 
 Surface nets (Gibson, 1998): one vertex in each cell of eight voxels that the surface crosses, one quad for each pair of
 neighbouring voxels that it separates. The topology is that of the mask; the positions of the vertices come from the
@@ -11,18 +11,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.atomic import AtomicFile
-from cryomamba.errors import InvalidRequestError
 from cryomamba.masks.slabs import LabelSource, Progress, Window, windows
 from cryomamba.optional_imports import import_optional
 from cryomamba.volumes.grid import Triple
-from cryomamba.volumes.header_encoder import own_label
 
 _SIGMA: Final = 1.0
 _HALO: Final = 5
@@ -34,7 +30,6 @@ _EDGES: Final = tuple(
     for a, b in itertools.combinations(range(8), 2)
     if sum(abs(p - q) for p, q in zip(_CORNERS[a], _CORNERS[b], strict=True)) == 1
 )
-_TRIANGLE: Final = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
 Flags = npt.NDArray[np.bool_]
 Points = npt.NDArray[np.float32]
@@ -89,68 +84,6 @@ def mesh_parts(
         yield net.add(window)
         if progress is not None:
             progress((window.start + window.core.stop) / source.shape[0])
-
-
-def write_stl(parts: Iterator[MeshPart], path: Path) -> None:
-    """Write a mesh as binary STL, lengths in Å.
-
-    Raises
-    ------
-    InvalidRequestError
-        The mesh is empty.
-    """
-    with AtomicFile(path) as new, new.stream() as stream:
-        head = own_label("mesh in angstrom").encode()[:80].ljust(80)
-        stream.write(head + bytes(4))
-        count, before = 0, np.empty((0, 3), np.float32)
-        for part in parts:
-            known = np.concatenate([before, part.points])
-            corners = known[part.quads - (part.first - len(before))]
-            triangles = np.zeros(2 * len(corners), _TRIANGLE)
-            triangles["corners"][0::2], triangles["corners"][1::2] = corners[:, [0, 1, 2]], corners[:, [0, 2, 3]]
-            triangles["normal"] = _normals(triangles["corners"])
-            stream.write(triangles.tobytes())
-            count, before = count + triangles.size, part.points
-        _require_some(count)
-        stream.seek(80)
-        stream.write(count.to_bytes(4, "little"))
-
-
-def write_obj(parts: Iterator[MeshPart], path: Path) -> None:
-    """Write a mesh as Wavefront OBJ with quads, lengths in Å.
-
-    Raises
-    ------
-    InvalidRequestError
-        The mesh is empty.
-    """
-    with AtomicFile(path) as new, new.stream() as stream:
-        stream.write(f"# {own_label('mesh in angstrom')}\n".encode())
-        count = 0
-        for part in parts:
-            _rows(stream, "v %.2f %.2f %.2f\n", part.points)
-            _rows(stream, "f %d %d %d %d\n", part.quads + 1)
-            count += len(part.quads)
-        _require_some(count)
-
-
-def _rows(stream: IO[bytes], form: str, table: npt.NDArray[np.generic]) -> None:
-    for rows in np.array_split(table, len(table) // 65536 + 1):
-        stream.write((form * len(rows) % tuple(rows.reshape(-1).tolist())).encode())
-
-
-def _require_some(count: int) -> None:
-    if not count:
-        raise InvalidRequestError(
-            "The mask is empty, so it has no surface.", hint="Choose another label; 'cryomamba measure' lists them."
-        )
-
-
-def _normals(corners: Points) -> Points:
-    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    length = np.linalg.norm(across, axis=1, keepdims=True)
-    normals: Points = np.divide(across, length, out=np.zeros_like(across), where=length > 0)
-    return normals
 
 
 class _SurfaceNet:

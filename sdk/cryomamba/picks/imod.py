@@ -1,4 +1,4 @@
-"""Picks as IMOD models (``.mod``), in its binary format, version 1.2.
+"""IMOD models (``.mod``), in its binary format, version 1.2: of picks, and of contours.
 
 The format is described at https://bio3d.colorado.edu/imod/doc/binspec.html. Numbers are big-endian. In x and y the
 centre of the first pixel is 0.5, in z that of the first section is 0.
@@ -7,10 +7,10 @@ centre of the first pixel is 0.5, in z that of the first section is 0.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,8 @@ _NANOMETRES: Final = -9
 _Z_FROM_HALF: Final = 1 << 10
 _IMAGE_ORIGIN: Final = 1 << 14
 _OPEN, _SCATTERED = 1 << 3, 1 << 9
+_FLAGS: Final = {"closed": 0, "open": _OPEN, "scattered": _SCATTERED}
+_NAME_NBYTES: Final = 63
 _COLORS: Final = ((0.34, 0.71, 0.91), (0.9, 0.62, 0.0), (0.0, 0.62, 0.45), (0.8, 0.47, 0.65), (0.94, 0.89, 0.26))
 # A centre in the model, relative to the index of its voxel, along z, y, x.
 _CENTRE: Final = np.array([0.0, 0.5, 0.5])
@@ -46,29 +48,56 @@ class _Contour:
     points: Points
 
 
+@dataclass(frozen=True, slots=True)
+class ModelObject:
+    """An object of an IMOD model.
+
+    Attributes
+    ----------
+    name : str
+    kind : {'scattered', 'open', 'closed'}
+    contours : sequence of ndarray, each (n, 3)
+        z, y, x in voxels; the centre of the first voxel is 0.0.
+    """
+
+    name: str
+    kind: Literal["scattered", "open", "closed"]
+    contours: Sequence[Points]
+
+
 def write_imod(picks: Picks, path: Path, tomogram: TomogramInfo) -> None:
     """Write an IMOD model.
 
     Particles, and points on membranes, are objects of scattered points, one for each label. Filaments are open contours
     of one object. Scores and normals have no place in the format.
     """
-    z, y, x = tomogram.shape
-    size_nm = [size / 10 for size in tomogram.voxel_size_A]
     labels = np.unique(picks.labels)
     chosen = [picks.positions[picks.labels == label] for label in labels]
-    objects = [chosen] if picks.kind == "filaments" else [[points] for points in chosen]
-    objects = [contours for contours in objects if contours]
-    flags = _OPEN if picks.kind == "filaments" else _SCATTERED
+    if picks.kind == "filaments":
+        objects = [ModelObject("filaments", "open", chosen)] if chosen else []
+    else:
+        objects = [
+            ModelObject(f"label {label}", "scattered", [points]) for label, points in zip(labels, chosen, strict=True)
+        ]
+    write_model(path, tomogram, objects)
+
+
+def write_model(path: Path, tomogram: TomogramInfo, objects: Sequence[ModelObject]) -> None:
+    """Write an IMOD model with pixels of the tomogram, and its voxel size."""
+    z, y, x = tomogram.shape
+    size_nm = [size / 10 for size in tomogram.voxel_size_A]
     header = (b"CryoMamba", x, y, z, len(objects), _Z_FROM_HALF | 0xF000, 1, 1, 0, 255, 0, 0, 0)
     scale = (1.0, 1.0, size_nm[0] / size_nm[2], 0, -1, -1, 3, 0)
     with AtomicFile(path) as new, new.stream() as file:
         file.write(_ID + _MODEL.pack(*header, *scale, size_nm[2], _NANOMETRES, 0, 0, 0, 0))
-        for number, contours in enumerate(objects):
-            name = b"filaments" if picks.kind == "filaments" else f"label {labels[number]}".encode()
+        for number, one in enumerate(objects):
+            name = one.name.encode("ascii", "replace")[:_NAME_NBYTES]
             color = _COLORS[number % len(_COLORS)]
             symbol = (1, 3, 1, 1, 0, 0, 0, 0)
-            file.write(b"OBJT" + _OBJECT.pack(name, *[0] * 16, len(contours), flags, 0, 1, *color, 3, *symbol, 0, 0))
-            for points in contours:
+            flags = _FLAGS[one.kind]
+            count = len(one.contours)
+            file.write(b"OBJT" + _OBJECT.pack(name, *[0] * 16, count, flags, 0, 1, *color, 3, *symbol, 0, 0))
+            for points in one.contours:
                 file.write(b"CONT" + _CONTOUR.pack(len(points), 0, 0, 0))
                 file.write((points + _CENTRE)[:, ::-1].astype(">f4").tobytes())
         file.write(b"IEOF")

@@ -19,7 +19,7 @@ NOT_SEEN: Final = frozenset({ErrorCode.VOLUME_NOT_FOUND, ErrorCode.PATH_FORBIDDE
 _OF_WORKER: Final = frozenset({ErrorCode.ENGINE_UNAVAILABLE, ErrorCode.UNKNOWN_MODEL})
 
 
-def sees_files(record: JobRecord, roots: VolumeRoots) -> bool:
+def are_files_visible(record: JobRecord, roots: VolumeRoots) -> bool:
     """Whether the broker sees the volume and the mask of a job; blocks."""
     try:
         return all(_path(source, roots).is_file() for source in (record.volume, record.within) if _is_file(source))

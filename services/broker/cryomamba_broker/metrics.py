@@ -74,6 +74,11 @@ class BrokerMetrics:
         self.frame_delay = self._histogram(
             "preview_delay_seconds", "From the encoding of a preview frame to its forwarding.", (), _PREVIEW_S
         )
+        self.cached = Gauge(
+            "cryomamba_broker_preview_cache_bytes",
+            "Memory of the last preview of each job, kept for those who join later; at most 64 MiB.",
+            registry=self.registry,
+        )
         self.workers = WorkerMetrics(self.registry)
         self.webhooks = WebhookMetrics(self.registry)
 

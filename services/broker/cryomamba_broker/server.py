@@ -143,6 +143,7 @@ class Broker:
         self, stack: AsyncExitStack, store: StoreThread, sockets: BusSockets, files: ThreadPoolExecutor
     ) -> None:
         cache = PreviewCache()
+        self.metrics.cached.set_function(lambda: cache.nbytes)
         owners = OwnerCache(store)
         relay = self._preview_relay(sockets, cache, owners)
         publisher = self._event_publisher(sockets, store, owners)

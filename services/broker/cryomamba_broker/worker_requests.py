@@ -31,7 +31,7 @@ from cryomamba_broker.artifacts import accept_files
 from cryomamba_broker.claim_queue import PendingClaim
 from cryomamba_broker.core import Core
 from cryomamba_broker.dispatch import Answer, Caller, Handler, job_answer
-from cryomamba_broker.handed_back import NOT_SEEN, concerns_worker, has_larger, not_seen_reason, sees_files
+from cryomamba_broker.handed_back import NOT_SEEN, are_files_visible, concerns_worker, has_larger, not_seen_reason
 from cryomamba_broker.store import Attempt, Change, Lease, Leases
 from cryomamba_broker.store.rows import to_time
 from cryomamba_server.attempt_files import attempt_folder, attempt_folders, remove_attempt_folder
@@ -224,7 +224,7 @@ class WorkerRequests:
         record = await self._core.store.call(lambda store: store.jobs.get(request.job, Visibility.everything()))
         loop = asyncio.get_running_loop()
         if error.code in NOT_SEEN:
-            if not await loop.run_in_executor(self._files, sees_files, record, self._roots):
+            if not await loop.run_in_executor(self._files, are_files_visible, record, self._roots):
                 return ""
             workers.states.decline(worker, request.job, not_seen_reason(record), self._core.clock.steady())
             return f"The worker {worker} does not see {record.volume.name}."

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.masks.export import export
-from cryomamba.masks.mesh import mesh_parts, write_obj, write_stl
+from cryomamba.masks.mesh import mesh_parts
+from cryomamba.masks.mesh_files import write_obj, write_stl
 from cryomamba.masks.slabs import LabelSource
 from cryomamba.volumes import MaskWriter, blank_header, open_volume
 

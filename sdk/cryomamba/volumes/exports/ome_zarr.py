@@ -1,4 +1,4 @@
-"""OME-Zarr 0.5, a chunked multiscale format for napari, Neuroglancer and the CryoET Data Portal."""
+"""OME-Zarr 0.5 and 0.4, chunked multiscale formats for napari, Neuroglancer, copick and the CryoET Data Portal."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from cryomamba.atomic import atomic_path
+from cryomamba.geometry import Shape
 from cryomamba.optional_imports import import_optional
 from cryomamba.volumes.exports.slabs import Progress, content_of, stored_dtype
+from cryomamba.volumes.grid import Triple
 from cryomamba.volumes.halving import halved
 from cryomamba.volumes.labels import LabelVolume
 from cryomamba.volumes.mrc import Volume
@@ -28,9 +30,12 @@ def write_ome_zarr(
     path: str | os.PathLike[str],
     *,
     labels: bool = False,
+    version: str = "0.5",
+    placement_A: Triple | None = None,
+    levels: int | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Write a volume as an OME-Zarr 0.5 multiscale image, a folder of zarr v3 arrays.
+    """Write a volume as an OME-Zarr multiscale image: version 0.5 is a folder of zarr v3 arrays, 0.4 one of v2 arrays.
 
     Each level halves the axes longer than 64 voxels: labels by the maximum, so that thin membranes do not vanish,
     densities by the mean. A voxel of an axis halved k times is 2**k voxels wide and shifted by (2**k - 1) / 2 voxels,
@@ -44,6 +49,12 @@ def write_ome_zarr(
         Folder ``.ome.zarr``; replaced if it exists.
     labels : bool
         Store unsigned integers and downsample as labels.
+    version : {'0.5', '0.4'}
+        Of OME-Zarr.
+    placement_A : tuple of float, optional
+        Position (z, y, x) in Å of the centre of voxel (0, 0, 0); by default that of the header.
+    levels : int, optional
+        The number of levels at most; by default as many as there are until all sides have at most 64 voxels.
     progress : callable, optional
         Called with the fraction written; an exception from it discards the folder.
 
@@ -55,18 +66,36 @@ def write_ome_zarr(
     zarr = import_optional("zarr")
     volume = content_of(volume, labels=labels)
     dtype = stored_dtype(volume)
-    levels = levels_of(volume.shape)
-    image = multiscale_metadata(volume.meta.name, levels, volume.voxel_size_A, volume.header.placement_A, labels=labels)
-    metadata = {"version": "0.5", "multiscales": [image]}
+    chosen = levels_of(volume.shape)[:levels]
+    place = volume.header.placement_A if placement_A is None else placement_A
+    image = multiscale_metadata(volume.meta.name, chosen, volume.voxel_size_A, place, labels=labels)
+    is_old = version == "0.4"
+    attributes: dict[str, Any] = {"ome": {"version": version, "multiscales": [image]}}
+    if is_old:
+        attributes = {"multiscales": [{"version": version} | image]}
     with atomic_path(Path(path), durable=False) as part:
-        group = zarr.create_group(part, attributes={"ome": metadata})
-        arrays = [_array(group, number, level.shape, dtype) for number, level in enumerate(levels)]
-        _fill(arrays, levels, volume, labels=labels, progress=progress)
+        group = zarr.create_group(part, attributes=attributes, zarr_format=2 if is_old else 3)
+        create = _create_v2_array if is_old else _create_array
+        arrays = [create(group, number, level.shape, dtype) for number, level in enumerate(chosen)]
+        _fill(arrays, chosen, volume, labels=labels, progress=progress)
 
 
-def _array(group: Any, number: int, shape: tuple[int, int, int], dtype: np.dtype[np.generic]) -> Any:  # noqa: ANN401
+def _create_array(group: Any, number: int, shape: Shape, dtype: np.dtype[np.generic]) -> Any:  # noqa: ANN401
     chunks = tuple(min(_CHUNK, side) for side in shape)
     return group.create_array(str(number), shape=shape, dtype=dtype, chunks=chunks, dimension_names=AXES, fill_value=0)
+
+
+def _create_v2_array(group: Any, number: int, shape: Shape, dtype: np.dtype[np.generic]) -> Any:  # noqa: ANN401
+    return group.create_array(
+        str(number),
+        shape=shape,
+        dtype=dtype,
+        chunks=tuple(min(_CHUNK, side) for side in shape),
+        # Every reader of version 2 of Zarr has Blosc.
+        compressors=import_optional("numcodecs").Blosc(cname="zstd", clevel=3),
+        chunk_key_encoding={"name": "v2", "separator": "/"},
+        fill_value=0,
+    )
 
 
 def _fill(
