@@ -28,7 +28,7 @@ def notebooks() -> ModuleType:
 def test_what_is_stored_is_up_to_date(source: Path, notebooks: ModuleType) -> None:
     """Notebook and page have the cells of the source, with results; ``python docs/notebooks.py`` writes them."""
     cells = list(notebooks.cells(source))
-    stored = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+    stored = nbformat.read(source.with_suffix(".ipynb"), as_version=4)  # type: ignore[no-untyped-call]
     assert [(one.cell_type, one.source) for one in stored.cells] == cells
     page = source.with_suffix(".md").read_text(encoding="utf-8")
     assert all(text in page for _, text in cells)
