@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("tomogram.mrc", "tomograms/a.mrc", "tomograms/b.mrc", "data/a.rec"):
         (found / name).parent.mkdir(exist_ok=True)
         shutil.copy(found / "t1.mrc", found / name)
-    for name in ("cell_membranes.mrc", "t1_lamella.mrc"):
+    for name in ("cell_membranes.mrc", "t1_lamella.mrc", "t1__membrane.mrc"):
         shutil.copy(found / "mask.mrc", found / name)
     with open_volume(found / "t1.mrc") as volume:
         tifffile.imwrite(found / "t1.tif", volume.read_native(slice(None), slice(None), slice(None)))
