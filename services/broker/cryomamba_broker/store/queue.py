@@ -46,9 +46,12 @@ class JobQueue:
         return found[owner]
 
     def place(self, job_id: str, placement: Placement) -> tuple[int | None, str]:
-        """Return the place of a pending job in the queue, from 1, and the reason if no worker can run it."""
+        """Return the place of a pending job in the queue, from 1, and the reason if no worker can run it.
+
+        Of a job that is not pending, or no longer, nothing is returned.
+        """
         job = self._database.read.execute(
-            f"SELECT id, owner, engine, model, {_ORDER} FROM jobs WHERE id = ?",  # noqa: S608 (constants)  # nosec B608
+            f"SELECT id, owner, engine, model, {_ORDER} FROM jobs WHERE id = ? AND state = 'pending'",  # noqa: S608 (constants)  # nosec B608
             (job_id,),
         ).fetchone()
         if job is None:
