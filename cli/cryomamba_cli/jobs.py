@@ -100,6 +100,7 @@ def _facts(record: JobRecord) -> list[tuple[str, str]]:
             "progress",
             f"{progress.fraction:.0%} {progress.stage}, {progress.done_tiles} of {progress.total_tiles} tiles{eta}",
         ),
+        ("dashboard", progress.dashboard_url or ""),
         ("attempt", str(record.attempt)),
         ("priority", priority_text(record.priority)),
         ("queue", queue_text(record)),

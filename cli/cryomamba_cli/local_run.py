@@ -18,8 +18,8 @@ _NO_PREVIEWS_S: Final = 60.0
 """The longest interval between previews that a request may ask for."""
 
 
-def run_locally(task: Task, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
-    """Segment a tomogram and return the statistics of the mask.
+def run_locally(task: Task, display: Reporter, interrupts: Interrupts, *, dask: str | None = None) -> dict[str, Any]:
+    """Segment a tomogram and return the statistics of the mask; `dask` is as for :func:`segment_locally`.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def run_locally(task: Task, display: Reporter, interrupts: Interrupts) -> dict[s
     result: LocalResult | None = None
     try:
         with interrupts.deferred():
-            result = segment_locally(task, display.event, interrupts.pending)
+            result = segment_locally(task, display.event, interrupts.pending, dask=dask)
     except Interrupted:
         outcome = "The job is cancelled; nothing was written." if result is None else f"{task.mask} is complete."
         display.note(f"Interrupted. {outcome}")
@@ -46,6 +46,7 @@ def segment_locally(
     cancelled: Callable[[], bool],
     *,
     processes: int | None = None,
+    dask: str | None = None,
     previews: bool = True,
 ) -> LocalResult:
     """Write the files of a task, except for the conversions. May be called in several threads.
@@ -59,6 +60,8 @@ def segment_locally(
         Called often; return True to cancel.
     processes : int, optional
         ``CRYOMAMBA_PROCESSES`` if not given.
+    dask : str, optional
+        The Dask scheduler whose workers compute the tiles; ``CRYOMAMBA_DASK`` if neither this nor `processes` is given.
     previews : bool
         Whether somebody sees the previews; without, none but the last is made.
 
@@ -80,7 +83,7 @@ def segment_locally(
         name=task.name,
         preview=PreviewOptions() if previews else PreviewOptions(interval_s=_NO_PREVIEWS_S),
     )
-    return LocalRunner(processes).run(
+    return LocalRunner(processes, dask=dask).run(
         task.tomogram,
         request,
         output=task.mask,

@@ -21,6 +21,7 @@ from cryomamba_cli.reporter import Reporter, finding_lines, label_lines, stderr_
 from cryomamba_cli.segment_batch import batch_of, names_of, print_plans, require_names, run_batch
 from cryomamba_cli.segment_options import (
     ComputeServer,
+    Dask,
     DryRun,
     EngineName,
     Formats,
@@ -60,6 +61,7 @@ def segment(
     model: Model = None,
     save_model: SaveModel = None,
     server: ComputeServer = None,
+    dask: Dask = None,
     name: JobName = "",
     priority: JobPriority = "normal",
     nifti: Nifti = False,
@@ -80,6 +82,11 @@ def segment(
     same content and parameters are skipped, a failure does not stop the rest, and report.html and summary.csv show all
     results.
     """
+    if server is not None and dask is not None:
+        raise InvalidRequestError(
+            "--server and --dask exclude each other.",
+            hint="The server itself computes on a Dask cluster if it is started with CRYOMAMBA_DASK.",
+        )
     info = choose(offered(server), engine)
     params = parse(param or (), info.parameters, owner=info.name)
     params |= learned_parameters(info, strokes, model, save_model, several=out_dir is not None)
@@ -97,7 +104,7 @@ def segment(
                 "--list and --only-failed are for several tomograms.", hint="Give a folder with --out-dir."
             )
         with local_volume(_single(names), "tomogram") as path:
-            _segment_one(template, path, out, server, dry_run=dry_run, force=force, json=json)
+            _segment_one(template, path, out, server, dask, dry_run=dry_run, force=force, json=json)
         return
     if out is not None:
         raise InvalidRequestError("--out is for one mask, --out-dir for several.", hint="Give one of them.")
@@ -105,7 +112,7 @@ def segment(
     if dry_run:
         print_plans(batch, server=server is not None, json=json)
     elif batch.tasks:
-        run_batch(batch, server, slots=slots, pictures=pictures, json=json)
+        run_batch(batch, server, dask, slots=slots, pictures=pictures, json=json)
     else:
         output.note("No tomogram failed in an earlier run; there is nothing to do.")
 
@@ -154,6 +161,7 @@ def _segment_one(
     tomogram: Path,
     out: str | None,
     server: str | None,
+    dask: str | None,
     *,
     dry_run: bool,
     force: bool,
@@ -170,7 +178,7 @@ def _segment_one(
     if task.model is not None:
         require_outputs(model_paths(task.model).values(), inputs=task.inputs, replace=force, folder=task.model)
     with stderr_reporter(json=json) as display, interruptible() as interrupts, converted(task, target) as run:
-        statistics = _run(run, server, display, interrupts)
+        statistics = _run(run, server, dask, display, interrupts)
     print_saved(files, statistics, json=json)
 
 
@@ -211,9 +219,9 @@ def print_saved(files: Sequence[Path], statistics: dict[str, Any], *, json: bool
         output.say(str(file))
 
 
-def _run(task: Task, server: str | None, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
+def _run(task: Task, server: str | None, dask: str | None, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
     if server is None:
-        statistics = run_locally(task, display, interrupts)
+        statistics = run_locally(task, display, interrupts, dask=dask)
     else:
         statistics = run_on_server(task, server, display, interrupts)
     convert_mask(task)

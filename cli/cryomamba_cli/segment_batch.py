@@ -129,7 +129,9 @@ def _print_plans(plans: Sequence[tuple[Task, str]], *, json: bool) -> None:
     output.note(f"{count}. Nothing was written.")
 
 
-def run_batch(batch: Batch, server: str | None, *, slots: int | None, pictures: bool, json: bool) -> None:
+def run_batch(
+    batch: Batch, server: str | None, dask: str | None, *, slots: int | None, pictures: bool, json: bool
+) -> None:
     """Segment the tomograms of a batch.
 
     Raises
@@ -152,7 +154,7 @@ def run_batch(batch: Batch, server: str | None, *, slots: int | None, pictures: 
     run_session(
         session,
         Source(lambda: found, plans.__getitem__),
-        Target(batch.folder, batch.title, server, slots, len(batch.tasks), json=json),
+        Target(batch.folder, batch.title, server, slots, len(batch.tasks), json=json, dask=dask),
         Options(force=batch.force, server=server is not None, pictures=pictures),
     )
     failed = print_counts(session, batch.folder, json=json)

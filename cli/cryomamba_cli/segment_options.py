@@ -73,6 +73,15 @@ ComputeServer = Annotated[
     str | None,
     typer.Option("--server", "-s", metavar="URL", help="Segment on this server; uploads files that it cannot read."),
 ]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="ADDRESS",
+        help="Compute the tiles on the workers of this Dask scheduler, such as tcp://10.1.2.3:8786; or its scheduler "
+        "file, or 'config' for the one in Dask's configuration. They must see the same files.",
+    ),
+]
 JobName = Annotated[str, typer.Option("--name", help="Name of the job on the server, to tell it from others.")]
 JobPriority = Annotated[
     PriorityName,

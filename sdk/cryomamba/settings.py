@@ -195,6 +195,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Number of processes that compute the tiles of a job; 0 means one per core, shared by the slots.",
     )
+    dask: str | None = Field(
+        None,
+        description="Dask scheduler whose workers compute tiles: its address, such as tcp://10.1.2.3:8786, the path of "
+        "its scheduler file, or 'config' for the one in Dask's own configuration.",
+    )
     preview_codec: Literal["auto", "raw", "deflate", "zstd"] = Field(
         "auto", description="Compression of previews; 'auto' is none on this machine and deflate for others."
     )

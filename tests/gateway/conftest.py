@@ -116,8 +116,8 @@ class Worker:
         await self._frames.send_multipart([topic, encode(envelope), part])
         return frame
 
-    async def progress(self, job: JobRecord, fraction: float) -> None:
-        far = Progress(fraction=fraction, done_tiles=1, total_tiles=2, stage="tiles")
+    async def progress(self, job: JobRecord, fraction: float, **more: Any) -> None:
+        far = Progress(fraction=fraction, done_tiles=1, total_tiles=2, stage="tiles", **more)
         await self.channel.request(
             PROGRESS, ProgressReport(job=job.job_id, worker=self.name, attempt=job.attempt, progress=far)
         )

@@ -31,12 +31,13 @@ FOLDERS: Final[Mapping[str, Sequence[str]]] = {
     "nnunet": (f"{SERVICES}/inference",),
     "membrain": (f"{SERVICES}/inference",),
     "convert": (f"{SERVICES}/inference",),
+    "dask": (f"{SERVICES}/inference",),
     "otel": (f"{SERVICES}/common",),
     "desktop": ("desktop",),
     "desktop-pyside6": ("desktop",),
 }
-# qtpy imports whichever of these is installed; honcho is run as a program.
-NOT_IMPORTED: Final = {"pyqt6", "pyqt6-qt6", "pyside6-essentials", "honcho"}
+# qtpy imports whichever of these is installed; honcho is run as a program; the Dask scheduler draws with bokeh.
+NOT_IMPORTED: Final = {"pyqt6", "pyqt6-qt6", "pyside6-essentials", "honcho", "bokeh"}
 # Packages that belong to another one of ours and are imported for its sake.
 BROUGHT_BY: Final = {
     "starlette": "fastapi",
@@ -44,6 +45,7 @@ BROUGHT_BY: Final = {
     "numcodecs": "zarr",
     "httpcore": "httpx",
     "referencing": "jsonschema",
+    "dask": "distributed",
     "pandas": "napari",
     "vispy": "napari",
 }
@@ -100,7 +102,7 @@ def test_each_dependency_is_imported_by_the_part_that_asks_for_it(extra: str) ->
     ("folders", "extras"),
     [
         (("sdk",), ["tomo"]),
-        ((f"{SERVICES}/inference",), ["tomo", "inference", "torch", "nnunet", "membrain", "convert"]),
+        ((f"{SERVICES}/inference",), ["tomo", "inference", "torch", "nnunet", "membrain", "convert", "dask"]),
         ((f"{SERVICES}/common", f"{SERVICES}/gateway"), ["gateway", "otel"]),
         ((f"{SERVICES}/broker",), ["server"]),
         (("cli",), ["server"]),

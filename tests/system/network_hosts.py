@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -101,6 +102,15 @@ class NetworkHosts:
     def run(self, host: str, *arguments: str) -> bytes:
         """Run a program on a host and return what it prints."""
         return subprocess.run(self.command(host, *arguments), check=True, capture_output=True, timeout=_STOP_S).stdout
+
+    def sent_bytes(self, host: str) -> int:
+        """Return how many bytes a host has sent over its link."""
+        shown = json.loads(
+            subprocess.run(
+                ["ip", "-n", self.namespace(host), "-s", "-j", "link", "show", "eth0"], check=True, capture_output=True
+            ).stdout
+        )
+        return int(shown[0]["stats64"]["tx"]["bytes"])
 
     def _end_programs(self) -> None:
         for process in self.processes.values():

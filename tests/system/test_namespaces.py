@@ -17,7 +17,7 @@ from tests.system.conftest import write_hog_package
 from tests.system.network_hosts import NetworkHosts
 
 from cryomamba.access.roles import Role
-from cryomamba.testing import wait_until
+from cryomamba.testing import DEADLINE_S, wait_until
 from cryomamba_server.bus_keys import BusKeys
 from cryomamba_server.tokens import Scope, TokenStore
 
@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.system, pytest.mark.slow]
 HOSTS = ("broker", "worker1", "worker2", "gateway1", "gateway2", "visitor")
 SECONDS = 30
 LEASE_S = 20
+WATCHERS = 20
 SHARED = ("artifacts", "uploads", "work")
 
 
@@ -50,6 +51,13 @@ class Cluster:
         body = {"volume": {"path": str(volume)}, "engine": "hog", "params": {"seconds": SECONDS}}
         sent = json.dumps(body)
         return str(self.json(gateway, "/v1/jobs", "-d", sent, "-H", "Content-Type: application/json")["job_id"])
+
+    def sockets(self, gateway: str) -> int:
+        """Return how many WebSockets a gateway has open, by its metrics."""
+        for line in self.call(gateway, "/metrics").decode().splitlines():
+            if line.startswith("cryomamba_gateway_websocket_clients "):
+                return int(float(line.split()[1]))
+        raise AssertionError("the gateway does not count its WebSockets")
 
     def holder(self, job_id: str) -> str | None:
         """Return the host whose worker runs a job."""
@@ -182,6 +190,49 @@ def test_a_job_whose_worker_is_cut_off_is_run_by_another(cluster: Cluster, tomog
     kept = cluster.home / "artifacts" / job
     assert [path.name for path in kept.iterdir() if path.name.startswith(".")] == []
     assert list((cluster.home / "work").rglob("*.mrc")) == []
+
+
+def test_watchers_behind_a_gateway_cost_the_broker_one_stream(cluster: Cluster) -> None:
+    """However many follow a job through one gateway, the broker's host sends each frame once; all see the same."""
+    _, few = watched(cluster, 1)
+    seen, many = watched(cluster, WATCHERS)
+    digests: dict[str, str] = {}
+    for one in seen:
+        assert one["last"] == "job_completed"
+        for seq, digest in one["frames"].items():
+            assert digests.setdefault(seq, digest) == digest
+        assert max(one["frames"], key=int) == max(digests, key=int), "the last frame is missing"
+    print(f"The broker's host sent {few:,} bytes for one watcher, {many:,} for {WATCHERS}.")  # noqa: T201 (shown with -s)
+    assert many < 2 * few
+
+
+def watched(cluster: Cluster, watchers: int) -> tuple[list[dict[str, Any]], int]:
+    """Let so many watch a job through one gateway; return what they saw, and how many bytes the broker's host sent."""
+    # Watchers connect before the job runs: while both workers are drained.
+    names = [worker["worker"] for worker in cluster.json("gateway2", "/v1/workers")["workers"]]
+    for name in names:
+        cluster.json("gateway2", f"/v1/workers/{name}/drain", "-X", "POST")
+    body = {
+        "volume": {"shape": [256, 256, 256]},
+        "engine": "demo",
+        "params": {"seconds": 10},
+        "preview": {"interval_s": 0.2},
+    }
+    job = cluster.json("gateway2", "/v1/jobs", "-d", json.dumps(body), "-H", "Content-Type: application/json")["job_id"]
+    url = f"http://{cluster.hosts.address('gateway1')}:8000"
+    script = str(Path(__file__).with_name("watch_frames.py"))
+    command = cluster.hosts.command("visitor", sys.executable, script, url, cluster.token, job, str(watchers))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watching:
+        try:
+            wait_until(lambda: cluster.sockets("gateway1") == watchers, what="all watchers to be connected")
+            before = cluster.hosts.sent_bytes("broker")
+            for name in names:
+                cluster.json("gateway2", f"/v1/workers/{name}/resume", "-X", "POST")
+            output, errors = watching.communicate(timeout=DEADLINE_S)
+        finally:
+            watching.kill()
+    assert watching.returncode == 0, errors.decode()
+    return json.loads(output), cluster.hosts.sent_bytes("broker") - before
 
 
 def _completed(cluster: Cluster, job: str) -> Mapping[str, Any]:

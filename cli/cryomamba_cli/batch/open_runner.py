@@ -13,7 +13,7 @@ from cryomamba_cli.batch.tomogram_run import Runner
 
 @contextmanager
 def open_runner(
-    server: str | None, slots: int | None, tomograms: int | None, *, cancels: bool
+    server: str | None, slots: int | None, tomograms: int | None, *, cancels: bool, dask: str | None = None
 ) -> Iterator[tuple[Runner, int]]:
     """Give the runner of a session, and how many tomograms it takes at once.
 
@@ -27,6 +27,8 @@ def open_runner(
         How many there are; None if more may come.
     cancels : bool
         Whether jobs on the server are cancelled when the session ends.
+    dask : str or None
+        Without a server, the Dask scheduler whose workers compute tiles; ``CRYOMAMBA_DASK`` if not given.
     """
     if server is not None:
         import cryomamba
@@ -36,6 +38,7 @@ def open_runner(
         return
     from cryomamba.settings import load_settings
 
-    cores = load_settings().processes or os.cpu_count() or 1
+    settings = load_settings()
+    cores = settings.processes or os.cpu_count() or 1
     capacity = local_capacity(cores, available_nbytes(), tomograms, slots)
-    yield InProcessRunner(capacity.processes), capacity.slots
+    yield InProcessRunner(capacity.processes, dask or settings.dask), capacity.slots

@@ -60,6 +60,8 @@ class Target:
         As for :class:`~cryomamba_cli.batch.notifications.Notifier`.
     json : bool
         Whether to print lines of JSON.
+    dask : str or None
+        As for :func:`~cryomamba_cli.batch.open_runner.open_runner`.
     """
 
     results: Path
@@ -70,6 +72,7 @@ class Target:
     command: str | None = None
     webhook: Webhook | None = None
     json: bool = False
+    dask: str | None = None
 
 
 def run_session(
@@ -95,7 +98,9 @@ def run_session(
     """
     with ExitStack() as stack:
         work = stack.enter_context(WorkFolder(target.results))
-        opened = open_runner(target.server, target.slots, target.tomograms, cancels=not options.watched)
+        opened = open_runner(
+            target.server, target.slots, target.tomograms, cancels=not options.watched, dask=target.dask
+        )
         runner, slots = stack.enter_context(opened)
         display = stack.enter_context(closing(session_display(json=target.json, bar=options.once)))
         interrupts = stack.enter_context(interruptible())

@@ -29,10 +29,12 @@ class InProcessRunner:
     ----------
     processes : int
         For each tomogram.
+    dask : str, optional
+        The Dask scheduler whose workers compute the tiles.
     """
 
-    def __init__(self, processes: int) -> None:
-        self._processes = processes
+    def __init__(self, processes: int, dask: str | None = None) -> None:
+        self._processes, self._dask = processes, dask
 
     def run(
         self,
@@ -42,7 +44,7 @@ class InProcessRunner:
         cancelled: Callable[[], bool],
     ) -> RunResult:
         """Segment a tomogram."""
-        result = segment_locally(task, on_event, cancelled, processes=self._processes, previews=False)
+        result = segment_locally(task, on_event, cancelled, processes=self._processes, dask=self._dask, previews=False)
         return RunResult(result.statistics)
 
 

@@ -199,6 +199,8 @@ class Progress(Record):
         The current step, in a word or two.
     eta_s : float or None
         Estimated seconds left; None at the beginning, and while the engine has not reported for long.
+    dashboard_url : str or None
+        Address of the dashboard of the Dask scheduler that distributes the tiles; None without one.
     """
 
     fraction: float = Field(0.0, ge=0, le=1)
@@ -206,6 +208,7 @@ class Progress(Record):
     total_tiles: int = Field(0, ge=0)
     stage: Annotated[str, StringConstraints(max_length=64)] = ""
     eta_s: float | None = Field(None, ge=0)
+    dashboard_url: Annotated[str, StringConstraints(max_length=500, pattern=r"^https?://[^\s]+$")] | None = None
 
 
 class Artifact(Record):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,7 +145,8 @@ class Volume:
 
     Axes are z, y, x regardless of the order in the file. Methods may be called from several threads. ``chunks`` and
     ``read`` use a buffer of 1 MiB and constant resident memory; ``array`` is a memory map, whose pages count as
-    resident until the system reclaims them.
+    resident until the system reclaims them. Unpickled in another process, also on another machine, a volume is the
+    same file opened again by its path; it must not have changed.
 
     Attributes
     ----------
@@ -165,6 +166,7 @@ class Volume:
         self.path = path
         self._source = source
         self._resources = resources
+        self._file = file
         self._stored = VoxelFile(file, header)
 
     @property
@@ -276,6 +278,10 @@ class Volume:
         """Return the descriptor of the file that was opened, compressed or not, to verify which file it is."""
         return self._source.descriptor
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        version = FileVersion.of(self._file.fileno())
+        return _reopen, (self.path.absolute(), self.voxel_size_A, None if self._source.may_change else version)
+
     def close(self) -> None:
         """Close the file and remove its temporary decompressed copy; closing twice is allowed."""
         self._resources.close()
@@ -285,6 +291,14 @@ class Volume:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _reopen(path: Path, voxel_size_A: Triple, version: FileVersion | None) -> Volume:
+    def require_same(descriptor: int) -> None:
+        if version is not None:
+            version.require_same(FileVersion.of(descriptor), file_text(path.name), "while it was read")
+
+    return open_volume(path, voxel_size_A=voxel_size_A, check=require_same, may_change=version is None)
 
 
 def _open_file(path: Path, check: Callable[[int], None] | None = None) -> io.FileIO:

@@ -31,8 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
         "inference",
         description="The inference service: claims jobs from the broker and segments their volumes.",
         variables="CRYOMAMBA_HOME, CRYOMAMBA_BUS_JOBS, CRYOMAMBA_BUS_PREVIEW_IN, CRYOMAMBA_ROOTS, "
-        "CRYOMAMBA_SLOTS, CRYOMAMBA_PROCESSES, CRYOMAMBA_PREVIEW_CODEC, CRYOMAMBA_JOB_MEMORY, CRYOMAMBA_JOB_SECONDS "
-        "and CRYOMAMBA_LOG",
+        "CRYOMAMBA_SLOTS, CRYOMAMBA_PROCESSES, CRYOMAMBA_DASK, CRYOMAMBA_PREVIEW_CODEC, CRYOMAMBA_JOB_MEMORY, "
+        "CRYOMAMBA_JOB_SECONDS and CRYOMAMBA_LOG",
     ).parse_args(arguments)
     return run_program("inference", serve, configure=with_shared_processors)
 

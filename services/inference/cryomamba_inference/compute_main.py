@@ -28,7 +28,7 @@ from cryomamba.wire.preview import encode_frame
 from cryomamba.wire.trace_context import TraceContext, use_trace
 from cryomamba_inference.artifacts import write_artifacts
 from cryomamba_inference.executor import open_executor
-from cryomamba_inference.failures import EngineFailedError, as_error
+from cryomamba_inference.failures import EngineFailedError, UnreadableFileError, as_error
 from cryomamba_inference.job_files import open_mask, open_tomogram, read_candidates, region_of
 from cryomamba_inference.mask_statistics import read_statistics
 from cryomamba_inference.pipe import Message, MessagePipe
@@ -69,7 +69,7 @@ class _JobRunner:
         self._pipe, self._settings, self._codec = pipe, settings, codec
         self._registry = Registry.discover()
         self._models = ModelCatalog(settings)
-        self._executor = open_executor(settings.processes or os.cpu_count() or 1)
+        self._executor = open_executor(settings.processes or os.cpu_count() or 1, settings.dask)
         self._jobs: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._control = Control()
 
@@ -109,6 +109,8 @@ class _JobRunner:
                     # From a process of the pool the traceback has come as text.
                     failure.add_note(failure.trace)
                 log.exception("The engine raised an unexpected exception.")
+            if isinstance(failure, UnreadableFileError):
+                log.error("The Dask worker %s cannot read %s.", failure.worker, failure.path)
             self._pipe.send("failed", error=failure.payload())
         else:
             self._pipe.send("done", **done)

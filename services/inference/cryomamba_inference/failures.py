@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
 from typing import Any, Final
 
-from cryomamba.errors import CryoMambaError, ErrorCode, JobFailedError
+from cryomamba.errors import CryoMambaError, ErrorCode, InvalidRequestError, JobFailedError
+from cryomamba.printable import file_text
 from cryomamba.system_errors import system_error
 
 _CRASH: Final = ("The compute process crashed.", "The job will be retried; see the log of the inference service.")
@@ -53,6 +55,36 @@ class EngineFailedError(JobFailedError):
         )
         error.add_note(self.trace)
         return error
+
+
+class UnreadableFileError(InvalidRequestError):
+    """A Dask worker cannot read a file: remote users see its name, local ones its path.
+
+    Parameters
+    ----------
+    worker : str
+        Its address.
+    path : str
+        Of the file or folder.
+    """
+
+    default_code = ErrorCode.PATH_FORBIDDEN
+
+    def __init__(self, worker: str, path: str, *, shown: str | None = None) -> None:
+        super().__init__(
+            f"The Dask worker {worker} cannot read {shown or file_text(Path(path).name)}.",
+            hint="Have the shared folders under the same paths on every worker, and run the workers as a user who may "
+            "read them. That holds for the tomogram, for models, and for the folder of the temporary files: the data "
+            "directory of a server, or the folder of the mask.",
+        )
+        self.worker, self.path = worker, path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (UnreadableFileError, (self.worker, self.path))
+
+    def for_local_run(self) -> UnreadableFileError:
+        """Return the error with the path, for a local run."""
+        return UnreadableFileError(self.worker, self.path, shown=file_text(self.path))
 
 
 def as_error(error: BaseException) -> CryoMambaError:

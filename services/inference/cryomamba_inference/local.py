@@ -29,7 +29,7 @@ from cryomamba.settings import load_settings
 from cryomamba.volumes import open_volume
 from cryomamba_inference.artifacts import membrane_options, write_artifacts
 from cryomamba_inference.executor import TileExecutor, open_executor
-from cryomamba_inference.failures import EngineFailedError, as_error
+from cryomamba_inference.failures import EngineFailedError, UnreadableFileError, as_error
 from cryomamba_inference.mask_statistics import read_statistics
 from cryomamba_inference.runner import Control, EventSink, Outcome, Task, run_task
 from cryomamba_server.model_store.local_use import require_accepted
@@ -65,10 +65,13 @@ class LocalRunner:
     ----------
     processes : int, optional
         How many processes compute the tiles of large volumes; ``CRYOMAMBA_PROCESSES`` if not given.
+    dask : str, optional
+        The Dask scheduler whose workers compute them instead; ``CRYOMAMBA_DASK`` if neither this nor `processes` is
+        given.
     """
 
-    def __init__(self, processes: int | None = None) -> None:
-        self._processes = processes
+    def __init__(self, processes: int | None = None, *, dask: str | None = None) -> None:
+        self._processes, self._dask = processes, dask
 
     def engines(self) -> tuple[EngineInfo, ...]:
         """Return the engines of this environment."""
@@ -140,7 +143,8 @@ class LocalRunner:
         )
         control, events = Control(cancelled), _CallbackEventSink(on_event)
         processes = settings.processes if self._processes is None else self._processes
-        executor = open_executor(processes or os.cpu_count() or 1)
+        dask = self._dask or (settings.dask if self._processes is None else None)
+        executor = open_executor(processes or os.cpu_count() or 1, dask)
         try:
             # Next to the output: on the same disk, so that finished files are moved by a rename.
             with tempfile.TemporaryDirectory(prefix=".cryomamba-", dir=output.absolute().parent) as folder:
@@ -160,7 +164,7 @@ class LocalRunner:
         except Exception as error:
             # An engine may raise anything; callers with many tomograms must be able to continue with the next.
             failure = as_error(error)
-            if isinstance(failure, EngineFailedError):
+            if isinstance(failure, (EngineFailedError, UnreadableFileError)):
                 raise failure.for_local_run() from None
             if failure is error:
                 raise

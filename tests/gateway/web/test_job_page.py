@@ -41,3 +41,25 @@ async def test_a_finished_job_is_described_in_full(idle_services: Services, tmp_
         assert "Median 32 Å" in (await page.text("#results")).replace("\u00a0", " ")
         names = "[...document.querySelectorAll('#files code')].map(({textContent}) => textContent)"
         assert await page.value(names) == ["t1__demo.mrc", "t1__demo_stats.json"]
+
+
+async def test_the_dashboard_is_linked_while_the_job_runs(idle_services: Services, tmp_path: Path) -> None:
+    """A job on a Dask cluster has a link to the scheduler's dashboard, in a tab of its own, and only while it runs."""
+    services = idle_services
+    await services.start_broker()
+    worker = await services.start_worker()
+    url = await services.start_gateway()
+    job = await services.submit(volume={"shape": [8, 8, 8]}, engine="demo")
+    claimed = await worker.claim()
+    await worker.progress(claimed, 0.3, dashboard_url="http://127.0.0.1:8787/status")
+    async with tab(f"{url}/#/jobs/{job.job_id}", tmp_path / "profile") as page:
+        await page.until("document.getElementById('job-dashboard') !== null")
+        link = "(({href, target, rel, textContent}) => [href, target, rel, textContent])"
+        assert await page.value(f"{link}(document.getElementById('job-dashboard'))") == [
+            "http://127.0.0.1:8787/status",
+            "_blank",
+            "noopener noreferrer",
+            "Dask dashboard",
+        ]
+        await worker.finish(claimed, {"mask.mrc": b"x", "stats.json": STATISTICS})
+        await page.until("document.getElementById('job-dashboard') === null")

@@ -124,8 +124,13 @@ def tiles(count: int) -> list[Tile]:
     return [Tile(rng.normal(n, 3, (6, 5, 7)).astype(np.float32), (z, y, x), (n, 0, 0), (4, 4, 4)) for n in range(count)]
 
 
+def loaded(tile: Tile) -> Tile:
+    """Return a tile that has its data already."""
+    return tile
+
+
 def run_all(executor: Any, engine: Any, todo: list[Tile], *, in_threads: bool = False) -> list[Result]:
-    executor.begin(engine, tile_voxels=6 * 5 * 7, result_nbytes=128, in_threads=in_threads)
+    executor.begin(engine, loaded, tile_voxels=6 * 5 * 7, result_nbytes=128, in_threads=in_threads)
     results: list[Result] = []
     waiting = list(enumerate(todo))
     try:
@@ -150,7 +155,7 @@ def test_every_executor_gives_the_same(engines: Any, pool: ProcessExecutor) -> N
 
 def test_what_is_in_flight_is_bounded(engines: Any, pool: ProcessExecutor) -> None:
     """There is room for two tiles per process, whatever their number."""
-    pool.begin(engines.Above(), tile_voxels=210, result_nbytes=128)
+    pool.begin(engines.Above(), loaded, tile_voxels=210, result_nbytes=128)
     assert pool.free_slots == 4
     for number, tile in enumerate(tiles(4)):
         pool.submit(number, tile)
@@ -172,7 +177,7 @@ def test_tiles_are_computed_in_threads_of_one_process(engines: Any, pool: Proces
 
 def test_threads_end_with_their_job(engines: Any, pool: ProcessExecutor) -> None:
     """Tiles in threads that never return are ended with the process, and their error is reported as of any other."""
-    pool.begin(engines.Endless(), tile_voxels=210, result_nbytes=128, in_threads=True)
+    pool.begin(engines.Endless(), loaded, tile_voxels=210, result_nbytes=128, in_threads=True)
     assert pool.free_slots == 4
     for number, tile in enumerate(tiles(4)):
         pool.submit(number, tile)
@@ -210,7 +215,7 @@ def test_a_failure_in_a_process_is_reported(
 
 def test_ending_does_not_wait_for_an_engine(engines: Any, pool: ProcessExecutor) -> None:
     """A process whose engine never returns is ended with its job, and replaced for the next one."""
-    pool.begin(engines.Endless(), tile_voxels=210, result_nbytes=128)
+    pool.begin(engines.Endless(), loaded, tile_voxels=210, result_nbytes=128)
     for number, tile in enumerate(tiles(4)):
         pool.submit(number, tile)
     assert pool.completed(0) == []
@@ -222,7 +227,7 @@ def test_ending_does_not_wait_for_an_engine(engines: Any, pool: ProcessExecutor)
 
 def test_a_process_killed_from_outside_fails_the_job(engines: Any, pool: ProcessExecutor) -> None:
     """SIGKILL of an idle process of the pool is noticed by the next look, never waited for."""
-    pool.begin(engines.Endless(), tile_voxels=210, result_nbytes=128)
+    pool.begin(engines.Endless(), loaded, tile_voxels=210, result_nbytes=128)
     pool.submit(0, tiles(1)[0])
     psutil.Process(pool.pids()[1]).kill()
     with pytest.raises(JobFailedError) as caught:
@@ -245,7 +250,7 @@ def report_resources(reports: Connection, rounds: int) -> None:
     engine = importlib.import_module("pool_engines").Above()
     executor = ProcessExecutor(2)
     for _ in range(rounds):
-        executor.begin(engine, tile_voxels=210, result_nbytes=128)
+        executor.begin(engine, loaded, tile_voxels=210, result_nbytes=128)
         for number, tile in enumerate(tiles(2)):
             executor.submit(number, tile)
         while executor.free_slots < 4:

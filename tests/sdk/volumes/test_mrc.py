@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 import threading
 import time
 from collections.abc import Callable
@@ -252,6 +253,21 @@ def test_real_map_with_permuted_axes(shared_data: Path) -> None:
         stats = stream_statistics(volume)
     assert stats.minimum == pytest.approx(-0.36814296)
     assert stats.maximum == pytest.approx(0.72161025)
+
+
+def test_a_volume_is_opened_again_where_it_is_unpickled(make_file: Make) -> None:
+    """It has the same voxels and voxel size, by its own descriptor; a file that changed in between is refused."""
+    path = make_file(numbers((4, 5, 6)))
+    with open_volume(path, voxel_size_A=7.5) as volume:
+        pickled = pickle.dumps(volume)
+        with pickle.loads(pickled) as again:
+            assert again.voxel_size_A == (7.5, 7.5, 7.5)
+            assert again.fileno() != volume.fileno()
+            assert np.array_equal(again.read(ALL, ALL, ALL), numbers((4, 5, 6)))
+    path.write_bytes(path.read_bytes() + b"more")
+    with pytest.raises(VolumeError) as caught:
+        pickle.loads(pickled)
+    assert caught.value.code is ErrorCode.VOLUME_CHANGED
 
 
 def test_real_subtomogram_average(shared_data: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -19,6 +20,8 @@ Array = npt.NDArray[np.integer[Any]]
 Found = tuple[Array, Points | None]
 Computation = Engine[Any] | Callable[[Tile], Found]
 """What is computed for each tile: an engine's prediction, or a picklable callable of the runner."""
+Load = Callable[[Any], Tile]
+"""Returns a tile with its data, given its position in a plan; picklable if the executor reads tiles elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +47,48 @@ class Result:
 class TileExecutor(Protocol):
     """Computes tiles for one engine at a time; not thread-safe.
 
-    Call ``begin``, then ``submit`` (up to ``free_slots`` tiles) and ``completed`` in turn, then ``end``. After ``end``
-    another engine may begin, or ``map`` be used; ``close`` frees all resources.
+    Call ``connect``, ``begin``, then ``submit`` (up to ``free_slots`` tiles) and ``completed`` in turn, then ``end``.
+    After ``end`` another engine may begin, or ``map`` be used; ``close`` frees all resources.
     """
+
+    def connect(self, files: Sequence[Path], folder: Path) -> None:
+        """Require that tiles can be computed; does nothing if that is done on this machine.
+
+        Parameters
+        ----------
+        files : sequence of Path
+            Files and folders that are read where tiles are computed.
+        folder : Path
+            Existing directory for temporary files, which are read there too.
+
+        Raises
+        ------
+        CryoMambaError
+            The machines that compute tiles cannot be reached, do not fit, or do not see a file.
+        """
+
+    @property
+    def remote(self) -> bool:
+        """Whether tiles are computed by processes that run already, perhaps on other machines."""
+
+    @property
+    def dashboard_url(self) -> str | None:
+        """Address of a web page on the machines that compute tiles; None if there is none."""
 
     def warm_up(self, engine: Engine[Any] | None = None) -> None:
         """Start processes and import the engine's module there, without waiting for it."""
 
-    def begin(self, work: Computation, *, tile_voxels: int, result_nbytes: int, in_threads: bool = False) -> None:
+    def begin(
+        self, work: Computation, load: Load, *, tile_voxels: int, result_nbytes: int, in_threads: bool = False
+    ) -> None:
         """Begin with a prepared engine or a callable.
 
         Parameters
         ----------
         work : Engine or callable
             What is computed for each tile.
+        load : callable
+            Returns a tile for what is given to :meth:`submit`.
         tile_voxels, result_nbytes : int
             Of the largest tile, and of what is computed for one.
         in_threads : bool
@@ -66,14 +97,14 @@ class TileExecutor(Protocol):
 
     @property
     def processes(self) -> int:
-        """How many tiles are computed at the same time."""
+        """How many cores of this machine may be used, also for what is not a tile."""
 
     @property
     def free_slots(self) -> int:
         """How many more tiles may be submitted now."""
 
-    def submit(self, index: int, tile: Tile) -> None:
-        """Enqueue a tile; its data may be reused as soon as this returns."""
+    def submit(self, index: int, position: Any, /) -> None:  # noqa: ANN401 (what `load` takes)
+        """Enqueue a tile, given as to `load`."""
 
     def completed(self, timeout_s: float) -> list[Result]:
         """Return finished tiles; wait for one at most `timeout_s`.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
+from pathlib import Path
 from typing import Any
 
-from cryomamba.engines.api import Engine, Tile
-from cryomamba_inference.executor.base import Computation, Found, Item, Output, Result, compute
+from cryomamba.engines.api import Engine
+from cryomamba_inference.executor.base import Computation, Found, Item, Load, Output, Result, compute
 from cryomamba_inference.threads import one_thread
 
 
@@ -16,9 +17,15 @@ class InlineExecutor:
     """An executor without processes: a thread computes one tile at a time, so that the caller can report meanwhile."""
 
     def __init__(self) -> None:
-        self._work: Computation | None = None
+        self._work: tuple[Computation, Load] | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._pending: tuple[int, Future[Found]] | None = None
+
+    remote: bool = False
+    dashboard_url: str | None = None
+
+    def connect(self, files: Sequence[Path], folder: Path) -> None:
+        """Do nothing: this is the machine."""
 
     def warm_up(self, engine: Engine[Any] | None = None) -> None:
         """Do nothing."""
@@ -26,6 +33,7 @@ class InlineExecutor:
     def begin(
         self,
         work: Computation,
+        load: Load,
         *,
         tile_voxels: int,  # noqa: ARG002 (protocol)
         result_nbytes: int,  # noqa: ARG002 (protocol)
@@ -33,7 +41,7 @@ class InlineExecutor:
     ) -> None:
         """Begin with a prepared engine or a callable."""
         self.end()
-        self._work = work
+        self._work = work, load
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="tile")
 
     @property
@@ -46,11 +54,12 @@ class InlineExecutor:
         """One, unless a tile is pending."""
         return 0 if self._pending is not None else 1
 
-    def submit(self, index: int, tile: Tile) -> None:
-        """Begin to compute a tile."""
-        work, pool = self._work, self._pool
-        if work is None or pool is None:
+    def submit(self, index: int, position: Any, /) -> None:  # noqa: ANN401 (what `load` takes)
+        """Read a tile, and begin to compute it."""
+        if self._work is None or self._pool is None:
             raise RuntimeError("call begin() first")
+        (work, load), pool = self._work, self._pool
+        tile = load(position)
 
         def compute_alone() -> Found:
             # One thread, as in the processes of the pool: another order of summation would change the result.

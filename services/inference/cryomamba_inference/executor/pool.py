@@ -9,19 +9,20 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.reduction import ForkingPickler, send_handle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cryomamba.engines.api import Engine, Tile
+from cryomamba.engines.api import Engine
 from cryomamba.errors import ErrorCode, JobFailedError
-from cryomamba_inference.executor.base import Computation, Item, Output, Result
+from cryomamba_inference.executor.base import Computation, Item, Load, Output, Result
 from cryomamba_inference.executor.shared_memory import SharedBlock
 from cryomamba_inference.executor.worker import work as work_in_process
 from cryomamba_server.process_lifetime import uninterrupted_start
@@ -62,10 +63,17 @@ class ProcessExecutor:
         self._count = processes
         self._workers: list[_Worker] = []
         self._serial = 0
+        self._load: Load | None = None
 
     def pids(self) -> list[int]:
         """Return the process ids of the pool."""
         return [worker.process.pid or 0 for worker in self._workers]
+
+    remote: bool = False
+    dashboard_url: str | None = None
+
+    def connect(self, files: Sequence[Path], folder: Path) -> None:
+        """Do nothing: the processes are on this machine."""
 
     def warm_up(self, engine: Engine[Any] | None = None) -> None:
         """Start the processes, and let them import the engine's module, without waiting for it."""
@@ -74,9 +82,12 @@ class ProcessExecutor:
             for worker in self._workers:
                 _send(worker, ("import", type(engine).__module__))
 
-    def begin(self, work: Computation, *, tile_voxels: int, result_nbytes: int, in_threads: bool = False) -> None:
+    def begin(
+        self, work: Computation, load: Load, *, tile_voxels: int, result_nbytes: int, in_threads: bool = False
+    ) -> None:
         """Send the prepared engine, or the callable, to the processes and allocate slots for its tiles."""
         self.end()
+        self._load = load
         processes, threads = (1, self._count) if in_threads else (self._count, 1)
         self._start(processes)
         slots = _SLOTS * threads
@@ -97,7 +108,7 @@ class ProcessExecutor:
 
     @property
     def processes(self) -> int:
-        """How many tiles are computed at the same time."""
+        """How many tiles are computed at the same time, each by a core."""
         return self._count
 
     @property
@@ -105,8 +116,11 @@ class ProcessExecutor:
         """Free slots of all processes."""
         return sum(len(worker.free) for worker in self._workers)
 
-    def submit(self, index: int, tile: Tile) -> None:
-        """Copy the tile into a slot of the least busy process."""
+    def submit(self, index: int, position: Any, /) -> None:  # noqa: ANN401 (what `load` takes)
+        """Read the tile into a slot of the least busy process."""
+        if self._load is None:
+            raise RuntimeError("call begin() first")
+        tile = self._load(position)
         worker = max(self._workers, key=lambda found: len(found.free))
         number = worker.free.popleft()
         worker.slots[number].block.array(0, tile.data.shape, np.float32)[...] = tile.data
@@ -122,6 +136,7 @@ class ProcessExecutor:
 
     def end(self) -> None:
         """Discard unfinished tiles; busy processes are killed, and replaced when needed."""
+        self._load = None
         self._keep_only([worker for worker in self._workers if not worker.busy and _send(worker, ("end",))])
         for worker in self._workers:
             _free_slots(worker)

@@ -76,7 +76,7 @@ class FirstWindows:
                     within=None if self._region is None else self._region.read,
                 )
             )
-            self._run.begin(self._executor, self._engine)
+            self._run.begin(self._executor, self._engine, self._volume)
             self._submit()
         except CryoMambaError as error:
             check()
@@ -110,7 +110,7 @@ class FirstWindows:
             spec = self._left.popleft()
             if self._run.is_inside(spec, self._region):
                 self._busy[spec.index] = spec
-                self._executor.submit(spec.index, self._run.tile(spec, self._engine, self._volume))
+                self._executor.submit(spec.index, spec)
 
     def _give_up(self, error: CryoMambaError) -> None:
         log.info("No quick preview: %s", error)

@@ -97,6 +97,11 @@ class ProgressMeter:
         Seconds, monotonic.
     on_progress : callable
         Called with each new :class:`~cryomamba.models.jobs.Progress`.
+
+    Attributes
+    ----------
+    dashboard_url : str or None
+        A part of each progress, as it is.
     """
 
     def __init__(
@@ -112,6 +117,7 @@ class ProgressMeter:
         self._begin_stage(self._started)
         self.total_tiles = 0
         self.fraction = 0.0
+        self.dashboard_url: str | None = None
 
     def _begin_stage(self, now: float, steps: int | None = None) -> None:
         self._stage_began = self._reported_at = now
@@ -222,6 +228,7 @@ class ProgressMeter:
             total_tiles=self.total_tiles,
             stage=stage[:64],
             eta_s=self._eta_s(),
+            dashboard_url=self.dashboard_url,
         )
 
     def _eta_s(self) -> float | None:

@@ -40,6 +40,7 @@ from cryomamba_inference.runner.tile_selection import TileSelection
 from cryomamba_inference.runner.window_run import WindowRun
 from cryomamba_inference.threads import one_thread
 from cryomamba_inference.tiling import Box
+from cryomamba_inference.trained_models.engine import DescribedEngine
 
 # Of the time for reading the volume: a mask has one byte per voxel, a tomogram up to four.
 _SELECTING_SHARE = 0.2
@@ -62,7 +63,7 @@ def run_task(
     folder : Path
         Existing directory for ``mask.mrc`` and temporary files, which are deleted at the end.
     executor : TileExecutor
-        Used for large volumes; small ones are computed in this thread.
+        Used for large volumes; small ones are computed in this thread, unless the executor is a remote one.
     events : EventSink
         Receives progress and previews, in this thread.
     known : KnownVolume, optional
@@ -99,7 +100,7 @@ class _Run:
         self._publisher = PreviewPublisher.for_task(task, events.on_preview, known.preview)
         self._pass = result_run(task, folder, self._publisher)
         # Processes can be ended when strokes are added, and a thread cannot.
-        many = len(self._pass) >= self._pass.PARALLEL_FROM or isinstance(task.engine, StrokesEngine)
+        many = len(self._pass) >= self._pass.PARALLEL_FROM or isinstance(task.engine, StrokesEngine) or executor.remote
         parallel = self._volume is not None and many
         self._executor = executor if parallel else InlineExecutor()
         self._scores = self._engine.output == "scores"
@@ -133,6 +134,8 @@ class _Run:
         self._known.preview = self._publisher.mask()
 
     def run(self) -> Outcome:
+        self._executor.connect(self._files(), self._folder)
+        self._meter.dashboard_url = self._executor.dashboard_url
         with self._coarse_previews():
             if self._measures:
                 self._meter.enter(MEASURING)
@@ -208,6 +211,11 @@ class _Run:
         finally:
             self._first_windows = None
             self._executor.end()
+
+    def _files(self) -> list[Path]:
+        """Return what is read where tiles are computed."""
+        files = [] if self._volume is None else [self._volume.path]
+        return [*files, self._engine.model.folder] if isinstance(self._engine, DescribedEngine) else files
 
     def _put_coarse(self, labels: Labels | None) -> None:
         if labels is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,7 +19,6 @@ _POLL_S = 0.1
 
 def run_tiles(
     order: TileOrder[Spec],
-    load: Callable[[Spec], Tile],
     executor: TileExecutor,
     control: Control,
     *,
@@ -31,8 +31,6 @@ def run_tiles(
     ----------
     order : TileOrder
         The queue.
-    load : callable
-        Returns a tile with its data, see :func:`read_tile`.
     executor : TileExecutor
         On which an engine has begun.
     control : Control
@@ -54,16 +52,30 @@ def run_tiles(
             order.set_focus(moved)
         while order and executor.free_slots > 0:
             spec = order.next()
-            executor.submit(spec.index, load(spec))
+            executor.submit(spec.index, spec)
             in_flight[spec.index] = spec
         for result in executor.completed(_POLL_S):
             put(in_flight.pop(result.index), result)
         meanwhile()
 
 
-def read_tile(spec: TileSpec, volume: Volume | None, pass_index: int) -> Tile:
-    """Return a tile, read from the volume; without data for None."""
-    if volume is None:
-        z, y, x = (slice(0, size) for size in spec.shape)
-        return Tile(np.empty((0, 0, 0), np.float32), (z, y, x), spec.start, spec.shape, 1, pass_index)
-    return Tile(volume.read(*spec.read), spec.core, spec.start, spec.shape, 1, pass_index)
+@dataclass(frozen=True, slots=True)
+class TileReader:
+    """Reads tiles in whatever process; picklable.
+
+    Attributes
+    ----------
+    volume : Volume or None
+        None for tiles without data.
+    pass_index : int
+    """
+
+    volume: Volume | None
+    pass_index: int
+
+    def __call__(self, spec: TileSpec) -> Tile:
+        """Return a tile with its data."""
+        if self.volume is None:
+            z, y, x = (slice(0, size) for size in spec.shape)
+            return Tile(np.empty((0, 0, 0), np.float32), (z, y, x), spec.start, spec.shape, 1, self.pass_index)
+        return Tile(self.volume.read(*spec.read), spec.core, spec.start, spec.shape, 1, self.pass_index)

@@ -11,7 +11,7 @@ from cryomamba_inference.executor import TileExecutor
 from cryomamba_inference.executor.base import Array, Result
 from cryomamba_inference.runner.control import Control
 from cryomamba_inference.runner.sink import Sink
-from cryomamba_inference.runner.tile_loop import read_tile, run_tiles
+from cryomamba_inference.runner.tile_loop import TileReader, run_tiles
 from cryomamba_inference.runner.tile_selection import TileSelection
 from cryomamba_inference.tiling import Partition, TileOrder, TilePlan, TileSpec
 
@@ -62,18 +62,14 @@ class TileRun:
         arrays = 1 if sink.uncertainty is None else 2
         executor.begin(
             self._engine,
+            TileReader(volume, sink.pass_index),
             tile_voxels=tile_voxels,
             result_nbytes=2 * arrays * plan.core_voxels,
             in_threads=self._engine.in_threads,
         )
         try:
             run_tiles(
-                TileOrder(plan, sink.focus, indices=tiles.inside),
-                lambda spec: read_tile(spec, volume, sink.pass_index),
-                executor,
-                control,
-                put=put,
-                meanwhile=sink.meanwhile,
+                TileOrder(plan, sink.focus, indices=tiles.inside), executor, control, put=put, meanwhile=sink.meanwhile
             )
         finally:
             executor.end()

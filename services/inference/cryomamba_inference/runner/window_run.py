@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from cryomamba.engines.api import Labels, Tile
+from cryomamba.engines.api import Labels
 from cryomamba.engines.windows import Scores, WindowEngine
 from cryomamba.errors import InternalError
 from cryomamba.geometry import Shape
@@ -74,11 +75,10 @@ class WindowRun:
                     sink.store(block, tiles.labels(block, _decoded(self._engine, blended, block.shape)))
                 sink.step()
 
-            self.begin(executor, self._engine)
+            self.begin(executor, self._engine, volume)
             try:
                 run_tiles(
                     TileOrder(plan, sink.focus, indices=needed_windows(plan, tiles.inside)),
-                    lambda spec: self.tile(spec, self._engine, volume),
                     executor,
                     control,
                     put=put,
@@ -104,19 +104,17 @@ class WindowRun:
         z, y, x = (slice(*each) for each in self._plan.grid.voxels_in(self._plan.inner(spec)))
         return region is None or region.count((z, y, x)) > 0
 
-    def begin(self, executor: TileExecutor, engine: WindowEngine[Any]) -> None:
+    def begin(self, executor: TileExecutor, engine: WindowEngine[Any], volume: Volume) -> None:
         """Begin with windows of a prepared engine."""
         nbytes = self._plan.node_count * engine.blended_channels * 4
+        predictor = WindowPredictor(engine, self._plan)
         executor.begin(
-            WindowPredictor(engine, self._plan),
+            predictor,
+            partial(predictor.tile, volume=volume),
             tile_voxels=self._plan.tile_voxels,
             result_nbytes=nbytes,
             in_threads=engine.in_threads,
         )
-
-    def tile(self, spec: WindowSpec, engine: WindowEngine[Any], volume: Volume) -> Tile:
-        """Return a window as a tile."""
-        return WindowPredictor(engine, self._plan).tile(spec, volume)
 
     def show(self, spec: WindowSpec, result: Result, engine: WindowEngine[Any], region: Region | None) -> None:
         """Show what a window alone says of the voxels around its centre; as always, no label disappears."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +15,24 @@ import numpy as np
 import numpy.typing as npt
 
 Values = npt.NDArray[Any]
+_copied_to: ContextVar[Path | None] = ContextVar("copied_to", default=None)
+
+
+@contextmanager
+def copied_to(folder: Path) -> Iterator[None]:
+    """Pickle every :class:`NodeMap` as a copy in a folder, for processes on other machines that see the folder."""
+    token = _copied_to.set(folder)
+    try:
+        yield
+    finally:
+        _copied_to.reset(token)
 
 
 class NodeMap:
     """An array in an unnamed file, which is deleted with its last user, however that process ends.
 
-    Unpickled in another process of this machine it is the same array, while the process that created it lives.
+    Unpickled in another process of this machine it is the same array, while the process that created it lives; for
+    other machines see :func:`copied_to`.
 
     Parameters
     ----------
@@ -41,6 +56,8 @@ class NodeMap:
             os.close(self._descriptor)
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if (folder := _copied_to.get()) is not None:
+            return _attach, (_copy(self.array, folder), self.array.shape, self.array.dtype.str)
         if sys.platform == "linux":
             return _attach, (f"/proc/{os.getpid()}/fd/{self._descriptor}", self.array.shape, self.array.dtype.str)
         return _Attached, (np.array(self.array),)
@@ -52,6 +69,15 @@ def _reserve(descriptor: int, nbytes: int) -> None:
         os.posix_fallocate(descriptor, 0, nbytes)
     else:
         os.ftruncate(descriptor, nbytes)
+
+
+def _copy(array: Values, folder: Path) -> str:
+    with tempfile.NamedTemporaryFile(dir=folder, prefix="nodes-", delete=False) as file:
+        _reserve(file.fileno(), array.nbytes)
+        # Plane by plane, and written rather than mapped: once the file is closed, other machines see all of it.
+        for plane in array:
+            file.write(np.ascontiguousarray(plane).data)
+    return file.name
 
 
 class _Attached:

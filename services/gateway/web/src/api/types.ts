@@ -9,6 +9,8 @@ export interface Progress {
   total_tiles: number;
   stage: string;
   eta_s: number | null;
+  /** Of the Dask scheduler that distributes the tiles. */
+  dashboard_url?: string | null;
 }
 
 export interface Artifact {

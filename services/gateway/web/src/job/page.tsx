@@ -71,6 +71,7 @@ function Head({ job }: { job: Job }) {
         {printable(facts(job).join(" · "))}
       </p>
       <Status job={job} />
+      {job.state === "running" && <Dashboard url={job.progress.dashboard_url} />}
       <Actions job={job} />
     </header>
   );
@@ -128,6 +129,16 @@ function Status({ job }: { job: Job }) {
       {active && <progress value={fraction ?? undefined} aria-label="Progress of this job" />}
       {active && fraction !== null && <span class="secondary">{Math.floor(100 * fraction)} %</span>}
     </div>
+  );
+}
+
+/** The page of the cluster that computes the tiles; nothing of it is loaded here. */
+function Dashboard({ url }: { url?: string | null }) {
+  if (!url || !/^https?:\/\//.test(url)) return null;
+  return (
+    <a id="job-dashboard" href={url} target="_blank" rel="noopener noreferrer">
+      Dask dashboard
+    </a>
   );
 }
 
