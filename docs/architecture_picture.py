@@ -39,7 +39,7 @@ BOXES: Final = (
 # from x, y to x, y, label, label x, label y, anchor, both ways
 ARROWS: Final = (
     (200, 68, 300, 105, "HTTP", 250, 74, "middle", True),
-    (200, 166, 300, 140, "WebSocket", 266, 178, "middle", True),
+    (200, 166, 300, 140, "WebSocket", 246, 142, "middle", True),
     (200, 262, 300, 168, "", 0, 0, "middle", True),
     (200, 292, 300, 312, "ZeroMQ", 250, 322, "middle", True),
     (385, 180, 385, 252, "requests, events, previews", 396, 220, "start", True),
