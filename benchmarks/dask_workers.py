@@ -2,7 +2,7 @@
 
 Scheduler and workers are processes with one thread each, and read the volume by its path. Each run is a process of its
 own, as a worker of a server is: its memory is the peak of that process alone, without workers and processes of the
-pool. Before the run that counts, each does a volume of 256³, so that no worker compiles or loads anything for the first time.
+pool. Before the run that counts, each does a volume of 256³, so that no worker loads anything for the first time.
 'Tiles' are the seconds of the stage in which nothing but tiles is computed; the rest is reading, preparing, merging and
 writing.
 
