@@ -16,7 +16,7 @@ NODE   := $(if $(shell command -v npm 2>/dev/null),$(WEB)/node_modules/.package-
 HONCHO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run desktop check test test-models bench lint docs web dist lock chaos fuzz clean
+.PHONY: help demo run desktop check test test-models bench lint docs web dist resolve lock chaos fuzz clean
 
 help:            ## Show what there is
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+: +##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -108,9 +108,13 @@ lint: $(VENV)/.dev $(NODE) ## Style, strict types, import contracts, security
 	$(if $(NODE),npm run --silent --prefix $(WEB) types)
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml sdk services cli desktop docs
 
+# With --quiet, warnings would neither be shown nor end the build.
 docs: $(VENV)/.dev         ## Build the documentation into site/
 	$(BIN)/python docs/generate.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+resolve: | $(BIN)/python   ## Check that every extra has wheels on Linux, macOS and Windows, Python 3.11 to 3.14; EXTRAS="base tomo"
+	.ci/try-resolve $(UV) $(EXTRAS)
 
 web: $(WEB)/node_modules/.package-lock.json ## Build the browser page into the gateway (needs Node)
 	npm run --silent --prefix $(WEB) build

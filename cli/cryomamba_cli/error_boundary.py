@@ -14,6 +14,7 @@ from typer._click.exceptions import NoArgsIsHelpError, NoSuchOption
 from typer.core import TyperGroup
 
 from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, InvalidRequestError, JobFailedError
+from cryomamba.optional_imports import missing_package
 from cryomamba_cli.configuration_file import applied, read_defaults
 from cryomamba_cli.output import errors_as_json, note, print_error, trace
 from cryomamba_cli.signals import Interrupted
@@ -158,6 +159,9 @@ def _too_little_memory(error: MemoryError) -> CryoMambaError:
 
 
 def _defect(error: Exception) -> CryoMambaError:
+    absent = missing_package(error) if isinstance(error, ImportError) else None
+    if absent is not None:
+        return absent
     return InternalError(
         f"Unexpected error: {type(error).__name__}: {error}",
         hint="This is a defect in CryoMamba. Run the command again with --verbose, and report the traceback.",

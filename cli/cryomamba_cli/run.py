@@ -42,7 +42,7 @@ def require_server() -> None:
     missing = [name for name in SERVER_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise InvalidRequestError(
-            f"The services are not installed: {', '.join(missing)} is missing.",
+            f"The services are not installed here (missing: {', '.join(missing)}).",
             code=ErrorCode.UNAVAILABLE,
             hint="Install them with: pip install 'cryomamba[server]'.",
         )

@@ -6,8 +6,23 @@ import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Final
 
 from cryomamba.errors import ErrorCode, InvalidRequestError
+
+# Of packages that are imported in passing, by the name of their module; a test compares them with pyproject.toml.
+_EXTRAS: Final = {
+    **dict.fromkeys(("cc3d", "edt", "nibabel", "scipy", "tifffile", "zarr"), "tomo"),
+    **dict.fromkeys(("numba", "onnxruntime", "PIL", "psutil", "threadpoolctl"), "inference"),
+    **dict.fromkeys(
+        ("fastapi", "honcho", "httpcore", "jsonschema", "jwt", "orjson", "prometheus_client", "uvicorn"), "server"
+    ),
+    **dict.fromkeys(("napari", "qtpy", "superqt"), "desktop"),
+    **dict.fromkeys(("h5py", "onnx"), "convert"),
+    "torch": "torch",
+    "monai": "membrain",
+    "nnunetv2": "nnunet",
+}
 
 
 def import_optional(name: str) -> ModuleType:
@@ -37,6 +52,13 @@ def requires_extra(extra: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise _missing(error.name or str(error), extra) from error
+
+
+def missing_package(error: ImportError) -> InvalidRequestError | None:
+    """Return an error that names the extra with the package that could not be imported; None if it is in none."""
+    package = (error.name or "").partition(".")[0]
+    extra = _EXTRAS.get(package)
+    return None if extra is None or not isinstance(error, ModuleNotFoundError) else _missing(package, extra)
 
 
 def _missing(package: str, extra: str) -> InvalidRequestError:

@@ -60,7 +60,7 @@ async def run(services: Services, folder: Path, *command: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=folder,
-        env={**os.environ, "CRYOMAMBA_URL": services.url, "NO_PROXY": "*"},
+        env={**os.environ, "CRYOMAMBA_SERVER": services.url, "NO_PROXY": "*"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

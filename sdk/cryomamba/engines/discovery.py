@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name
 from cryomamba._version import __version__
 from cryomamba.engines.api import Engine
 from cryomamba.engines.program_output import without_folders
+from cryomamba.optional_imports import missing_package
 
 GROUP: Final = "cryomamba.engines"
 OWN: Final = "cryomamba"
@@ -145,6 +146,10 @@ def _load(point: EntryPoint, package: str) -> type[Engine[Any]] | BrokenEngine:
     try:
         engine = point.load()
     except (Exception, SystemExit) as error:  # noqa: BLE001 (the import of another's module may raise anything)
+        absent = missing_package(error) if isinstance(error, ImportError) and _is_own(point.dist) else None
+        if absent is not None:
+            # Engines need more than the packages for masks.
+            return BrokenEngine(absent.message, "Install it with: pip install 'cryomamba[inference]'.", package)
         what = without_folders(" ".join(f"{type(error).__name__}: {error}".split()))[:_TEXT_MAX].rstrip(": .")
         hint = f"Install what it needs, or remove it: pip install --force-reinstall {_project(point.dist)}"
         if _is_own(point.dist):

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import os
 import platform
-import sys
 from dataclasses import dataclass
 from typing import Final
 
@@ -117,7 +116,7 @@ def changed(name: str, since: str, what: str) -> VolumeError:
 
 
 def _head(descriptor: int) -> bytes:
-    if sys.platform != "win32":
+    if hasattr(os, "pread"):
         return os.pread(descriptor, HEADER_NBYTES, 0)
     # Windows: the position of the file is restored for whoever reads it.
     position = os.lseek(descriptor, 0, os.SEEK_CUR)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -69,28 +68,33 @@ def next_owner(first: Mapping[str, int], turns: Mapping[str, Turn]) -> str:
         The owners with a job that can run, and the serial number of the job of each that comes first.
     turns : mapping of str to Turn
     """
-    return min(first, key=lambda owner: _turn_order(owner, first[owner], turns))
+    return owner_order(first, turns)[0]
 
 
-def start_order(queues: Mapping[str, Sequence[int]], turns: Mapping[str, Turn]) -> list[int]:
-    """Return the serial numbers of the pending jobs in the order in which one pool starts them.
+def owner_order(first: Mapping[str, int], turns: Mapping[str, Turn]) -> list[str]:
+    """Return the owners in the order of their turns; parameters as for :func:`next_owner`."""
+    return sorted(first, key=lambda owner: _turn_order(owner, first[owner], turns))
+
+
+def place_in_queue(rank: int, owner: str, counts: Mapping[str, int], order: Sequence[str]) -> int:
+    """Return the place of a job in the order in which one pool starts its jobs, from 1.
+
+    Before the job of rank 3, for example, start two other jobs of its owner, and up to three of each owner whose turn
+    is before, or two of each whose turn is after.
 
     Parameters
     ----------
-    queues : mapping of str to sequence of int
-        By owner, in the order of :func:`queue_key`.
+    rank : int
+        Place of the job among those of its owner, from 1, in the order of :func:`queue_key`.
+    counts : mapping of str to int
+        How many jobs of each owner the pool can run.
+    order : sequence of str
+        As :func:`owner_order` returns it.
     """
-    owners = sorted(
-        (owner for owner, jobs in queues.items() if jobs), key=lambda owner: _turn_order(owner, queues[owner][0], turns)
+    mine = order.index(owner)
+    return rank + sum(
+        min(counts[other], rank if place < mine else rank - 1) for place, other in enumerate(order) if place != mine
     )
-    waiting = deque(deque(queues[owner]) for owner in owners)
-    order: list[int] = []
-    while waiting:
-        jobs = waiting.popleft()
-        order.append(jobs.popleft())
-        if jobs:
-            waiting.append(jobs)
-    return order
 
 
 def queue_key(created_at: float, priority: int, serial: int) -> tuple[float, int]:

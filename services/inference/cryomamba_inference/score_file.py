@@ -7,6 +7,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Self
 
 import numpy as np
@@ -41,7 +42,9 @@ class ScoreFile:
         if shutil.disk_usage(path.parent).free < nbytes:
             raise disk_full_error(f"The disk is full: the scores of this volume need {nbytes:,} bytes.")
         self.shape = shape
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        self._lock = Lock()
+        # Windows would translate line ends otherwise.
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
         os.ftruncate(self._file, nbytes)
 
     def write(self, where: Slices, block: npt.NDArray[np.uint8]) -> None:
@@ -50,7 +53,15 @@ class ScoreFile:
         for offset, run in _runs(self.shape, where, block):
             done = 0
             while done < run.size:
-                done += os.pwrite(self._file, run[done:].data, offset + done)
+                done += self._write_at(run[done:].data, offset + done)
+
+    def _write_at(self, data: memoryview, offset: int) -> int:
+        if hasattr(os, "pwrite"):
+            # Without the lock: several threads write one file at the same time.
+            return os.pwrite(self._file, data, offset)
+        with self._lock:
+            os.lseek(self._file, offset, os.SEEK_SET)
+            return os.write(self._file, data)
 
     def close(self) -> None:
         """Close the file; idempotent."""

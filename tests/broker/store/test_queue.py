@@ -89,6 +89,16 @@ def test_an_owner_whose_jobs_keep_other_workers_busy_still_has_its_turn(store: S
     assert claimed(store, "y1")[0].job_id == waiting
 
 
+def test_a_job_that_was_just_claimed_has_no_place(store: Store) -> None:
+    """A record that was read before the claim is returned as it was."""
+    submit(store, "ada")
+    record = store.jobs.page(ListRequest(), ALL).jobs[0]
+    submit(store, "bob")
+    claimed(store)
+    placed = store.jobs.placed(record, DEMO)
+    assert (placed.queue_position, placed.blocked_reason) == (None, "")
+
+
 def test_a_job_that_a_worker_has_handed_back_is_not_given_to_it_again(store: Store) -> None:
     """The next job is."""
     first, second = submit(store, "ada"), submit(store, "ada")

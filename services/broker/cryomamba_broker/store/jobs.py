@@ -59,7 +59,7 @@ class JobTable:
         """Return the record of a pending job with its place in the queue, or with the reason why it has none."""
         if record.state is not JobState.PENDING or placement is NOBODY:
             return record
-        place, reason = self._queue.place(record.job_id, record.engine, placement)
+        place, reason = self._queue.place(record.job_id, placement)
         return record.model_copy(update={"queue_position": place, "blocked_reason": reason})
 
     def owner(self, job_id: str, visibility: Visibility) -> str:

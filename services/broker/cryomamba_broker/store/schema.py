@@ -163,6 +163,11 @@ MIGRATIONS: Final = (
         since REAL NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    DROP INDEX jobs_queued;
+    CREATE INDEX jobs_queued ON jobs (owner, created_at - priority * 86400.0, serial, engine, model, id)
+        WHERE state = 'pending';
+    """,
 )
 
 SCHEMA: Final = len(MIGRATIONS)
