@@ -19,7 +19,7 @@ from cryomamba.settings import Settings
 from cryomamba.testing import Stack, wait_until_async
 from cryomamba.wire.requests import Release
 from cryomamba_inference import attempt
-from cryomamba_inference.__main__ import main
+from cryomamba_inference.__main__ import main, with_shared_processors
 from cryomamba_inference.service import InferenceService
 
 STUBBORN = """
@@ -186,10 +186,22 @@ def test_other_machines_are_refused(tmp_path: Path) -> None:
         InferenceService(Settings(home=tmp_path, bus_jobs="tcp://192.0.2.1:5560"))
 
 
-def test_a_bad_setting_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_setting_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     """A setting that cannot be used ends the program with status 2; --help names the settings."""
+    monkeypatch.setenv("CRYOMAMBA_HOME", str(tmp_path))
     monkeypatch.setenv("CRYOMAMBA_PROCESSES", "many")
     assert main([]) == 2
+    monkeypatch.setenv("CRYOMAMBA_PROCESSES", "1")
+    for slots in ("1", "2"):
+        monkeypatch.setenv("CRYOMAMBA_SLOTS", slots)
+        monkeypatch.setenv("CRYOMAMBA_BUS_JOBS", "tcp://192.0.2.1:5560")
+        assert main([]) == 2
+    monkeypatch.delenv("CRYOMAMBA_BUS_JOBS")
+    assert with_shared_processors(Settings(slots=1, processes=0)).processes == 0
+    assert with_shared_processors(Settings(slots=64, processes=0)).processes >= 1
+    assert with_shared_processors(Settings(slots=2, processes=3)).processes == 3
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0

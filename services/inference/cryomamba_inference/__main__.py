@@ -13,9 +13,11 @@ from cryomamba_server.service import run_program, service_parser
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Work until `stop` is set; jobs that were being computed go back to the queue."""
+    # Made before the group, which would wrap the error for wrong settings.
+    workers = [InferenceService(settings, slot) for slot in range(1, settings.slots + 1)]
     async with asyncio.TaskGroup() as tasks:
-        for slot in range(1, settings.slots + 1):
-            tasks.create_task(InferenceService(settings, slot).serve(stop), name=f"worker {slot}")
+        for slot, worker in enumerate(workers, 1):
+            tasks.create_task(worker.serve(stop), name=f"worker {slot}")
 
 
 def with_shared_processors(settings: Settings) -> Settings:

@@ -1,0 +1,1 @@
+"""A simulation of the services, checked against measurements: ``python -m benchmarks.scaling``."""
