@@ -31,6 +31,7 @@ from cryomamba.masks.thresholds import HysteresisThreshold
 from cryomamba.picks.picks import Kind, Picks
 
 if TYPE_CHECKING:
+    from cryomamba.masks.slabs import ParallelMap
     from cryomamba.volumes.metadata import VolumeWarning
     from cryomamba.volumes.statistics import Statistics
 
@@ -116,6 +117,9 @@ class VolumeContext:
         Takes the fraction of the preparation that is done and, if there are several steps, what is done now, which
         people read. Call it several times a second, in the thread that called `prepare`; it raises if the job was
         cancelled.
+    parallel_map : callable or None
+        A ``map`` whose function is called by processes on other machines, if there are any; function, items and results
+        are pickled, and the files in `scratch` are seen there. Call it in the thread that called `prepare`.
     coarse : bool
         Whether this is the binned copy of a coarse preview.
     within : callable or None
@@ -134,6 +138,7 @@ class VolumeContext:
     threads: int = 1
     compute_slot: AbstractContextManager[object] = field(default_factory=nullcontext)
     report_progress: ReportProgress = _ignore_progress
+    parallel_map: ParallelMap | None = None
     coarse: bool = False
     within: Callable[[Slices], Inside] | None = None
 

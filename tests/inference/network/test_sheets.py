@@ -9,7 +9,16 @@ import numpy.typing as npt
 import pytest
 
 from cryomamba_inference.network import sheets as sheets_module
-from cryomamba_inference.network.sheets import LIMITS, MAPS, half, half_shape, normalized_sheets, sheet_tasks
+from cryomamba_inference.network.sheets import (
+    LIMITS,
+    MAPS,
+    SheetFilter,
+    half,
+    half_shape,
+    normalized_sheets,
+    sheet_boxes,
+    sheet_tasks,
+)
 from cryomamba_inference.volume_preparation.scale import Scale
 
 Field = npt.NDArray[np.float32]
@@ -17,7 +26,8 @@ Field = npt.NDArray[np.float32]
 
 def maps_of(field: Field, *, threads: int = 1, backwards: bool = False) -> npt.NDArray[np.float16]:
     maps = np.full((MAPS, *half_shape(field.shape)), np.nan, np.float16)
-    tasks = sheet_tasks(lambda box: np.ascontiguousarray(field[box]), field.shape, maps)
+    sheets = SheetFilter(lambda box: np.ascontiguousarray(field[box]), field.shape)
+    tasks = sheet_tasks(sheets, sheet_boxes(field.shape), maps)
     with ThreadPoolExecutor(threads) as pool:
         for done in [pool.submit(task) for task in (reversed(tasks) if backwards else tasks)]:
             done.result()

@@ -41,7 +41,7 @@ from cryomamba_inference.network.inputs import Inputs
 from cryomamba_inference.network.model import HALO, MULTIPLE, SCORES, STEP_A, Structure, probability
 from cryomamba_inference.network.recognition import Recognition
 from cryomamba_inference.network.samples import sample_boxes
-from cryomamba_inference.network.sheets import MAPS, half_shape, sheet_tasks
+from cryomamba_inference.network.sheets import MAPS, SheetFilter, half_shape, sheet_boxes, sheet_tasks, store_sheets
 from cryomamba_inference.network.survey import Survey, survey
 from cryomamba_inference.network.wedge import NO_WEDGE
 from cryomamba_inference.threads import Tally, ThreadTeam, one_thread
@@ -191,13 +191,15 @@ class NetworkEngine(Engine[P], Generic[P]):
         report(BACKGROUND, 0.3)
         remove_gradients(nodes.array, padding.array, team, inside)
         inputs = Inputs(grid, nodes, padding, sheets, node_scale(nodes.array, padding.array, inside))
-        tasks = sheet_tasks(
-            inputs.density,
-            grid.node_shape,
-            sheets.array,
-            lambda box: region is None or region.touches(box, 2 * self.halo_nodes),
-        )
-        team.run(tasks, lambda count: report(FILTERING, count / len(tasks)))
+        boxes = sheet_boxes(grid.node_shape, lambda box: region is None or region.touches(box, 2 * self.halo_nodes))
+        sheet_filter = SheetFilter(inputs.density, grid.node_shape)
+        if context.parallel_map is None:
+            tasks = sheet_tasks(sheet_filter, boxes, sheets.array)
+            team.run(tasks, lambda count: report(FILTERING, count / len(tasks)))
+        else:
+            for count, found in enumerate(context.parallel_map(sheet_filter, boxes)):
+                store_sheets(sheets.array, boxes[count], found)
+                report(FILTERING, (count + 1) / len(boxes))
         return replace(inputs, sheet_scales=map_scales(sheets.array, padding.array, inside))
 
     def _signs(self) -> Sequence[int]:

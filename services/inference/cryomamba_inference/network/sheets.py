@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -26,6 +27,8 @@ LIMITS = (-5, 25)
 _UNIT = np.float32(0.3)  # of the network's input, per deviation
 
 Maps = Field | npt.NDArray[np.float16]
+Box = tuple[tuple[int, int], ...]
+"""First and one-past-last half node along z, y, x."""
 
 
 def normalized_sheets(maps: Maps, scales: Sequence[Scale]) -> Field:
@@ -49,25 +52,54 @@ def half_shape(shape: Shape) -> Shape:
     return -(-shape[0] // 2), -(-shape[1] // 2), -(-shape[2] // 2)
 
 
-def sheet_tasks(
-    read: Callable[[Slices], Field], shape: Shape, maps: Maps, wanted: Callable[[Slices], bool] = lambda _: True
-) -> list[Callable[[], None]]:
-    """Return tasks that compute the maps of a whole volume, box by box.
+def sheet_boxes(shape: Shape, wanted: Callable[[Slices], bool] = lambda _: True) -> list[Box]:
+    """Return the boxes in which the maps of a whole volume are computed.
 
     Parameters
+    ----------
+    shape : tuple of int
+        Nodes of the volume.
+    wanted : callable
+        Whether the maps are needed in a box of nodes.
+    """
+    ranges = (spans(size, _BOX) for size in half_shape(shape))
+    return [box for box in itertools.product(*ranges) if wanted(_nodes(box, shape))]
+
+
+@dataclass(frozen=True, slots=True)
+class SheetFilter:
+    """Computes the maps of boxes in whatever process; picklable if `read` is.
+
+    Attributes
     ----------
     read : callable
         Returns the normalized densities of a box of nodes.
     shape : tuple of int
         Nodes of the volume.
-    maps : array of shape (MAPS, z, y, x), float16
-        Output at half the resolution; may be a memory map.
-    wanted : callable
-        Whether the maps are needed in a box of nodes.
     """
-    ranges = (spans(size, _BOX) for size in maps.shape[1:])
-    boxes = [(z, y, x) for z, y, x in itertools.product(*ranges)]
-    return [partial(_fill, read, shape, maps, box) for box in boxes if wanted(_nodes(box, shape))]
+
+    read: Callable[[Slices], Field]
+    shape: Shape
+
+    def __call__(self, box: Box) -> npt.NDArray[np.float16]:
+        """Return the maps (MAPS, z, y, x) of a box."""
+        sizes = half_shape(self.shape)
+        wide = [(max(a - _REACH, 0), min(b + _REACH, n)) for (a, b), n in zip(box, sizes, strict=True)]
+        z, y, x = (slice(a - low, b - low) for (a, b), (low, _) in zip(box, wide, strict=True))
+        found = np.empty((MAPS, *(b - a for a, b in box)), np.float16)
+        for index, response in enumerate(_responses(half(self.read(_nodes(wide, self.shape))), (z, y, x))):
+            found[index] = response
+        return found
+
+
+def store_sheets(maps: Maps, box: Box, found: npt.NDArray[np.float16]) -> None:
+    """Write the maps of a box into those of the volume, which may be a memory map."""
+    maps[(slice(None), *(slice(a, b) for a, b in box))] = found
+
+
+def sheet_tasks(sheets: SheetFilter, boxes: Sequence[Box], maps: Maps) -> list[Callable[[], None]]:
+    """Return tasks that compute boxes of the maps of a volume, an array of shape (MAPS, z, y, x)."""
+    return [partial(_fill, sheets, maps, box) for box in boxes]
 
 
 def _nodes(box: Sequence[tuple[int, int]], shape: Shape) -> Slices:
@@ -76,12 +108,8 @@ def _nodes(box: Sequence[tuple[int, int]], shape: Shape) -> Slices:
     return z, y, x
 
 
-def _fill(read: Callable[[Slices], Field], shape: Shape, maps: Maps, box: tuple[tuple[int, int], ...]) -> None:
-    wide = [(max(a - _REACH, 0), min(b + _REACH, n)) for (a, b), n in zip(box, maps.shape[1:], strict=True)]
-    inner = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(box, wide, strict=True))
-    where = [slice(a, b) for a, b in box]
-    for index, response in enumerate(_responses(half(read(_nodes(wide, shape))), (inner[0], inner[1], inner[2]))):
-        maps[(slice(index, index + 1), *where)] = response
+def _fill(sheets: SheetFilter, maps: Maps, box: Box) -> None:
+    store_sheets(maps, box, sheets(box))
 
 
 def _responses(field: Field, inner: Slices) -> list[Field]:

@@ -85,6 +85,9 @@ def run_task(
             return run.run()
         finally:
             run.remember_preview()
+            if executor.remote:
+                # Of a job that was cancelled while its engine was prepared.
+                executor.end()
 
 
 class _Run:
@@ -365,6 +368,7 @@ class _Run:
             threads=self._threads,
             compute_slot=self._compute_slot,
             report_progress=report,
+            parallel_map=self._executor.map if self._executor.remote else None,
             within=None if self._task.within is None else self._task.within.read,
         )
 
