@@ -50,15 +50,11 @@ def memory() -> Iterator[CheckResult]:
 
 
 def available_memory() -> int | None:
-    """Return the bytes of memory that programs can still use; None if that is not known here."""
+    """Return the bytes of memory that programs can still use; None on systems without /proc."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
-        try:
-            import psutil
-        except ImportError:
-            return None
-        return int(psutil.virtual_memory().available)
+        return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
 
 
