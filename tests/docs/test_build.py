@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -48,3 +49,22 @@ def test_a_page_in_no_menu_ends_the_build(tmp_path: Path) -> None:
     done = build(tmp_path, PAGES["good"], nav=["index.md"])
     assert done.returncode != 0
     assert "other.md" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("role", "shown"),
+    [
+        (":class:`Client`", "`Client`"),
+        (":func:`~cryomamba.masks.clean.fill_holes`", "`fill_holes`"),
+        (":meth:`Job.wait` and :mod:`cryomamba.picks`", "`Job.wait` and `cryomamba.picks`"),
+        ("``code`` and a: `b`", "``code`` and a: `b`"),
+    ],
+)
+def test_roles_of_docstrings_are_shown_as_names(role: str, shown: str) -> None:
+    """The Python reference has no raw roles of reStructuredText."""
+    spec = importlib.util.spec_from_file_location("plain_roles", ROOT / "docs" / "plain_roles.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.plain(role) == shown

@@ -144,7 +144,9 @@ class AnnotationFolder:
         about = self._about
         known = about.objects.get(name, DepositedObject())
         if known.id is None:
-            self.missing.append(f"objects.{name}.id, a term of GO (GO:0016020) or UniProtKB")
+            # A key of TOML with other characters is quoted.
+            key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+            self.missing.append(f"objects.{key}.id, a term of GO (GO:0016020) or UniProtKB")
         metadata = {
             "annotation_object": {
                 "id": known.id,

@@ -7,14 +7,15 @@ import os
 import sys
 
 from cryomamba.settings import Settings
-from cryomamba_inference.service import InferenceService
+from cryomamba_inference.service import InferenceService, new_run
 from cryomamba_server.service import run_program, service_parser
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Work until `stop` is set; jobs that were being computed go back to the queue."""
     # Made before the group, which would wrap the error for wrong settings.
-    workers = [InferenceService(settings, slot) for slot in range(1, settings.slots + 1)]
+    run = new_run()
+    workers = [InferenceService(settings, slot, run=run) for slot in range(1, settings.slots + 1)]
     async with asyncio.TaskGroup() as tasks:
         for slot, worker in enumerate(workers, 1):
             tasks.create_task(worker.serve(stop), name=f"worker {slot}")

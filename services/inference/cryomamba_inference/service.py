@@ -49,8 +49,6 @@ _RELEASE_S = 1.5
 _RESTART_S = 1.0
 _RESTART_MAX_S = 30.0
 _JOBS_PER_CHILD = 50
-# The names of a program that was started again with the same process id are new ones.
-_RUN = secrets.token_hex(4)
 
 
 class InferenceService:
@@ -61,6 +59,9 @@ class InferenceService:
     settings : Settings
     slot : int
         Which of the workers of this program it is, counted from 1.
+    run : str, optional
+        Stands for this run of the program in the names of its workers; drawn at random if not given, so that a program
+        that was started again with the same process id has other names.
 
     Raises
     ------
@@ -68,14 +69,14 @@ class InferenceService:
         An endpoint is not on loopback and there is no key, or the key file is not usable.
     """
 
-    def __init__(self, settings: Settings, slot: int = 1) -> None:
+    def __init__(self, settings: Settings, slot: int = 1, *, run: str | None = None) -> None:
         self._key = key_for(settings, Role.WORKER)
         if self._key is None:
             for name in ("bus_jobs", "bus_preview_in"):
                 require_loopback(getattr(settings, name), variable=f"CRYOMAMBA_{name.upper()}")
         self._settings = settings
         suffix = f".{slot}" if settings.slots > 1 else ""
-        self.worker = f"{socket.gethostname()[:64]}-{os.getpid()}-{_RUN}{suffix}"
+        self.worker = f"{socket.gethostname()[:64]}-{os.getpid()}-{run or new_run()}{suffix}"
         self._host = HostAbilities()
         self._codec: Codec = _preview_codec(settings)
         self._engines: tuple[EngineInfo, ...] = ()
@@ -272,6 +273,11 @@ class InferenceService:
             self._previews.publish(message)
         elif self._attempt is not None:
             self._attempt.on_message(message)
+
+
+def new_run() -> str:
+    """Return what stands for a run of a program in the names of its workers."""
+    return secrets.token_hex(4)
 
 
 class _FramePublisher:
