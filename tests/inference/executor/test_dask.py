@@ -379,3 +379,18 @@ def test_the_mask_is_the_same(
     assert here == there
     assert recorder.reports[-1].dashboard_url == executor.dashboard_url
     assert recorder.reports[-1].total_tiles > 3
+
+
+def test_one_worker_gives_the_same(
+    tomogram: Path, mortal: DaskProcesses, tmp_path: Path, recorder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of workers, and of their threads, changes no byte."""
+    monkeypatch.setattr(Registry.discover().get("threshold"), "max_tile_bytes", lambda _self, _size: 4 * 24 * 70 * 70)
+    mortal.start_workers(1, threads=2)
+    here = segmented(tomogram, "threshold", {"sigma_A": 20.0}, tmp_path / "here", InlineExecutor(), recorder)
+    executor = DaskExecutor(mortal.address, 1)
+    try:
+        there = segmented(tomogram, "threshold", {"sigma_A": 20.0}, tmp_path / "there", executor, recorder)
+    finally:
+        executor.close()
+    assert here == there
