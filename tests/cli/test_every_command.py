@@ -66,11 +66,14 @@ def test_an_unknown_option_is_a_usage_error_of_every_command(cli: Cli, names: tu
     assert json.loads(done.stderr)["code"] == "bad_request"
 
 
-@pytest.mark.parametrize("names", [names for names, one in OWN.items() if "--server" in options(one)], ids=" ".join)
+# One waits for its server, and says so; the other reports it among its results.
+WAITING = {("watch-folder",), ("doctor",)}
+WITH_SERVER = [names for names, one in OWN.items() if "--server" in options(one) and names not in WAITING]
+
+
+@pytest.mark.parametrize("names", WITH_SERVER, ids=" ".join)
 def test_a_server_that_is_away_ends_every_command_with_4(cli: Cli, names: tuple[str, ...]) -> None:
     """Unless what was asked for is refused before the server is asked. No command waits for it in silence."""
-    if names in {("watch-folder",), ("doctor",)}:
-        pytest.skip("waits for the server, or reports it among its results")
     done = cli(*names, *arguments_of(OWN[names]), "--server", "http://127.0.0.1:1")
     refused = {ExitCode.VOLUME, ExitCode.USAGE, ExitCode.NOT_FOUND}
     assert done.exit_code in {ExitCode.UNAVAILABLE, *refused}, done.stderr
