@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import sys
 import tempfile
@@ -51,9 +52,11 @@ def notebook(source: Path) -> Any:  # noqa: ANN401 (nbformat has no types)
 def run(source: Path, folder: Path) -> Any:  # noqa: ANN401
     """Return a notebook with its results; it runs in `folder`."""
     made = notebook(source)
+    # As in an environment that has been activated.
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     NotebookClient(
         made, timeout=TIMEOUT_S, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
-    ).execute()
+    ).execute(env={**os.environ, "PATH": path})
     for cell in made.cells:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
