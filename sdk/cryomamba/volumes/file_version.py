@@ -117,7 +117,8 @@ def changed(name: str, since: str, what: str) -> VolumeError:
 
 def _head(descriptor: int) -> bytes:
     if hasattr(os, "pread"):
-        return os.pread(descriptor, HEADER_NBYTES, 0)
+        head: bytes = os.pread(descriptor, HEADER_NBYTES, 0)
+        return head
     # Windows: the position of the file is restored for whoever reads it.
     position = os.lseek(descriptor, 0, os.SEEK_CUR)
     try:
