@@ -31,6 +31,8 @@ def engines(
             output.document(found)
         else:
             output.table(("ENGINE", "DESCRIPTION", ""), [_row(info) for info in found])
+            for hint, names in _missing(found).items():
+                output.note(f"Missing for {', '.join(names)}: {hint}")
             output.note("'cryomamba engines NAME' lists the parameters of an engine.")
         return
     info = choose(found, name)
@@ -71,6 +73,15 @@ def choose(found: Sequence[EngineInfo], name: str | None) -> EngineInfo:
 def _row(info: EngineInfo) -> tuple[str, str, str]:
     remarks = [word for word, true in (("default", info.default), ("not available", not info.available)) if true]
     return info.name, info.summary or info.reason, ", ".join(remarks)
+
+
+def _missing(found: Sequence[EngineInfo]) -> dict[str, list[str]]:
+    """Return what to do for engines that are not available, with their names."""
+    names: dict[str, list[str]] = {}
+    for info in found:
+        if not info.available and info.hint:
+            names.setdefault(info.hint, []).append(info.name)
+    return names
 
 
 def _show(info: EngineInfo) -> None:

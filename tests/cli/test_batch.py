@@ -180,7 +180,6 @@ def test_a_list_of_tomograms(cli: Cli, folder: Path, tmp_path: Path) -> None:
     Path("list.txt").write_text("# none\n", encoding="utf-8")
     assert batch(cli, "--list", "list.txt").exit_code == 2
     assert batch(cli).exit_code == 2
-    assert cli("segment", folder / "a.mrc", "--dry-run").exit_code == 2
 
 
 FRAGILE = """

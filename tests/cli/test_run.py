@@ -67,5 +67,5 @@ def test_an_installed_package_writes_the_same_procfile(tmp_path: Path, monkeypat
 def test_without_the_server_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing package is named, with the command that installs it."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "honcho" else find_spec(name))
-    with pytest.raises(InvalidRequestError, match=r"honcho is missing.*cryomamba\[server\]"):
+    with pytest.raises(InvalidRequestError, match=r"missing: honcho.*cryomamba\[server\]"):
         require_server()
