@@ -9,12 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 from tests.deploy.test_proxies import NAME, Proxy, certificate, nginx, replaced
+from websockets.exceptions import ConnectionClosedOK
 
 from cryomamba.testing import DEADLINE_S, Stack, free_ports, wait_until
 from cryomamba.volumes import write_volume
@@ -137,7 +139,9 @@ def watch_at_the_other(gateways: Gateways) -> None:
                 if isinstance(message, bytes):
                     size = int.from_bytes(message[:4], "little")
                     seq = json.loads(message[4 : 4 + size])["seq"]
-                    await socket.send(json.dumps({"type": "ack", "seq": seq}))
+                    # The job may have ended meanwhile.
+                    with suppress(ConnectionClosedOK):
+                        await socket.send(json.dumps({"type": "ack", "seq": seq}))
                 else:
                     types.append(json.loads(message)["type"])
         return types
