@@ -31,8 +31,8 @@ membranes are found is on the page [Accuracy](accuracy.md).
 OWN_PAGE = {"accuracy": ["--page"]}
 """Benchmarks that write a page of their own, with the options that make them do so."""
 
-LONG = {"endurance", "idle_peers"}
-"""Benchmarks that take an hour or all descriptors of the machine, and run only if they are named."""
+LONG = {"dask_workers", "endurance", "idle_peers"}
+"""Benchmarks that take long or all descriptors of the machine, and run only if they are named."""
 
 
 def names() -> list[str]:
