@@ -8,6 +8,7 @@ from cryomamba.access.roles import (
     DELIVERY_REQUESTS,
     MONITOR_REQUESTS,
     READ_REQUESTS,
+    WORKER_ADMIN_REQUESTS,
     WORKER_REQUESTS,
     WRITE_REQUESTS,
     Role,
@@ -19,7 +20,8 @@ from cryomamba.wire.requests import REQUESTS
 
 def test_every_request_has_its_place() -> None:
     """A new kind of request must be put into the table before anybody with a key may send it."""
-    places = (READ_REQUESTS, MONITOR_REQUESTS, WRITE_REQUESTS, DELIVERY_REQUESTS, WORKER_REQUESTS)
+    administration = MONITOR_REQUESTS, DELIVERY_REQUESTS, WORKER_ADMIN_REQUESTS
+    places = (READ_REQUESTS, WRITE_REQUESTS, WORKER_REQUESTS, *administration)
     assert set(REQUESTS) == frozenset().union(*places)
     assert len(REQUESTS) == sum(map(len, places))
 
@@ -36,6 +38,7 @@ def test_roles_keep_to_themselves() -> None:
     for role in Role:
         assert {may_ask(role, request) for request in WRITE_REQUESTS} == {role in changing}
         assert {may_ask(role, request) for request in WORKER_REQUESTS} == {role in working}
-        assert {may_ask(role, request) for request in MONITOR_REQUESTS | DELIVERY_REQUESTS} == {role is Role.ADMIN}
+        administration = MONITOR_REQUESTS | DELIVERY_REQUESTS | WORKER_ADMIN_REQUESTS
+        assert {may_ask(role, request) for request in administration} == {role is Role.ADMIN}
         assert may_connect(role, "preview-in") == (role in working)
     assert all(may_connect(role, domain) for role in Role for domain in ("jobs", "events", "preview-out"))
