@@ -92,9 +92,13 @@ export function updateJob(job: Job): void {
   if (before && isFinal(before.state) && !isFinal(job.state)) live.refollow(job.job_id);
 }
 
-/** Load a job that the list does not hold. */
+/** Load a job anew; a message that came while the answer was on its way counts more than an answer as old. */
 export async function loadJob(jobId: string): Promise<void> {
-  updateJob(await api.getJob(jobId));
+  const before = jobs.value.get(jobId);
+  const found = await api.getJob(jobId);
+  const known = jobs.value.get(jobId);
+  if (known && known !== before && !isStale(known, found)) return;
+  updateJob(found);
 }
 
 /** Forget a job that is no longer there. */
