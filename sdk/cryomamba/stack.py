@@ -33,6 +33,30 @@ def free_ports(count: int) -> list[int]:
         return [found.getsockname()[1] for found in sockets]
 
 
+class ReservedPorts:
+    """Loopback TCP ports that, on Linux, other programs do not get by chance until they are released.
+
+    There a bound socket that does not listen lets others with ``SO_REUSEADDR`` listen on its port, as all services do,
+    and the kernel gives the port to no outgoing connection. Elsewhere such a socket would keep the services away, so
+    the ports are only free at the moment.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._sockets = [socket.socket() for _ in range(count)]
+        for found in self._sockets:
+            found.bind(("127.0.0.1", 0))
+            # Only now: a port that is bound with it could be one that another program has reserved in the same way.
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.numbers: list[int] = [found.getsockname()[1] for found in self._sockets]
+        if sys.platform != "linux":
+            self.release()
+
+    def release(self) -> None:
+        """Let any program have the ports."""
+        for found in self._sockets:
+            found.close()
+
+
 class Stack:
     """All three services, started and stopped together; a context manager. For one thread.
 
@@ -75,7 +99,9 @@ class Stack:
         self.home = home
         self._python = sys.executable if python is None else str(python)
         self.logs = logs or home / "logs"
-        self.ports = dict(zip(("jobs", "preview_in", "preview_out", "events", "gateway"), free_ports(5), strict=True))
+        names = ("jobs", "preview_in", "preview_out", "events", "gateway")
+        self._reserved = ReservedPorts(len(names))
+        self.ports = dict(zip(names, self._reserved.numbers, strict=True))
         bus = {f"CRYOMAMBA_BUS_{name.upper()}": f"tcp://127.0.0.1:{self.ports[name]}" for name in list(self.ports)[:4]}
         self.env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("CRYOMAMBA_")},
@@ -173,7 +199,7 @@ class Stack:
         return process.wait(timeout)
 
     def close(self) -> None:
-        """Stop all services that run; one that has not ended after 30 s is killed."""
+        """Stop all services that run, and release the ports; a service that has not ended after 30 s is killed."""
         for process in self.processes.values():
             process.terminate()
         for process in self.processes.values():
@@ -183,6 +209,7 @@ class Stack:
                 process.kill()
                 process.wait()
         self.processes.clear()
+        self._reserved.release()
 
     def __enter__(self) -> Self:
         return self

@@ -40,18 +40,18 @@ def ready(url: str) -> bool:
 )
 def test_all_services_start_and_end_together(command: list[str], tmp_path: Path) -> None:
     """``cryomamba run`` and ``honcho start`` make a stack that is ready, and SIGTERM ends all of it."""
-    stack = Stack(tmp_path / "home")
-    environment = {**stack.env, "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))}
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        wait_until(lambda: ready(stack.http_url) or process.poll() is not None, what="the services")
-        assert process.poll() is None, (tmp_path / "log").read_text()
-        process.send_signal(signal.SIGTERM)
-        process.wait(DEADLINE_S)
-    finally:
-        process.terminate()
-        process.wait(DEADLINE_S)
+    with Stack(tmp_path / "home") as stack:
+        environment = {**stack.env, "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))}
+        with (tmp_path / "log").open("wb") as log:
+            process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            wait_until(lambda: ready(stack.http_url) or process.poll() is not None, what="the services")
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            process.send_signal(signal.SIGTERM)
+            process.wait(DEADLINE_S)
+        finally:
+            process.terminate()
+            process.wait(DEADLINE_S)
     printed = (tmp_path / "log").read_text()
     assert all(f"{service}.1 stopped" in printed for service in SERVICES), printed
     assert not ready(stack.http_url)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cryomamba.errors import UnavailableError
-from cryomamba.stack import Stack
+from cryomamba.stack import ReservedPorts, Stack
 
 pytestmark = pytest.mark.system
 
@@ -52,3 +52,20 @@ def test_a_crash_is_a_sigkill(tmp_path: Path) -> None:
         stack.kill("broker")
         assert process.returncode == -signal.SIGKILL
         assert not stack.processes
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a reserved port would keep the services away")
+def test_no_other_program_gets_a_reserved_port_by_chance() -> None:
+    """Who asks for that port is refused, who listens with SO_REUSEADDR is not; afterwards it is free for all."""
+    reserved = ReservedPorts(2)
+    address = ("127.0.0.1", reserved.numbers[0])
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(address)
+    with socket.socket() as service:
+        service.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        service.bind(address)
+        service.listen()
+        socket.create_connection(address).close()
+    reserved.release()
+    with socket.socket() as other:
+        other.bind(address)
