@@ -10,6 +10,8 @@ from benchmarks.scaling.costs import Assumptions, Costs
 from benchmarks.scaling.model import Facility, facility, submits
 
 COSTS = Costs(
+    idle_gateway=0.0,
+    idle_broker=0.0,
     submit_gateway=0.004,
     submit_broker=0.002,
     submit_client=0.001,
@@ -18,10 +20,12 @@ COSTS = Costs(
     commit=0.003,
     job_second_broker=0.01,
     job_second_gateway=0.0,
+    frame_worker=0.0,
     frame_broker=0.01,
     frame_gateway=0.01,
     watcher_second_gateway=0.0,
     send_gateway=0.001,
+    send_delay=0.001,
     receive_client=0.0,
     frame_wait=0.0,
     connect_gateway=0.001,
