@@ -81,7 +81,7 @@ def loads(costs: Costs, watchers: int, jobs_a_day: int, design: Design, assumed:
     return Load(
         {
             "gateway": result.gateway,
-            "broker": result.broker,
+            "broker": result.broker_held,
             "store": result.store,
             "network": each * costs.frame_bytes * 8 / 1e6 / assumed.network_Mbit_s,
             "descriptors": each / assumed.descriptors,

@@ -20,7 +20,7 @@ class Costs:
     submit_commits : float
         Commits of one submit.
     commit : float
-        Seconds of wall-clock time of one durable commit of a small row, alone on the disk.
+        Seconds of wall-clock time of one durable commit of a small row, alone on the disk; the median.
     job_second_broker, job_second_gateway : float
         Of one second of one running job without frames: renewals, progress.
     frame_worker, frame_broker, frame_gateway : float
@@ -30,7 +30,7 @@ class Costs:
     send_gateway : float
         Of one frame to one watcher, with its acknowledgement.
     send_delay : float
-        The part of it for which the next watcher waits; the rest is done when all have been sent to.
+        Seconds of wall-clock time by which one watcher has a frame later than the one before.
     receive_client : float
         Of one frame that a watcher reads.
     frame_wait : float

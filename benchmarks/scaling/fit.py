@@ -54,7 +54,7 @@ def _fit_round(one: Round, small: tuple[Key, ...], watcher_MB: float, gateway_MB
         frame_gateway=gateway[1],
         watcher_second_gateway=gateway[2],
         send_gateway=gateway[3],
-        send_delay=min(delay[1], gateway[3]),
+        send_delay=delay[1],
         receive_client=watched[most].receive,
         frame_wait=max(0.0, delay[0] - broker[1] - gateway[1]),
         connect_gateway=watched[most].connecting,

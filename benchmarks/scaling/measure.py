@@ -17,10 +17,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from benchmarks.load.watchers import work
-from benchmarks.load_submits import commit_alone
 from benchmarks.scaling.load import Submitted, Watched, idle, median, memory_MB, services, submits, watching
-from benchmarks.scaling.meter import disk_MB_s
+from benchmarks.scaling.meter import commit_s, disk_MB_s
 from pydantic import BeforeValidator
 
 from cryomamba.testing import Stack
@@ -133,15 +133,10 @@ def _submits(folder: Path, loads: Loads) -> tuple[float, dict[int, Submitted], f
         asyncio.run(submits(stack, _FIRST_CLIENTS, _FIRST_SUBMITS))
         commits = []
         for number, clients in enumerate(order):
-            commits.append(_commit_s(folder / f"commits-{number}"))
+            commits.append(commit_s(folder / f"commits-{number}", _COMMITS))
             found[clients].append(asyncio.run(submits(stack, clients, loads.submits[clients])))
         broker_MB = memory_MB(stack, "broker")
-    return sum(commits) / len(commits), {clients: median(bursts) for clients, bursts in found.items()}, broker_MB
-
-
-def _commit_s(folder: Path) -> float:
-    folder.mkdir()
-    return commit_alone(folder, _COMMITS) / _COMMITS
+    return float(np.median(commits)), {clients: median(bursts) for clients, bursts in found.items()}, broker_MB
 
 
 def _watch(stack: Stack, clients: Connection, pid: int, seconds: float, load: Key) -> Watched:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import psutil
 
 
@@ -61,3 +63,18 @@ def disk_MB_s(folder: Path, nbytes: int = 256 << 20) -> float:
     seconds = time.monotonic() - began
     (folder / "speed").unlink()
     return nbytes / 1e6 / seconds
+
+
+def commit_s(path: Path, count: int) -> float:
+    """Return the median time of a durable commit to a new file; now and then one takes a hundred times as long."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("CREATE TABLE jobs (id INTEGER PRIMARY KEY, body TEXT)")
+    taken = []
+    for _ in range(count):
+        began = time.perf_counter()
+        connection.execute("INSERT INTO jobs (body) VALUES (?)", ("x" * 500,))
+        taken.append(time.perf_counter() - began)
+    connection.close()
+    return float(np.median(taken))

@@ -1,8 +1,9 @@
 """The services as queues, in simpy: each process is a server that does one thing at a time, the disk another one.
 
-A gateway sends a frame to its watchers one after the other, reads their acknowledgements when all have it, and takes
-the newest frame of a job next: older ones that wait are dropped, as in the gateway. The broker computes on one core,
-whatever its threads, because they share an interpreter; a commit occupies the disk and not the core.
+A gateway sends a frame to its watchers one after the other, with their acknowledgements, and takes the newest
+frame of a job next: older ones that wait are dropped, as in the gateway. The broker computes on one core,
+whatever its threads, because they share an interpreter. While it commits, the core is free, but it begins nothing else:
+its store has a thread, which waits for the interpreter at every statement.
 """
 
 from __future__ import annotations
@@ -21,17 +22,26 @@ _REPORT_S = 0.5
 
 
 class Server:
-    """Does one piece of work after the other, on a core if cores are limited; counts how long it was busy."""
+    """Does one piece of work after the other, on a core if cores are limited.
+
+    Attributes
+    ----------
+    busy_s : float
+        Seconds of a core, or of a disk, so far.
+    held_s : float
+        Seconds in which nothing else could begin: also waiting for a core or a commit.
+    """
 
     def __init__(self, env: simpy.Environment, capacity: int = 1, cores: simpy.Resource | None = None) -> None:
         self._env, self._cores = env, cores
         self._queue = simpy.Resource(env, capacity)
-        self.capacity, self.busy_s = capacity, 0.0
+        self.capacity, self.busy_s, self.held_s = capacity, 0.0, 0.0
 
-    def work(self, seconds: float) -> Steps:
-        """Wait for the turn, and work."""
+    def work(self, seconds: float, disk: Server | None = None, commit_s: float = 0.0) -> Steps:
+        """Wait for the turn, and work; then wait for a commit on `disk`, if it is given, before the next turn."""
         with self._queue.request() as turn:
             yield turn
+            began = self._env.now
             if self._cores is None:
                 yield self._env.timeout(seconds)
             else:
@@ -39,6 +49,9 @@ class Server:
                     yield core
                     yield self._env.timeout(seconds)
             self.busy_s += seconds
+            if disk is not None:
+                yield from disk.work(commit_s)
+            self.held_s += self._env.now - began
 
     def load(self, seconds: float) -> float:
         """Return the share of its capacity that was used."""
@@ -70,8 +83,7 @@ def submits(costs: Costs, clients: int, count: int, cores: int) -> SubmitResult:
             began = env.now
             yield from client.work(costs.submit_client / 2)
             yield from gateway.work(costs.submit_gateway / 2)
-            yield from broker.work(costs.submit_broker / 2)
-            yield from disk.work(costs.submit_commits * costs.commit)
+            yield from broker.work(costs.submit_broker / 2, disk, costs.submit_commits * costs.commit)
             yield from broker.work(costs.submit_broker / 2)
             yield from gateway.work(costs.submit_gateway / 2)
             yield env.timeout(costs.submit_wait)
@@ -124,10 +136,23 @@ class Facility:
 
 @dataclass(slots=True)
 class FacilityResult:
-    """Shares of capacity that were used, the ages of frames in seconds, and the share of frames that arrived."""
+    """What became of it.
+
+    Attributes
+    ----------
+    gateway, broker, store : float
+        Shares of capacity that were used.
+    broker_held : float
+        Share of the time in which the broker could begin nothing else, computing or waiting for a commit.
+    ages : list of float
+        Seconds from the worker to the watcher.
+    delivered : float
+        Share of the frames that arrived.
+    """
 
     gateway: float
     broker: float
+    broker_held: float
     store: float
     ages: list[float]
     delivered: float
@@ -186,6 +211,7 @@ class _Simulation:
         return FacilityResult(
             self._costs.idle_gateway + max(gateway.server.load(seconds) for gateway in self._gateways),
             self._costs.idle_broker + max(broker.load(seconds) for broker in self._brokers),
+            self._costs.idle_broker + max(broker.held_s / seconds for broker in self._brokers),
             max(store.load(seconds) for store in self._stores),
             self._ages,
             self._sent / self._wanted if self._wanted else 1.0,
@@ -193,7 +219,7 @@ class _Simulation:
 
     def _publish_frames(self, job: int) -> Steps:
         env, offered = self._env, self._offered
-        broker, store = self._brokers[job % offered.shards], self._stores[job % offered.shards]
+        broker = self._brokers[job % offered.shards]
         yield env.timeout(job / offered.jobs / offered.rate_hz)
         due_renewal = env.now + self._random.random() * self._assumed.renewal_s
         while True:
@@ -208,7 +234,7 @@ class _Simulation:
                     gateway.receive(job, made)
             if env.now >= due_renewal and offered.commit_s:
                 due_renewal += self._assumed.renewal_s
-                env.process(store.work(offered.commit_s))
+                env.process(self._commit(job))
             yield env.timeout(max(0.0, began + 1 / offered.rate_hz - env.now))
 
     def _report(self, job: int) -> Steps:
@@ -230,14 +256,12 @@ class _Simulation:
             job, made = next(iter(gateway.waiting.items()))
             del gateway.waiting[job]
             fan = gateway.fans[job]
-            first = env.now - made + costs.frame_gateway
-            yield from gateway.server.work(costs.frame_gateway + fan * costs.send_delay)
+            yield from gateway.server.work(costs.frame_gateway + fan * costs.send_gateway)
             self._sent += fan
-            ages = np.linspace(min(first, env.now - made), env.now - made, min(fan, SAMPLED)) + costs.frame_wait
-            self._ages.extend(ages.tolist())
+            first = env.now - made - fan * costs.send_gateway + costs.frame_wait
+            self._ages.extend(np.linspace(first, first + fan * costs.send_delay, min(fan, SAMPLED)).tolist())
             if self._offered.measured:
                 env.process(self._watchers.work(fan * costs.receive_client))
-            yield from gateway.server.work(fan * (costs.send_gateway - costs.send_delay))
 
     def _arrivals(self) -> Steps:
         number = 0
@@ -251,7 +275,14 @@ class _Simulation:
         yield from self._gateways[number % offered.gateways].server.work(self._costs.submit_gateway)
         yield from self._brokers[number % offered.shards].work(self._costs.submit_broker)
         for _ in range(self._assumed.commits_per_job):
-            yield from self._stores[number % offered.shards].work(offered.commit_s)
+            yield from self._commit(number)
+
+    def _commit(self, number: int) -> Steps:
+        offered, store = self._offered, self._stores[number % self._offered.shards]
+        if offered.commits_at_once == 1:
+            yield from self._brokers[number % offered.shards].work(0.0, store, offered.commit_s)
+        else:
+            yield from store.work(offered.commit_s)
 
 
 def _spread(offered: Facility) -> Sequence[Sequence[int]]:

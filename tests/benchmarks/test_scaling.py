@@ -40,8 +40,16 @@ COSTS = Costs(
 def test_submits_go_as_fast_as_the_slowest_server() -> None:
     """One client waits for each step; many are limited by the gateway, or by the cores that all share."""
     assert submits(COSTS, 1, 50, cores=8).rate == pytest.approx(1 / 0.011)
-    assert submits(COSTS, 20, 1000, cores=8).rate == pytest.approx(1 / 0.004, rel=0.02)
-    assert submits(COSTS, 20, 1000, cores=1).rate == pytest.approx(1 / 0.007, rel=0.02)
+    quick = replace(COSTS, commit=0.0005)
+    assert submits(quick, 20, 1000, cores=8).rate == pytest.approx(1 / 0.004, rel=0.02)
+    assert submits(quick, 20, 1000, cores=1).rate == pytest.approx(1 / 0.007, rel=0.02)
+
+
+def test_a_commit_keeps_the_broker_and_not_the_core() -> None:
+    """On a slow disk, submits compute and commit in turn, however many cores and clients there are."""
+    slow = replace(COSTS, commit=0.02)
+    assert submits(slow, 20, 500, cores=8).rate == pytest.approx(1 / 0.022, rel=0.02)
+    assert submits(slow, 20, 500, cores=1).rate < 1 / 0.022
 
 
 def test_use_is_rate_times_cost() -> None:

@@ -194,7 +194,8 @@ def _print_submitted(folder: Path, submission: Submission, division: Division, o
         )
         return
     tasks = "1 task" if submission.tasks == 1 else f"{submission.tasks} tasks"
-    output.note(f"Submitted {number} tomograms in {tasks}; {_left_out(division)}.")
+    tomograms = "1 tomogram" if number == 1 else f"{number} tomograms"
+    output.note(f"Submitted {tomograms} in {tasks}; {_left_out(division)}.")
     output.note(f"Job {submission.summary_job} writes the report when all have ended.")
     output.note(f"Scripts and logs: {folder}")
     output.note(
