@@ -77,7 +77,7 @@ async def server_page(home: Path) -> None:
             await page.until("document.querySelectorAll('.worker [data-state=running]').length === 2")
             await page.until("document.querySelectorAll('#queue > li').length === 3")
             await page.until("document.querySelectorAll('.worker-actions').length === 2")
-            await page.value("document.querySelectorAll('.worker-actions button')[2].click()")
+            await page.value("document.querySelector('.worker-actions > button').click()")
             await page.until(
                 "[...document.querySelectorAll('.worker .state')].some(one => one.textContent === 'Draining')"
             )
