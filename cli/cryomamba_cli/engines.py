@@ -19,7 +19,7 @@ def engines(
     server: Annotated[
         str | None,
         typer.Option(
-            "--server", "-s", metavar="URL", help="Engines of this server; those of this machine if not given."
+            "--server", "-s", metavar="URL", help="List the engines of this server instead of those of this machine."
         ),
     ] = None,
     json: Json = False,

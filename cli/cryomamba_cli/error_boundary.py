@@ -101,7 +101,7 @@ def exceptions_reported() -> Iterator[None]:
     except Interrupted as interrupt:
         raise typer.Exit(interrupt.exit_code) from None
     except KeyboardInterrupt:
-        note("Interrupted. Files that were not complete are not left behind.")
+        note("Interrupted. No incomplete files are left behind.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     except BrokenPipeError:
         _close_quietly()

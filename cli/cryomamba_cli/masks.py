@@ -96,7 +96,7 @@ def clean(
     ] = False,
     number: Annotated[bool, typer.Option("--number", help="Label each connected component, the largest as 1.")] = False,
     drop_negative: Annotated[
-        bool, typer.Option("--drop-negative", help="Make labels below 0, for voxels to ignore, background first.")
+        bool, typer.Option("--drop-negative", help="First set labels below 0 (voxels to ignore) to background.")
     ] = False,
     force: Force = False,
     json: Json = False,

@@ -104,7 +104,7 @@ class Workers:
             )
         if hello.worker not in self._seen and len(self._seen) >= WORKERS_MAX:
             raise InvalidRequestError(
-                f"{WORKERS_MAX} workers are connected already, the most that are allowed.", code=ErrorCode.TOO_LARGE
+                f"{WORKERS_MAX} workers are already connected, the maximum.", code=ErrorCode.TOO_LARGE
             )
         self._known = known
         self._silent.pop(hello.worker, None)
