@@ -50,6 +50,7 @@ def measure(
     from cryomamba.masks.measure import write_csv
     from cryomamba.masks.slabs import LabelSource
     from cryomamba.volumes import open_volume
+    from cryomamba.volumes.label_names import names_in
 
     table = None if csv is None else output_file(csv, (".csv",))
     if table is not None:
@@ -59,7 +60,8 @@ def measure(
         open_volume(path, voxel_size_A=voxel_size(size)) as volume,
         progress_bar("measuring", shown=not json) as progress,
     ):
-        measured = measure_mask(LabelSource.of_volume(volume), {}, shape=shape, progress=progress)
+        names = names_in(volume.meta.labels)
+        measured = measure_mask(LabelSource.of_volume(volume), names, shape=shape, progress=progress)
         if table is not None:
             write_csv(measured, table)
     if json:
@@ -121,10 +123,11 @@ def clean(
     ):
         labels = LabelVolume.of(volume, negative_is_background=drop_negative)
         source = _cleaned(LabelSource.of_volume(labels), min_volume, (fill_holes, fill_planes), keep or [])
-        most = max(labels.highest, 1)
+        most, names = max(labels.highest, 1), None
         if split or number:
-            source, most = split_instances(source, split=split), 0xFFFF
-        write_labels(source, path, volume, labels=most, engine="clean", progress=progress)
+            # The labels become numbers of components, for which the names of the labels are wrong.
+            source, most, names = split_instances(source, split=split), 0xFFFF, {}
+        write_labels(source, path, volume, labels=most, engine="clean", names=names, progress=progress)
     output.result({"mask": str(target)}, str(target), json=json)
 
 

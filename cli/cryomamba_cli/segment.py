@@ -87,7 +87,7 @@ def segment(
             "--server and --dask exclude each other.",
             hint="The server itself computes on a Dask cluster if it is started with CRYOMAMBA_DASK.",
         )
-    info = choose(offered(server), engine)
+    info = choose(offered(server, engine or ""), engine)
     params = parse(param or (), info.parameters, owner=info.name)
     params |= learned_parameters(info, strokes, model, save_model, several=out_dir is not None)
     size_A, wanted = voxel_size(size), tuple(formats or ())
