@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -201,7 +202,7 @@ def put_parts(port: int, paths: list[str], parts: list[bytes]) -> None:
     connection.close()
 
 
-def ask(port: int, method: str, path: str, body: object = None) -> dict[str, object]:
+def ask(port: int, method: str, path: str, body: object = None) -> dict[str, Any]:
     connection = http.client.HTTPConnection("127.0.0.1", port)
     text = None if body is None else json.dumps(body)
     connection.request(method, path, body=text, headers={"Content-Type": "application/json"})
@@ -209,7 +210,8 @@ def ask(port: int, method: str, path: str, body: object = None) -> dict[str, obj
     content = reply.read()
     connection.close()
     assert reply.status < 300, content
-    return json.loads(content) if content else {}
+    found: dict[str, Any] = json.loads(content) if content else {}
+    return found
 
 
 def parts_of_a_volume(count: int) -> list[bytes]:
@@ -232,7 +234,7 @@ def uploading(folder: Path, *, count: int, rounds: int) -> Iterator[Figure]:
             parts[-1] = os.urandom(len(parts[-1]))
             body = {"filename": "tomogram.mrc", "total_size_bytes": size, "chunk_size_bytes": CHUNK}
             begun = ask(gateway, "POST", "/v1/uploads/init", body)
-            put_parts(gateway, begun["chunk_urls"], parts)
+            put_parts(gateway, list(begun["chunk_urls"]), parts)
             ask(gateway, "POST", f"/v1/uploads/{begun['upload_id']}/complete")
 
         ways = {"here": upload, "nginx": lambda: put_parts(port, [f"/{n}" for n in range(len(parts))], parts)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,8 @@ PLOTS: Mapping[str, Plot] = {
 
 def draw(figures: Sequence[Figure]) -> list[str]:
     """Write all plots for which there are figures, and return their names; 'overview' is the first."""
-    import matplotlib as mpl
-
+    # Its types are not known where it is not installed.
+    mpl: Any = import_module("matplotlib")
     mpl.use("svg")
     mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "cryomamba", "font.size": 9})
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -64,8 +65,7 @@ def draw(figures: Sequence[Figure]) -> list[str]:
 
 
 def _save(name: str, background: str, ink: str, figures: Sequence[Figure]) -> None:
-    from matplotlib import pyplot as plt
-
+    plt: Any = import_module("matplotlib.pyplot")
     colours = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), ink)
     with plt.rc_context(colours):
         height = 0.8 + 0.17 * len(figures) if name == "overview" else 3.0
