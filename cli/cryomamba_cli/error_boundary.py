@@ -29,7 +29,12 @@ class Commands(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:  # noqa: ANN401
         super().__init__(**attributes)
-        for command in _commands_below(self):
+        self.add_options_below(self)
+
+    @staticmethod
+    def add_options_below(group: TyperGroup) -> None:
+        """Give each command of a group the options that every command has."""
+        for command in _commands_below(group):
             # The desktop has options of its own.
             if command.name != "desktop" and all(one.name != "quiet" for one in command.params):
                 add_options(command)
