@@ -123,7 +123,8 @@ def clean(
     ):
         labels = LabelVolume.of(volume, negative_is_background=drop_negative)
         source = _cleaned(LabelSource.of_volume(labels), min_volume, (fill_holes, fill_planes), keep or [])
-        most, names = max(labels.highest, 1), None
+        most = max(labels.highest, 1)
+        names: dict[int, str] | None = None
         if split or number:
             # The labels become numbers of components, for which the names of the labels are wrong.
             source, most, names = split_instances(source, split=split), 0xFFFF, {}

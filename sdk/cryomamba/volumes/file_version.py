@@ -102,7 +102,7 @@ class FileVersion:
         if self.mtime_ns is None or now.mtime_ns is None:
             return ""
         if abs(self.mtime_ns - now.mtime_ns) > (0 if here else _PRECISION_NS):
-            return "its modification time differs"
+            return "its date of modification differs"
         return ""
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from cryomamba_inference.volume_preparation import constant_patches
 from cryomamba_inference.volume_preparation.constant_patch_kernel import mark_around
-from cryomamba_inference.volume_preparation.constant_patches import mark_constant
+from cryomamba_inference.volume_preparation.constant_patches import PATCH_RADIUS, TOLERANCE, mark_constant
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_few_and_many_nodes_are_marked_alike(
     nodes[:, -4:, -6:] = 0.1 + 1e-9 * random.random((shape[0], 4, 6))
     nodes[shape[0] // 2, 2, 3], nodes[0, -1, -1], nodes[-1, 5, 5] = np.nan, np.inf, -np.inf
     expected = np.zeros(shape, np.bool_)
-    mark_around(nodes, expected)
+    mark_around(nodes, expected, TOLERANCE, PATCH_RADIUS)
     for few in (10**9, 0):
         monkeypatch.setattr(constant_patches, "_FEW_NODES", few)
         marked = np.zeros(shape, np.bool_)

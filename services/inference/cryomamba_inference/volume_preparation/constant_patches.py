@@ -42,7 +42,7 @@ def mark_constant(nodes: Field, padding: Flags) -> None:
         return
     from cryomamba_inference.volume_preparation.constant_patch_kernel import mark_around
 
-    mark_around(nodes, padding)
+    mark_around(nodes, padding, TOLERANCE, PATCH_RADIUS)
 
 
 def _equal_to_a_neighbour(nodes: Field) -> Flags:
