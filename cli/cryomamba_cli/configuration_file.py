@@ -132,7 +132,7 @@ def _variable(path: Path, group: Command, name: str) -> str:
     known = (*Settings.model_fields, _SERVER)
     if name == _TOKEN:
         raise InvalidRequestError(
-            f"'{path}' has a token, which others may read there.",
+            f"'{path}' contains a token, which others could read there.",
             hint="Set CRYOMAMBA_TOKEN in the environment instead.",
         )
     if name in known:

@@ -169,7 +169,7 @@ def test_a_dry_run_writes_nothing(cli: Cli, folder: Path) -> None:
     plans = {
         Path(one["tomogram"]).name: one["plan"] for one in json.loads(batch(cli, folder, "--dry-run", "--json").stdout)
     }
-    assert plans["a.mrc"] == "skip: done before"
+    assert plans["a.mrc"] == "skip: already done"
     assert plans["b.mrc"].startswith("fail: The file is truncated")
     assert "was not made by this command" in plans["c.rec"]
 
