@@ -175,8 +175,16 @@ def _open(address: str) -> Client:
         from distributed import Client
 
     _log_as_the_rest()
+    where = _where(address)
     try:
-        return Client(timeout=_CONNECT_S, set_as_default=False, name="cryomamba", **_where(address))
+        return Client(timeout=_CONNECT_S, set_as_default=False, name="cryomamba", **where)
+    except (TypeError, RuntimeError) as error:
+        # What Dask raises for an address that its security settings do not fit.
+        log.debug("Dask refuses the address: %r", error)
+        raise InvalidRequestError(
+            f"Dask's configuration has no certificates for the scheduler at {address}, or allows no connection without.",
+            hint="Name them in distributed.comm.tls of a file in ~/.config/dask: ca-file, and cert and key of client.",
+        ) from error
     except (OSError, ValueError) as error:
         log.debug("The Dask scheduler cannot be reached: %r", error)
         raise UnavailableError(
