@@ -23,8 +23,8 @@ _ROWS_SHARE: Final = 1 / 16
 class ScoreFile:
     """A volume of uint8 in a plain file, C order, zero where nothing was written; for one thread.
 
-    Written with system calls rather than through a memory map, whose pages would count as resident memory, and which on a
-    full disk kills the process instead of raising an error. Rows are not written one by one: that would take longer
+    Written with system calls rather than through a memory map, whose pages would count as resident memory, and which on
+    a full disk kills the process instead of raising an error. Rows are not written one by one: that would take longer
     than everything else that is done with a finished tile.
 
     Parameters
