@@ -94,7 +94,7 @@ def segment(
             "--dask-volume is the address of a single tomogram on a Dask cluster.",
             hint="Give --dask, too, and not --out-dir.",
         )
-    info = choose(offered(server), engine)
+    info = choose(offered(server, engine or ""), engine)
     params = parse(param or (), info.parameters, owner=info.name)
     params |= learned_parameters(info, strokes, model, save_model, several=out_dir is not None)
     size_A, wanted = voxel_size(size), tuple(formats or ())
@@ -136,7 +136,9 @@ def learned_parameters(
                 f"The engine '{info.name}' takes no {name}.", hint="Leave it out, or choose another one with --engine."
             )
     if strokes is None and save_model is not None:
-        raise InvalidRequestError("--save-model keeps what was learned from strokes.", hint="Give --strokes too.")
+        raise InvalidRequestError(
+            "--save-model saves the classifier that was trained on strokes.", hint="Give --strokes too."
+        )
     if strokes is not None and several:
         raise InvalidRequestError(
             "Strokes belong to one tomogram.",
@@ -200,7 +202,7 @@ def _print_plan(task: Task, files: Sequence[Path], server: str | None, *, force:
     existing = [] if force else [path for path in files if os.path.lexists(path)]
     if existing:
         raise ConflictError(
-            f"'{existing[0]}' exists already.", hint="Choose another name, or overwrite it with --force."
+            f"'{existing[0]}' already exists.", hint="Choose another name, or overwrite it with --force."
         )
     if json:
         fields = {"tomogram": str(task.tomogram), "engine": task.engine, "params": dict(task.params)}

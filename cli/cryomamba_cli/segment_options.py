@@ -117,7 +117,8 @@ Strokes = Annotated[
     typer.Option(
         "--strokes",
         metavar="FILE.json",
-        help="What was painted on the tomogram: the engine 'pixels' learns from it. The desktop saves such files.",
+        help="File of strokes painted on the tomogram, from which the engine 'pixels' learns; the desktop saves such "
+        "files.",
     ),
 ]
 Model = Annotated[

@@ -130,7 +130,7 @@ class LocalRunner:
         """
         inputs = [path for path in (source, within) if path is not None]
         require_not_input((output, *(_export_path(output, form) for form in formats)), inputs)
-        registry, settings = Registry.discover(), load_settings()
+        registry, settings = Registry.discover_one(request.engine), load_settings()
         require_accepted(describe(registry.get(request.engine)), request.params, settings)
         engine = registry.create(request.engine, request.params)
         if model is not None and request.params.get(STROKES) is None:
