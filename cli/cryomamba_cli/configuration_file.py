@@ -117,9 +117,9 @@ def _read(path: Path) -> dict[str, Any]:
         )
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise InvalidRequestError(f"'{path}' cannot be read: {error}.", hint="Correct or remove the file.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRequestError(
             f"'{path}' is not valid TOML: {error}.", hint='Write lines such as: server = "http://lab:8000"'
         ) from None

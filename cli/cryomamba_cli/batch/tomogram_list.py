@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import glob
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -74,11 +76,15 @@ def read_list(path: Path) -> list[str]:
         The list is empty or cannot be read.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
+        # As the names of files are decoded: one in another encoding is a name like any other.
+        text = path.read_bytes().removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
+        lines = [line.strip() for line in re.split(r"\r?\n", text)]
+    except OSError as error:
         raise InvalidRequestError(
             f"The list '{path}' cannot be read: {error}.", hint="Give a text file with one tomogram in each line."
         ) from None
+    if "\0" in text:
+        raise InvalidRequestError(f"The list '{path}' is not a text in UTF-8.", hint="Save it as text in UTF-8.")
     found = [line for line in lines if line and not line.startswith("#")]
     if not found:
         raise InvalidRequestError(f"The list '{path}' contains no tomograms.", hint="Write one tomogram in each line.")
