@@ -1,14 +1,23 @@
 # Every target makes what it needs; a second run finds it made.
 PYTHON ?= python3
-VENV   := .venv
+# `make test PYTHON=python3.12` gets an environment of its own where .venv has another version of Python.
+ifneq ($(origin PYTHON),file)
+ASKED  := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+$(if $(ASKED),,$(error '$(PYTHON)' does not run: install this version of Python, or give its path as PYTHON=))
+MADE   := $(shell sed -n 's/^version\(_info\)\{0,1\} *= *\([0-9]*\.[0-9]*\).*/\2/p' .venv/pyvenv.cfg 2>/dev/null)
+OTHER  := $(if $(MADE),$(if $(filter $(ASKED),$(MADE)),,-$(ASKED)))
+endif
+VENV   := .venv$(OTHER)
 BIN    := $(VENV)/bin
 UV     := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 UVPIP  := $(UV) pip install --quiet --python $(BIN)/python
 EXPORT  = --no-emit-index-url --no-emit-find-links --no-header
 # Networks of other frameworks are tested in an environment of their own: theirs need other packages than ours.
-MODELS := .venv-models
+MODELS := .venv-models$(OTHER)
 # So are the libraries of other programs that read what is exported: copick 1 needs version 2 of zarr.
-FORMATS := .venv-formats
+FORMATS := .venv-formats$(OTHER)
+# And what benchmarks compare with.
+BENCH  := .venv-bench$(OTHER)
 TORCH   = $(shell grep ^torch== requirements/models-overrides.txt)
 # The page's sources need Node; nobody else does, because the built page is in the repository.
 WEB    := services/gateway/web
@@ -16,7 +25,7 @@ NODE   := $(if $(shell command -v npm 2>/dev/null),$(WEB)/node_modules/.package-
 HONCHO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run desktop check test test-models bench lint docs web dist resolve lock chaos fuzz clean
+.PHONY: help demo run desktop check test test-models bench bench-quick lint docs web dist resolve lock chaos fuzz clean
 
 help:            ## Show what there is
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+: +##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -60,6 +69,12 @@ $(FORMATS)/.formats: requirements/formats.txt requirements/formats-build.txt | $
 	$(UV) pip install --quiet --python $(FORMATS)/bin/python --no-deps --no-build-isolation --require-hashes -r requirements/formats-build.txt
 	touch $@
 
+$(BENCH)/.bench: requirements/bench.txt pyproject.toml | $(BIN)/python
+	$(PYTHON) -m venv $(BENCH)
+	$(UV) pip install --quiet --compile-bytecode --python $(BENCH)/bin/python --require-hashes -r requirements/bench.txt
+	$(UV) pip install --quiet --python $(BENCH)/bin/python --no-deps --no-build-isolation --editable .
+	touch $@
+
 $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json $(WEB)/package.json
 	npm ci --prefix $(WEB) --silent
 	touch $@
@@ -94,8 +109,11 @@ fuzz: $(VENV)/.dev         ## All fuzzers for long: 5 minutes a parser, 10,000 b
 chaos: $(VENV)/.dev        ## 200 jobs under SIGKILL, SIGSTOP, full disks, broken links; SEED=n JOBS=n
 	CHAOS_SEED=$(or $(SEED),$(shell echo $$$$)) CHAOS_JOBS=$(or $(JOBS),200) CHAOS_EXHAUST=1 $(BIN)/python -m pytest -v -o faulthandler_timeout=0 tests/system/chaos $(ARGS)
 
-bench: $(VENV)/.dev        ## Measure, and write the results page
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(BENCH)/.bench     ## Measure in 30 minutes, and write the results page; ARGS=NAME runs one
+	$(BENCH)/bin/python -m benchmarks $(ARGS)
+
+bench-quick: $(BENCH)/.bench ## Measure ratios in 5 minutes, and compare them with the committed ones
+	$(BENCH)/bin/python -m benchmarks --quick $(ARGS)
 
 lint: $(VENV)/.dev $(NODE) ## Style, strict types, import contracts, security
 	$(BIN)/ruff format --check .
@@ -129,6 +147,7 @@ ALONE := "neuroglancer>=2.41; sys_platform == 'linux' and platform_machine == 'x
 	"openapi-python-client>=0.29" "ruamel.yaml>=0.18"
 # The dependencies of networks of other frameworks are locked by themselves.
 DEV_EXTRAS    := tomo inference gateway server otel desktop desktop-pyside6 convert dask
+BENCH_EXTRAS  := server desktop convert dask
 MODEL_EXTRAS  := inference convert nnunet membrain
 
 lock: | $(BIN)/python      ## Lock the dependencies again, with hashes
@@ -138,8 +157,9 @@ lock: | $(BIN)/python      ## Lock the dependencies again, with hashes
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --extra desktop --group build -c requirements/dev.txt -o requirements/desktop.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml --extra server --group build -c requirements/dev.txt -o requirements/server.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml $(addprefix --extra ,$(MODEL_EXTRAS)) --group models --override requirements/models-overrides.txt --no-emit-package torch -c requirements/dev.txt -o requirements/models.txt
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) pyproject.toml $(addprefix --extra ,$(BENCH_EXTRAS)) --group bench -c requirements/dev.txt -o requirements/bench.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes $(EXPORT) --group formats --no-emit-package ahds -o requirements/formats.txt
 	grep ahds pyproject.toml | grep -o 'ahds>=[0-9.]*' | $(UV) pip compile -q --no-deps --no-annotate --universal --python-version 3.11 --generate-hashes $(EXPORT) - -o requirements/formats-build.txt
 
 clean:           ## Remove the environment and everything made
-	rm -rf $(VENV) $(MODELS) $(FORMATS) $(WEB)/node_modules demo dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(MODELS) $(FORMATS) $(BENCH) .venv .venv-* $(WEB)/node_modules demo dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -60,7 +60,7 @@ Project = Annotated[
     typer.Option(
         "--copick",
         metavar="CONFIG",
-        help="Instead of --out: put it into this copick project, a configuration or its folder; made if missing.",
+        help="Instead of --out: put it into this copick project, a configuration or its folder; created if missing.",
         rich_help_panel=_COPICK,
     ),
 ]

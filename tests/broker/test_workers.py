@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from cryomamba.engines.info import EngineInfo
-from cryomamba.errors import InvalidRequestError
+from cryomamba.errors import AccessError, InvalidRequestError
 from cryomamba.wire.requests import WorkerHello
-from cryomamba_broker.workers import Workers
+from cryomamba_broker.workers import WORKERS_PER_KEY_MAX, Workers
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -82,3 +82,25 @@ def test_a_catalogue_that_does_not_fit_into_a_message_is_refused() -> None:
         workers.hello(hello("a", engine(f"e{number}", parameters=large)), at=NOW, steady=0)
     with pytest.raises(InvalidRequestError):
         workers.hello(hello("a", engine("e3", parameters=large)), at=NOW, steady=0)
+
+
+def test_a_key_has_so_many_workers_and_others_are_not_affected() -> None:
+    """Beyond its limit a key registers no further name; those of other keys register, and stay known while silent."""
+    workers = Workers((), silent_s=60)
+    workers.hello(hello("other"), at=NOW, steady=0, key="K")
+    assert workers.prune(100) == ["other"]
+    for turn in range(5):
+        at = 200.0 * (turn + 1)
+        for number in range(WORKERS_PER_KEY_MAX):
+            workers.hello(hello(f"w{turn}-{number}"), at=NOW, steady=at, key="L")
+        with pytest.raises(InvalidRequestError, match="with this key"):
+            workers.hello(hello("more"), at=NOW, steady=at, key="L")
+        workers.hello(hello(f"w{turn}-0"), at=NOW, steady=at, key="L")
+        workers.seen("w0-5", at=NOW, steady=at, job_id=None)
+        assert len(workers) == WORKERS_PER_KEY_MAX
+        workers.hello(hello(f"another{turn}"), at=NOW, steady=at, key="M")
+        workers.prune(at + 100)
+    with pytest.raises(AccessError, match="another key"):
+        workers.require_own_name("other", "L")
+    for number in range(2 * WORKERS_PER_KEY_MAX):
+        workers.hello(hello(f"open{number}"), at=NOW, steady=2000)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from typer.main import get_command
 from typer.testing import Result
 
 from cryomamba import __version__
+from cryomamba_cli.app import COMMANDS as TABLE
 from cryomamba_cli.app import app
+from cryomamba_cli.lazy_commands import LazyCommand
 
 Cli = Callable[..., Result]
+MODULES = 520
+"""As many modules as a start may import at most; numpy alone is 150, and each costs a part of a millisecond."""
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
 
 
@@ -36,3 +43,25 @@ def test_a_wrong_command_line_ends_with_2(arguments: tuple[str, ...], cli: Cli) 
     done = cli(*arguments)
     assert done.exit_code == 2
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("entry", TABLE, ids=lambda entry: entry.name)
+def test_the_list_of_commands_shows_what_each_command_says(entry: LazyCommand) -> None:
+    """Name, panel and summary are in a table, so that no command is imported for the list."""
+    command: Any = get_command(app).commands[entry.name]  # type: ignore[attr-defined]
+    assert (command.name, command.rich_help_panel) == (entry.name, entry.panel)
+    assert " ".join(command.help.split("\n\n")[0].split()) == entry.summary
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    """``--help`` and ``--version`` import the program's own modules alone; a command's help imports that command."""
+    own: set[str] = set()
+    for arguments, expected in (("--help",), own), (("--version",), own), (("engines", "--help"), {"engines"}):
+        code = "import cryomamba_cli, sys\ntry: cryomamba_cli.main()\nfinally: print(*sys.modules)"
+        command = [sys.executable, "-c", code, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        modules = set(done.stdout.splitlines()[-1].split())
+        commands = {entry.place.partition(":")[0] for entry in TABLE}
+        assert {name for name in commands if f"cryomamba_cli.{name}" in modules} == expected
+        assert len(modules) < MODULES
+        assert not modules & {"numpy", "pydantic", "zmq", "httpx"}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cryomamba.printable import printable
+from cryomamba.spreadsheet import write_rows
 from cryomamba_cli.batch.record import TomogramRecord
 from cryomamba_cli.batch.session import State
 
@@ -88,10 +87,7 @@ def summary_csv(rows: Sequence[Row]) -> str:
     header += [f"{name}_{what}" for name in names for what in ("voxels", "volume_nm3", "components")]
     header += ["picks", "warnings", "error"]
     table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        writer.writerow([printable(str(cell)) for cell in _cells(row, names)])
+    write_rows(table, [header, *([str(cell) for cell in _cells(row, names)] for row in rows)])
     return table.getvalue()
 
 

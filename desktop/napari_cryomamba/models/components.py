@@ -12,6 +12,7 @@ from cryomamba.geometry import Shape, Spacing
 from cryomamba.masks.editing.component import Component, component_in_box
 from cryomamba.masks.measure import InstanceSummary, LabelSummary, Measurements, measure
 from cryomamba.masks.slabs import LabelSource
+from cryomamba.spreadsheet import text_cell
 from napari_cryomamba.models.world_coordinates import NM_PER_A
 
 COLUMNS = ("Label", "Name", "Component", "Voxels", "Volume nm³", "Surface nm²", "Thickness Å", "z nm", "y nm", "x nm")
@@ -95,7 +96,7 @@ def table_rows(measured: Measurements, *, components: bool = True) -> list[Row]:
 def as_text(rows: Sequence[Row]) -> str:
     """Return the rows as tab-separated text, for pasting into a spreadsheet."""
     lines = [COLUMNS, *(row.cells for row in rows)]
-    return "\n".join("\t".join(str(cell) for cell in line) for line in lines) + "\n"
+    return "\n".join("\t".join(text_cell(str(cell)) for cell in line) for line in lines) + "\n"
 
 
 def _row(found: LabelSummary | InstanceSummary, component: int | str) -> Row:

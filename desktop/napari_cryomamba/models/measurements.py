@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryomamba.atomic import AtomicFile
+from cryomamba.spreadsheet import text_cell, write_rows
 
 COLUMNS = ("Layer", "Number", "Kind", "Value", "Unit", "z nm", "y nm", "x nm", "to z nm", "to y nm", "to x nm")
 _DIGITS = 2
@@ -95,7 +95,8 @@ def angle_degrees(points: npt.NDArray[np.float64]) -> float:
 
 def as_text(rows: Sequence[Measurement]) -> str:
     """Return the rows as tab-separated text, for pasting into a spreadsheet."""
-    return "\n".join("\t".join(map(str, line)) for line in [COLUMNS, *(row.cells for row in rows)]) + "\n"
+    lines = [COLUMNS, *(row.cells for row in rows)]
+    return "\n".join("\t".join(text_cell(str(cell)) for cell in line) for line in lines) + "\n"
 
 
 def write_csv(rows: Sequence[Measurement], path: Path) -> None:
@@ -113,4 +114,4 @@ def write_profile(position_nm: npt.NDArray[np.float64], density: npt.NDArray[np.
 
 def _write(path: Path, lines: Sequence[Sequence[object]]) -> None:
     with AtomicFile(path) as new, io.TextIOWrapper(new.stream(), "utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(lines)
+        write_rows(file, lines)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -19,6 +19,7 @@ from cryomamba.masks.instances import Components, Ids, Instances, find_instances
 from cryomamba.masks.slabs import Labels, LabelSource, Progress, regroup_slabs, windows
 from cryomamba.masks.surface_area import HALO, METHOD, face_areas
 from cryomamba.masks.thickness import medial_thickness, thickness_halo
+from cryomamba.spreadsheet import write_rows
 
 THICKNESS_METHOD: Final = "twice the distance to the edge at the middle (ridge of the Euclidean distance transform)"
 COMPONENTS_MAX: Final = 100_000
@@ -203,10 +204,8 @@ def write_csv(measured: Measurements, path: Path) -> None:
     """Write one row per label and one per listed component, with units in the column names."""
     heads = [*_PLAIN, *(f"{name}_{axis}{unit}" for name, unit in _TRIPLES.values() for axis in "zyx")]
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(heads)
-        writer.writerows(_cells("label", label.model_dump()) for label in measured.labels)
-        writer.writerows(_cells("instance", fields) for fields in measured.rows())
+        labels = (_cells("label", label.model_dump()) for label in measured.labels)
+        write_rows(file, chain([heads], labels, (_cells("instance", fields) for fields in measured.rows())))
 
 
 def _cells(kind: str, fields: Mapping[str, Any]) -> list[object]:

@@ -23,6 +23,8 @@ from cryomamba_broker.worker_states import WorkerStates
 
 CATALOGUE_MAX_BYTES: Final = 40 * 1024
 WORKERS_MAX: Final = 512
+WORKERS_PER_KEY_MAX: Final = 128
+"""So that whoever has one key cannot keep the workers of all others out. A host has a worker for each slot."""
 MODELS_MAX: Final = 1000
 _WORKERS_SHOWN: Final = 32
 
@@ -88,7 +90,7 @@ class Workers:
         AccessError
             As :meth:`require_own_name` does.
         InvalidRequestError
-            The catalogue does not fit into a message, or there are too many workers.
+            The catalogue does not fit into a message, or there are too many workers, in all or with this key.
         """
         self.require_own_name(hello.worker, key)
         checked = hello.model_copy(update={"engines": tuple(_with_checked_schema(info) for info in hello.engines)})
@@ -102,16 +104,30 @@ class Workers:
                 code=ErrorCode.TOO_LARGE,
                 hint="Shorten the descriptions of the engine's parameters, or offer fewer engines.",
             )
-        if hello.worker not in self._seen and len(self._seen) >= WORKERS_MAX:
-            raise InvalidRequestError(
-                f"{WORKERS_MAX} workers are connected already, the most that are allowed.", code=ErrorCode.TOO_LARGE
-            )
+        self._require_room(hello.worker, key)
         self._known = known
         self._silent.pop(hello.worker, None)
         models = self._seen[hello.worker].models if hello.worker in self._seen else ()
         self._seen[hello.worker] = _Seen(checked, at, steady, key=key, models=models)
         self._listed = None
         return self.engines()
+
+    def _has_too_many(self, key: str) -> bool:
+        return bool(key) and sum(seen.key == key for seen in self._seen.values()) >= WORKERS_PER_KEY_MAX
+
+    def _require_room(self, worker: str, key: str) -> None:
+        if worker in self._seen:
+            return
+        if len(self._seen) >= WORKERS_MAX:
+            raise InvalidRequestError(
+                f"{WORKERS_MAX} workers are already connected, the maximum.", code=ErrorCode.TOO_LARGE
+            )
+        if self._has_too_many(key):
+            raise InvalidRequestError(
+                f"{WORKERS_PER_KEY_MAX} workers with this key are already connected, the maximum.",
+                code=ErrorCode.TOO_LARGE,
+                hint="Give each host its own key: cryomamba keys add NAME --role worker.",
+            )
 
     def announce(self, worker: str, models: Sequence[OfferedModel], *, first: bool) -> None:
         """Note the trained models of a worker; with `first`, they replace those that it announced before.
@@ -226,7 +242,7 @@ class Workers:
     def seen(self, worker: str, *, at: datetime, steady: float, job_id: str | None) -> None:
         """Note that a worker sent a message; one that was dropped is listed again, one that never registered is not."""
         known = self._seen.get(worker)
-        if known is None and worker in self._silent:
+        if known is None and worker in self._silent and not self._has_too_many(self._silent[worker].key):
             known, self._listed = self._silent.pop(worker), None
         if known is not None:
             self._seen[worker] = replace(known, at=at, steady=steady, job_id=job_id)
@@ -240,10 +256,17 @@ class Workers:
         silent = [name for name, seen in self._seen.items() if seen.steady < steady - self._silent_s]
         for name in silent:
             self._silent[name], self._listed = self._seen.pop(name), None
+            self._forget_oldest_of_key(self._silent[name].key)
         self.states.forget(steady, silent=silent)
         while len(self._silent) > WORKERS_MAX:
             self._silent.popitem(last=False)
         return silent
+
+    def _forget_oldest_of_key(self, key: str) -> None:
+        """Forget a silent worker if its key has too many, so that no key makes those of others be forgotten."""
+        same = [name for name, seen in self._silent.items() if key and seen.key == key]
+        if len(same) > WORKERS_PER_KEY_MAX:
+            del self._silent[same[0]]
 
     def engines(self) -> tuple[EngineInfo, ...]:
         """Return the catalogue, sorted by name; exactly one engine is the default if any can run."""

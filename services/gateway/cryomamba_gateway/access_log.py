@@ -59,7 +59,7 @@ class Response:
 def log_access(scope: Scope, route: str, response: Response, seconds: float) -> None:
     """Enter a request in the access log without signatures: its query, and the grant in the path of a link."""
     path = _GRANT.sub(r"\1…", str(scope["path"]))[:1024]
-    method = "WS" if scope["type"] == "websocket" else str(scope["method"])
+    method = "WS" if scope["type"] == "websocket" else str(scope["method"])[:32]
     about: dict[str, Any] = {
         **_bound(scope),
         "method": method,

@@ -16,6 +16,7 @@ from cryomamba.errors import AccessError
 from cryomamba.wire.trace_context import TraceContext, is_request_id, is_traceparent, use_trace
 from cryomamba_gateway.access_log import Response, client_address, log_access, route_template
 from cryomamba_gateway.errors import REQUEST_ID, envelope, of_status
+from cryomamba_gateway.limits import HEADERS_MAX_BYTES
 from cryomamba_gateway.metrics import Metrics
 from cryomamba_gateway.origins import is_encrypted, origin_allowed
 from cryomamba_server import log_context
@@ -111,9 +112,10 @@ class OriginMiddleware:
 
 
 class FramingMiddleware:
-    """Refuses requests whose length is stated in two ways (RFC 9112, section 6.1), and closes their connection.
+    """Refuses requests whose head is too large, or whose length is stated in two ways, and closes their connection.
 
-    A proxy that believes the other one would take a part of the body for the next request, in another's name.
+    A proxy that believes the other length (RFC 9112, section 6.1) would take a part of the body for the next request,
+    in another's name. The parser limits only a head that arrives in several parts.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -121,10 +123,19 @@ class FramingMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle or refuse a request."""
-        if scope["type"] == "http" and {name.lower() for name, _ in scope["headers"]} >= _FRAMING:
+        if scope["type"] == "http" and (_has_two_lengths(scope) or _head_nbytes(scope) > HEADERS_MAX_BYTES):
             await envelope(scope, of_status(400), {"Connection": "close"})(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+
+def _has_two_lengths(scope: Scope) -> bool:
+    return {name.lower() for name, _ in scope["headers"]} >= _FRAMING
+
+
+def _head_nbytes(scope: Scope) -> int:
+    line = len(scope["method"]) + len(scope.get("raw_path") or b"") + len(scope["query_string"])
+    return line + sum(len(name) + len(value) for name, value in scope["headers"])
 
 
 class BodyLimit:

@@ -27,7 +27,7 @@ from cryomamba_gateway.app import create_app
 from cryomamba_gateway.bus_connection import is_chosen_later, known_endpoints
 from cryomamba_gateway.limits import HEADERS_MAX_BYTES
 from cryomamba_gateway.live.websocket_session import MESSAGE_MAX_BYTES
-from cryomamba_gateway.uvicorn_protocol import HttpProtocol
+from cryomamba_gateway.uvicorn_protocol import HttpProtocol, WebSocketProtocol
 from cryomamba_server.signing import UrlSigner
 from cryomamba_server.systemd import READY, notify_systemd
 from cryomamba_server.tokens import TokenStore
@@ -190,7 +190,7 @@ def _config(app: FastAPI, connections: Connections, tls: ssl.SSLContext | None) 
         app,
         # Any callable that returns a protocol; uvicorn's annotation allows only classes.
         http=cast("Any", partial(HttpProtocol, connections=connections)),
-        ws="websockets-sansio",
+        ws=WebSocketProtocol,
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         ws_max_size=MESSAGE_MAX_BYTES,
         ws_per_message_deflate=False,

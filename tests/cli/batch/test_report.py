@@ -95,6 +95,16 @@ def test_the_table_has_the_same() -> None:
     assert rows[1]["mask"] == ""
 
 
+def test_names_are_no_formulas() -> None:
+    """A spreadsheet that opens the table computes neither the name of a tomogram, nor that of a label, nor an error."""
+    name, problem = "=cmd|' /C calc'!A0.mrc", "@SUM(1) is truncated."
+    table = summary_csv([row(1, State.DONE, 50.0, tomogram=name), row(2, State.ARRIVING, problem=problem)])
+    rows = list(csv.DictReader(io.StringIO(table)))
+    assert rows[0]["tomogram"] == f"'{name}"
+    assert rows[1]["error"] == f"'{problem}"
+    assert rows[0]["membrane_volume_nm3"] == "50"
+
+
 @pytest.mark.browser
 async def test_a_browser_sorts_and_filters(tmp_path: Path) -> None:
     """The policy lets its own script and pictures through; the choice is in the address, so it survives a refresh."""

@@ -36,6 +36,12 @@ def test_the_table_goes_to_a_spreadsheet(mask: Any) -> None:
     assert len(lines) == len(rows) + 1
 
 
+def test_a_pasted_name_is_no_formula(mask: Any) -> None:
+    """The name of a label that a spreadsheet would compute begins with an apostrophe; numbers stay numbers."""
+    rows = table_rows(measure_mask(mask, SIZE, {1: "=1+1"}))
+    assert as_text(rows).splitlines()[1].split("\t")[:4] == ["1", "'=1+1", "all", "44"]
+
+
 def test_a_row_finds_its_component(mask: Any) -> None:
     """Rows of components have a place, those of labels none."""
     rows = table_rows(measure_mask(mask, SIZE, {}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,11 +41,15 @@ def test_too_few_points_are_no_measurement() -> None:
 
 
 def test_tables_go_to_spreadsheets(tmp_path: Path) -> None:
-    """Text and CSV have a header and a line per row; a profile has its gaps."""
+    """Text and CSV have a header and a line per row, and names that are no formulas; a profile has its gaps."""
     found = measure_shape("measurements", 1, Kind.RULER, [(0, 0, 0), (3, 4, 12)])
     assert found is not None
     assert as_text([found]).splitlines()[1].split("\t")[:4] == ["measurements", "1", "ruler", "13.0"]
     write_csv([found, found], tmp_path / "m.csv")
     assert len((tmp_path / "m.csv").read_text().splitlines()) == 3
+    named = replace(found, layer="=1+1\t2")
+    assert as_text([named]).splitlines()[1].split("\t")[:2] == ["'=1+1\\t2", "1"]
+    write_csv([named], tmp_path / "m.csv")
+    assert (tmp_path / "m.csv").read_text().splitlines()[1].startswith("'=1+1\\t2,1,ruler,13.0,nm,")
     write_profile(np.array([0.0, 0.5]), np.array([1.25, np.nan]), tmp_path / "p.csv")
     assert (tmp_path / "p.csv").read_text() == "position nm,density\n0.000,1.25\n0.500,\n"

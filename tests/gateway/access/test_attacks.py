@@ -15,6 +15,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from cryomamba.testing import DEADLINE_S
+from cryomamba_gateway.limits import HEADERS_MAX_BYTES
+from cryomamba_gateway.live import messages
 from cryomamba_gateway.live.websocket_session import MESSAGE_MAX_BYTES
 from cryomamba_gateway.routers.artifacts import LocalFile, open_regular
 
@@ -117,8 +119,14 @@ async def test_a_file_name_is_a_label(secured: SecuredServices, name: str) -> No
 async def test_headers_that_are_too_large(secured: SecuredServices) -> None:
     """Too large a header, request line or token is refused without being buffered."""
     line = b"GET /v1/healthz HTTP/1.1\r\nHost: localhost\r\n"
-    for large in (line + b"X: " + b"a" * 200_000 + b"\r\n\r\n", b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\n\r\n"):
-        assert (await raw(secured, large)).startswith(b"HTTP/1.1 400")
+    end = b"\r\n\r\n"
+    for nbytes in (200_000, HEADERS_MAX_BYTES + 1):
+        filling = b"a" * nbytes
+        assert (await raw(secured, line + b"X: " + filling + end)).startswith(b"HTTP/1.1 400")
+        for start in (b"GET /" + filling, b"GET /?" + filling, filling + b" /"):
+            assert (await raw(secured, start + b" HTTP/1.1\r\nHost: localhost" + end)).startswith(b"HTTP/1.1 400")
+    many = b"".join(b"X-%d: a\r\n" % number for number in range(5000))
+    assert (await raw(secured, line + many + b"\r\n")).startswith(b"HTTP/1.1 400")
     async with secured.client("e" * 20_000) as eve:
         assert (await eve.get("/v1/jobs")).status_code == 401
     assert (await secured.ada.get("/v1/healthz")).status_code == 200
@@ -152,6 +160,77 @@ async def test_a_websocket_message_that_is_too_large(secured: SecuredServices) -
             with contextlib.suppress(ConnectionClosed):
                 await socket.send("x" * (MESSAGE_MAX_BYTES + 1))
             assert await socket.closed() == 1009
+
+
+def masked(opcode: int, payload: bytes, *, final: bool = True) -> bytes:
+    """Return a frame of a client, with the mask 0."""
+    return bytes([0x80 * final | opcode, 0x80 | len(payload)]) + bytes(4) + payload
+
+
+async def open_websocket(
+    secured: SecuredServices, token: str | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, _, port = secured.services.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    bearer = f"Authorization: Bearer {token}\r\n" if token else ""
+    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    writer.write(f"GET /v1/ws HTTP/1.1\r\nHost: localhost\r\n{bearer}{upgrade}{key}\r\n".encode())
+    async with asyncio.timeout(DEADLINE_S):
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+    return reader, writer
+
+
+@pytest.mark.parametrize("with_token", [False, True])
+@pytest.mark.parametrize(
+    "flood",
+    [
+        masked(9, b"x" * 125) * 5000,
+        masked(10, b"") * 5000,
+        masked(1, b"", final=False) + masked(0, b"", final=False) * 5000,
+    ],
+    ids=["pings", "pongs", "fragments"],
+)
+async def test_a_flood_of_control_frames_ends_its_connection(
+    secured: SecuredServices, flood: bytes, *, with_token: bool
+) -> None:
+    """With a token and without: of thousands of pings, few are answered."""
+    reader, writer = await open_websocket(secured, secured.token("frieda") if with_token else None)
+    writer.write(flood)
+    got = b""
+    async with asyncio.timeout(DEADLINE_S):
+        with contextlib.suppress(OSError):
+            while part := await reader.read(65536):
+                got += part
+    writer.close()
+    # A pong has 127 bytes.
+    assert len(got) < 1000 * 127
+    assert (await secured.ada.get("/v1/jobs")).status_code == 200
+
+
+async def test_messages_of_a_websocket_leave_others_their_turns(
+    secured: SecuredServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many messages have arrived at once, between two turns of another task few of them are handled."""
+    handled = 0
+    parse = messages.parse_inbound
+
+    def counted(text: str) -> messages.Inbound:
+        nonlocal handled
+        handled += 1
+        return parse(text)
+
+    monkeypatch.setattr(messages, "parse_inbound", counted)
+    reader, writer = await open_websocket(secured, secured.token("georg"))
+    writer.write(masked(1, b'{"type":"ping"}') * 5000)
+    most = before = 0
+    async with asyncio.timeout(DEADLINE_S):
+        while handled < 5000:
+            most, before = max(most, handled - before), handled
+            await asyncio.sleep(0)
+    assert most <= 10
+    writer.close()
+    assert b"pong" in await reader.read(65536)
 
 
 async def test_a_file_swapped_after_the_check_is_not_sent(tmp_path: Path) -> None:

@@ -105,6 +105,14 @@ def test_empty_and_tiny(mask: np.ndarray) -> None:
     assert (found.centroid is None) == (not mask.any())
 
 
+def test_a_name_is_no_formula(tmp_path: Path) -> None:
+    """The name of a label, which a model brings along, is not computed by a spreadsheet; negative numbers stay."""
+    source = LabelSource.of_array(np.ones((2, 2, 2), np.uint8), (10.0, 10.0, 10.0))
+    write_csv(measure(source, {1: "=1+1"}), tmp_path / "t.csv")
+    with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == ["'=1+1"] * 2
+
+
 def test_the_table_reads_back(make_shell: Shell, tmp_path: Path) -> None:
     """One row per label and one per component; columns say their unit; numbers are those measured."""
     mask = make_shell(60, 0, (10.0, 10.0, 10.0)).astype(np.uint8)

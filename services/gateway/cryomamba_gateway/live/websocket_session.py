@@ -148,6 +148,8 @@ class WebSocketSession:
     async def _read(self) -> None:
         while True:
             received = await self._websocket.receive()
+            # With messages that have arrived already, `receive` lets nobody else have a turn.
+            await asyncio.sleep(0)
             if received["type"] == "websocket.disconnect":
                 return
             text = received.get("text")
