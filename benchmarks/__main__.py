@@ -30,7 +30,7 @@ OWN_PAGE = {"accuracy": ["--page"]}
 REGULAR: dict[str, float] = {"startup": 60, "volumes": 100}
 """The regular run, with the seconds that each takes on two cores; the others are run by their names."""
 
-QUICK = ("startup", "volumes")
+QUICK = ("control", "fan_out", "preview_path", "startup", "volumes")
 """Those whose small sizes are compared in five minutes."""
 
 TIMEOUT_S = 3600.0
