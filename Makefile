@@ -1,16 +1,23 @@
 # Every target makes what it needs; a second run finds it made.
 PYTHON ?= python3
-VENV   := .venv
+# `make test PYTHON=python3.12` gets an environment of its own where .venv has another version of Python.
+ifneq ($(origin PYTHON),file)
+ASKED  := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+$(if $(ASKED),,$(error '$(PYTHON)' does not run: install this version of Python, or give its path as PYTHON=))
+MADE   := $(shell sed -n 's/^version\(_info\)\{0,1\} *= *\([0-9]*\.[0-9]*\).*/\2/p' .venv/pyvenv.cfg 2>/dev/null)
+OTHER  := $(if $(MADE),$(if $(filter $(ASKED),$(MADE)),,-$(ASKED)))
+endif
+VENV   := .venv$(OTHER)
 BIN    := $(VENV)/bin
 UV     := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 UVPIP  := $(UV) pip install --quiet --python $(BIN)/python
 EXPORT  = --no-emit-index-url --no-emit-find-links --no-header
 # Networks of other frameworks are tested in an environment of their own: theirs need other packages than ours.
-MODELS := .venv-models
+MODELS := .venv-models$(OTHER)
 # So are the libraries of other programs that read what is exported: copick 1 needs version 2 of zarr.
-FORMATS := .venv-formats
+FORMATS := .venv-formats$(OTHER)
 # And what benchmarks compare with.
-BENCH  := .venv-bench
+BENCH  := .venv-bench$(OTHER)
 TORCH   = $(shell grep ^torch== requirements/models-overrides.txt)
 # The page's sources need Node; nobody else does, because the built page is in the repository.
 WEB    := services/gateway/web
@@ -155,4 +162,4 @@ lock: | $(BIN)/python      ## Lock the dependencies again, with hashes
 	grep ahds pyproject.toml | grep -o 'ahds>=[0-9.]*' | $(UV) pip compile -q --no-deps --no-annotate --universal --python-version 3.11 --generate-hashes $(EXPORT) - -o requirements/formats-build.txt
 
 clean:           ## Remove the environment and everything made
-	rm -rf $(VENV) $(MODELS) $(FORMATS) $(BENCH) $(WEB)/node_modules demo dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(MODELS) $(FORMATS) $(BENCH) .venv .venv-* $(WEB)/node_modules demo dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

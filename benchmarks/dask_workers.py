@@ -12,19 +12,26 @@ writing.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.membrane_speed import engine_time, write_phantom
+import psutil
+from benchmarks.membrane_speed import write_phantom
 
+from cryomamba.engines.registry import Registry
+from cryomamba.models.jobs import Progress
 from cryomamba.testing import wait_until
-from cryomamba_inference.executor import DaskExecutor, open_executor
+from cryomamba.volumes import open_volume
+from cryomamba_inference.executor import DaskExecutor, TileExecutor, open_executor
+from cryomamba_inference.runner import Control, Task, run_task
 
 SMALL = 256
 PROCESSES = 2
@@ -32,49 +39,92 @@ _START_S = 120
 
 
 @contextmanager
-def cluster(folder: Path, workers: int) -> Iterator[str]:
-    """Give the address of a scheduler with so many workers."""
+def cluster(folder: Path, workers: int) -> Iterator[tuple[str, list[int]]]:
+    """Give the address of a scheduler with so many workers, and the process ids of these."""
     file, host = folder / "scheduler.json", ("--host", "127.0.0.1")
     with ExitStack() as stack:
 
-        def start(name: str, *options: str) -> None:
+        def start(name: str, *options: str) -> int:
             command = [sys.executable, "-m", f"distributed.cli.dask_{name}", *host, *options]
             log = stack.enter_context((folder / f"{name}.log").open("wb"))
             process = stack.enter_context(subprocess.Popen(command, stdout=log, stderr=log))
             stack.callback(process.kill)
+            return process.pid
 
         start("scheduler", "--port", "0", "--dashboard-address", "127.0.0.1:0", "--scheduler-file", str(file))
         wait_until(file.is_file, timeout=_START_S, what="the scheduler")
-        for _ in range(workers):
+        pids = [
             start(
                 "worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny", "--no-dashboard",
                 "--local-directory", str(folder),
-            )  # fmt: skip
+            )
+            for _ in range(workers)
+        ]  # fmt: skip
         registered = (folder / "scheduler.log").read_text
         wait_until(lambda: registered().count("Register worker") == workers, timeout=_START_S, what="the workers")
-        yield json.loads(file.read_text())["address"]
+        yield json.loads(file.read_text())["address"], pids
         file.unlink()
 
 
-def run(side: int, folder: Path, address: str) -> dict[str, Any]:
+def run(side: int, folder: Path, address: str, workers: Sequence[int] = ()) -> dict[str, Any]:
     """Segment a volume in a new process, and return its seconds and the peak of its memory."""
     command = [sys.executable, "-m", "benchmarks.dask_workers", "--side", str(side), "--run", address, str(folder)]
+    command += ["--workers", *map(str, workers)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def run_here(side: int, folder: Path, address: str) -> None:
+class Steps:
+    """Notes when each step of a job began, and how much processor time runner and workers had used by then."""
+
+    def __init__(self, workers: Sequence[int]) -> None:
+        self._here, self._workers = psutil.Process(), [psutil.Process(pid) for pid in workers]
+        self.begun: dict[str, tuple[float, float, float]] = {}
+
+    def on_progress(self, progress: Progress) -> None:
+        self.note(progress.stage)
+
+    def on_preview(self, _frame: object) -> None:
+        """Nothing is done with previews."""
+
+    def note(self, step: str) -> None:
+        if step not in self.begun:
+            workers = self._workers or self._here.children(recursive=True)
+            self.begun[step] = (time.perf_counter(), processor_s([self._here]), processor_s(workers))
+
+    def table(self) -> dict[str, tuple[float, ...]]:
+        """Return the seconds of each step, and the processor time of runner and workers; the last step is the end."""
+        return {
+            step: tuple(after - before for before, after in zip(begin, end, strict=True))
+            for (step, begin), (_, end) in itertools.pairwise(self.begun.items())
+        }
+
+
+def processor_s(processes: Sequence[psutil.Process]) -> float:
+    times = [process.cpu_times() for process in processes]
+    return float(sum(each.user + each.system for each in times))
+
+
+def segment(path: Path, executor: TileExecutor, steps: Steps) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder, open_volume(path, scratch=Path(folder)) as volume:
+        steps.note("opening")
+        engine = Registry.discover().create("membrane", {})
+        run_task(Task(engine=engine, volume=volume), Path(folder), executor, Control(lambda: False), steps)
+        steps.note("end")
+
+
+def run_here(side: int, folder: Path, address: str, workers: Sequence[int]) -> None:
     """Segment a small volume and then the one that counts, and print what :func:`run` returns."""
     import resource
 
     executor = open_executor(PROCESSES) if address == "pool" else DaskExecutor(address, PROCESSES)
-    engine_time(folder / f"{SMALL}.mrc", executor)
-    total, stages = engine_time(folder / f"{side}.mrc", executor)
+    segment(folder / f"{SMALL}.mrc", executor, Steps(workers))
+    steps = Steps(workers)
+    segment(folder / f"{side}.mrc", executor, steps)
     executor.close()
-    tiles = stages.table()["segmenting"][0]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"total": total, "tiles": tiles, "peak": peak}))
+    print(json.dumps({"steps": steps.table(), "peak": peak}))
 
 
 def main() -> None:
@@ -83,9 +133,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="existing folder that keeps the volumes for the next time")
     parser.add_argument("--only", choices=["pool", "2", "1"], help="the pool, or so many Dask workers (default: all)")
     parser.add_argument("--run", nargs=2, metavar=("ADDRESS", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--workers", nargs="*", type=int, default=[], help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.run:
-        run_here(given.side, Path(given.run[1]), given.run[0])
+        run_here(given.side, Path(given.run[1]), given.run[0], given.workers)
         return
     found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
@@ -97,20 +148,23 @@ def main() -> None:
             if where == "pool":
                 found[where] = run(given.side, folder, where)
             else:
-                with cluster(Path(name), int(where)) as address:
-                    found[where] = run(given.side, folder, address)
-            print(
-                f"{'pool of two processes' if where == 'pool' else f'Dask, workers: {where}':22}  "
-                f"total {found[where]['total']:6.1f} s   tiles {found[where]['tiles']:6.1f} s   "
-                f"peak of the runner {found[where]['peak'] / 2**20:5.0f} MiB"
-            )
+                with cluster(Path(name), int(where)) as (address, pids):
+                    found[where] = run(given.side, folder, address, pids)
+            show(where, found[where])
     if len(found) > 1:
-        pool, two, one = found.values()
+        pool, two, one = (sum(row[0] for row in each["steps"].values()) for each in found.values())
         print(
-            f"two workers against one: total {one['total'] / two['total']:.2f}, tiles "
-            f"{one['tiles'] / two['tiles']:.2f} (target 1.7)   Dask against pool: {two['total'] / pool['total']:.2f} "
-            "(target 1.1)"
+            f"two workers against one: {one / two:.2f} (target 1.7)   Dask against pool: {two / pool:.2f} (target 1.1)"
         )
+
+
+def show(where: str, found: dict[str, Any]) -> None:
+    """Print the steps of a run: seconds, and behind the strokes the processor time of the runner and of the workers."""
+    title = "pool of two processes" if where == "pool" else f"Dask, workers: {where}"
+    print(f"{title}   peak of the runner {found['peak'] / 2**20:.0f} MiB")
+    rows = {**found["steps"], "total": [sum(times) for times in zip(*found["steps"].values(), strict=True)]}
+    for step, times in rows.items():
+        print(f"  {step:<40}" + " | ".join(f"{each:6.2f}" for each in times), flush=True)
 
 
 if __name__ == "__main__":

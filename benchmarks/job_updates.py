@@ -1,4 +1,4 @@
-"""What a person who follows a job sees: the longest time without anything new, and how long the stages take.
+"""Updates while a job runs: the longest time without anything new, and the duration of its stages.
 
 A job of the membrane network, or of the engines that are given, runs on this machine, on 128³ and on 512³ voxels (or
 the sides that are given): ``job_updates.py 128 filaments``. On a busy machine, ``--stop-after 500`` cancels each job

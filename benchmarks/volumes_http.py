@@ -1,4 +1,4 @@
-"""A tomogram of 10 GB over HTTP: how soon it opens, and what ten people who scroll cost.
+"""A tomogram of 10 GB over HTTP: the time to open it, and the load of ten people who scroll.
 
 The tomogram (1024 × 2048 × 2560 voxels, int16, all of them noise) is a file of 10.7 GB that is written first, so the
 operating system mostly has it in memory. "First" is the first request for that level or axis, "next" that for its

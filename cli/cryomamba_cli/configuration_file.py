@@ -117,9 +117,9 @@ def _read(path: Path) -> dict[str, Any]:
         )
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise InvalidRequestError(f"'{path}' cannot be read: {error}.", hint="Correct or remove the file.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRequestError(
             f"'{path}' is not valid TOML: {error}.", hint='Write lines such as: server = "http://lab:8000"'
         ) from None
@@ -132,7 +132,7 @@ def _variable(path: Path, group: Command, name: str) -> str:
     known = (*Settings.model_fields, _SERVER)
     if name == _TOKEN:
         raise InvalidRequestError(
-            f"'{path}' has a token, which others may read there.",
+            f"'{path}' contains a token, which others could read there.",
             hint="Set CRYOMAMBA_TOKEN in the environment instead.",
         )
     if name in known:

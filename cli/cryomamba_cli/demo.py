@@ -224,10 +224,7 @@ def _print_result(result: dict[str, Any]) -> None:
     output.say(
         f"Score against the whole ground truth: {_score_text(result['score'])}, with a 1-voxel boundary tolerance."
     )
-    output.say(
-        "Where the tilt range lets membranes be seen (those in the missing wedge left out): "
-        f"{_score_text(result['score_outside_wedge'])}."
-    )
+    output.say(f"Without the membranes that the missing wedge hides: {_score_text(result['score_outside_wedge'])}.")
     names = {"tomogram": "tomogram", "truth": "ground truth", "mask": "mask", "picture": "picture"}
     output.facts([(text, result[name]) for name, text in names.items()])
 

@@ -21,10 +21,12 @@ def deposit(
     results: Annotated[
         list[Path], typer.Argument(metavar="MASK.mrc|PICKS.csv…", help="Masks, and picks: .csv, .star or .mod.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder to write; made if missing.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder to write; created if missing.")],
     about: Annotated[
         Path | None,
-        typer.Option("--about", metavar="FILE.toml", help="Authors, dates, and identifiers of the objects."),
+        typer.Option(
+            "--about", metavar="FILE.toml", help="TOML file with authors, dates, and identifiers of the objects."
+        ),
     ] = None,
     run: Annotated[
         str | None, typer.Option("--run", metavar="NAME", help="Tilt series; the tomogram's name if not given.")
@@ -38,7 +40,7 @@ def deposit(
 ) -> None:
     """Write masks and picks, with their metadata, as a folder for a deposition to the CryoET Data Portal.
 
-    What the portal requires and is not there is listed at the end.
+    Anything that the portal requires and that is missing is listed at the end.
     """
     from cryomamba.deposition import AnnotationFolder, DepositionAbout, read_about
     from cryomamba.picks import READABLE

@@ -69,7 +69,9 @@ def _configuration(context: typer.Context) -> list[CheckResult]:
         return [CheckResult("fail", "configuration", error.message, error.hint)]
     defaults = applied.get()
     if not defaults.files:
-        return [CheckResult("ok", "configuration", f"no file; it would be {' or '.join(map(str, candidates()))}")]
+        return [
+            CheckResult("ok", "configuration", f"no file; these are looked for: {' and '.join(map(str, candidates()))}")
+        ]
     return [
         CheckResult(
             "ok",

@@ -19,7 +19,7 @@ def engines(
     server: Annotated[
         str | None,
         typer.Option(
-            "--server", "-s", metavar="URL", help="Engines of this server; those of this machine if not given."
+            "--server", "-s", metavar="URL", help="List the engines of this server instead of those of this machine."
         ),
     ] = None,
     json: Json = False,
@@ -42,8 +42,8 @@ def engines(
         _show(info)
 
 
-def offered(server: str | None) -> Sequence[EngineInfo]:
-    """Return the engines of a server, or of this environment for None."""
+def offered(server: str | None, only: str | None = None) -> Sequence[EngineInfo]:
+    """Return the engines of a server, or of this environment for None; of this, `only` one, the default one for ''."""
     if server is not None:
         import cryomamba
 
@@ -51,7 +51,7 @@ def offered(server: str | None) -> Sequence[EngineInfo]:
             return client.info().engines
     from cryomamba.engines.registry import Registry
 
-    return Registry.discover().infos()
+    return (Registry.discover() if only is None else Registry.discover_one(only or None)).infos()
 
 
 def choose(found: Sequence[EngineInfo], name: str | None) -> EngineInfo:

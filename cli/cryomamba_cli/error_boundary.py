@@ -10,7 +10,6 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer._click.exceptions import NoArgsIsHelpError, NoSuchOption
 from typer.core import TyperGroup
 
 from cryomamba.errors import CryoMambaError, ErrorCode, InternalError, InvalidRequestError, JobFailedError
@@ -107,7 +106,7 @@ def exceptions_reported() -> Iterator[None]:
     except Interrupted as interrupt:
         raise typer.Exit(interrupt.exit_code) from None
     except KeyboardInterrupt:
-        note("Interrupted. Files that were not complete are not left behind.")
+        note("Interrupted. No incomplete files are left behind.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     except BrokenPipeError:
         _close_quietly()
@@ -116,9 +115,9 @@ def exceptions_reported() -> Iterator[None]:
         raise _failed(_os_error(error)) from None
     except MemoryError as error:
         raise _failed(_too_little_memory(error)) from None
-    except NoArgsIsHelpError:
-        raise
     except typer.TyperException as error:
+        if _asks_for_help(error):
+            raise
         raise _failed(_usage_error(error)) from None
     except (typer.Exit, typer.Abort):
         raise
@@ -132,13 +131,20 @@ def _failed(error: CryoMambaError) -> typer.Exit:
     return typer.Exit(exit_code(error))
 
 
+def _asks_for_help(error: typer.TyperException) -> bool:
+    """Return whether a command was called without arguments, so its help is printed; typer exports no name for it."""
+    return type(error).__name__ == "NoArgsIsHelpError"
+
+
 def _usage_error(error: typer.TyperException) -> CryoMambaError:
     context = getattr(error, "ctx", None)
     command = "cryomamba" if context is None else context.command_path
     suggestion = ""
-    if isinstance(error, NoSuchOption) and error.possibilities:
-        suggestion = f"Did you mean '{min(error.possibilities)}'? "
-        error.possibilities = None
+    similar = getattr(error, "possibilities", None)
+    if similar:
+        suggestion = f"Did you mean '{min(similar)}'? "
+        # Otherwise they would be listed in the message too.
+        error.possibilities = None  # type: ignore[attr-defined]
     return InvalidRequestError(_sentence(error.format_message()), hint=f"{suggestion}'{command} --help' explains it.")
 
 

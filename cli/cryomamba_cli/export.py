@@ -76,7 +76,8 @@ def export(
         typer.Option(
             "--copick",
             metavar="CONFIG",
-            help="Instead of --out: put it into this copick project, a configuration or its folder; made if missing.",
+            help="Instead of --out: put it into this copick project, a configuration or its folder; created if "
+            "missing.",
             rich_help_panel=_COPICK,
         ),
     ] = None,

@@ -50,6 +50,7 @@ def measure(
     from cryomamba.masks.measure import write_csv
     from cryomamba.masks.slabs import LabelSource
     from cryomamba.volumes import open_volume
+    from cryomamba.volumes.label_names import names_in
 
     table = None if csv is None else output_file(csv, (".csv",))
     if table is not None:
@@ -59,7 +60,8 @@ def measure(
         open_volume(path, voxel_size_A=voxel_size(size)) as volume,
         progress_bar("measuring", shown=not json) as progress,
     ):
-        measured = measure_mask(LabelSource.of_volume(volume), {}, shape=shape, progress=progress)
+        names = names_in(volume.meta.labels)
+        measured = measure_mask(LabelSource.of_volume(volume), names, shape=shape, progress=progress)
         if table is not None:
             write_csv(measured, table)
     if json:
@@ -96,7 +98,7 @@ def clean(
     ] = False,
     number: Annotated[bool, typer.Option("--number", help="Label each connected component, the largest as 1.")] = False,
     drop_negative: Annotated[
-        bool, typer.Option("--drop-negative", help="Make labels below 0, for voxels to ignore, background first.")
+        bool, typer.Option("--drop-negative", help="First set labels below 0 (voxels to ignore) to background.")
     ] = False,
     force: Force = False,
     json: Json = False,
@@ -122,9 +124,11 @@ def clean(
         labels = LabelVolume.of(volume, negative_is_background=drop_negative)
         source = _cleaned(LabelSource.of_volume(labels), min_volume, (fill_holes, fill_planes), keep or [])
         most = max(labels.highest, 1)
+        names: dict[int, str] | None = None
         if split or number:
-            source, most = split_instances(source, split=split), 0xFFFF
-        write_labels(source, path, volume, labels=most, engine="clean", progress=progress)
+            # The labels become numbers of components, for which the names of the labels are wrong.
+            source, most, names = split_instances(source, split=split), 0xFFFF, {}
+        write_labels(source, path, volume, labels=most, engine="clean", names=names, progress=progress)
     output.result({"mask": str(target)}, str(target), json=json)
 
 

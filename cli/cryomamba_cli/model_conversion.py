@@ -41,7 +41,8 @@ def convert(
         typer.Option(
             "--voxel-size",
             metavar="Å",
-            help="Voxel size that the model was trained for, if the file does not say: one number, or three as z,y,x.",
+            help="Voxel size that the model was trained for, if the file does not state it: one number, "
+            "or three as z,y,x.",
         ),
     ] = None,
     window: Annotated[
@@ -50,7 +51,7 @@ def convert(
             "--window", metavar="Z,Y,X", help="Voxels that the model sees at once: one number, or three as z,y,x."
         ),
     ] = None,
-    title: Annotated[str, typer.Option("--title", help="What people call the model.")] = "",
+    title: Annotated[str, typer.Option("--title", help="Display name of the model.")] = "",
     licence: Annotated[str, typer.Option("--licence", help="Licence of the weights, such as CC-BY-4.0.")] = "",
     json: Json = False,
 ) -> None:

@@ -29,7 +29,7 @@ Name = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")
 Server = Annotated[
     str | None,
     typer.Option(
-        "--server", "-s", metavar="URL", help="Models of this server; those of this data directory if not given."
+        "--server", "-s", metavar="URL", help="List the models of this server instead of those in this data directory."
     ),
 ]
 Accept = Annotated[bool, typer.Option("--accept-licence", help="Accept the licence that the model states.")]
@@ -68,7 +68,7 @@ def add(
     ],
     name: Annotated[
         str | None,
-        typer.Option("--name", "-n", help="Name by which jobs ask for the model; by default that of the folder."),
+        typer.Option("--name", "-n", help="Name by which jobs refer to the model; by default the folder's name."),
     ] = None,
     accept_licence: Accept = False,
     server: Server = None,

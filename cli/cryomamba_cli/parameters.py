@@ -92,7 +92,7 @@ def parse(pairs: Iterable[str], schema: Schema, *, owner: str) -> dict[str, Any]
         name, equals, text = pair.partition("=")
         name = name.strip()
         if not equals or not name:
-            raise _invalid(f"'{pair}' is not of the form NAME=VALUE.", f"Give for example -p {_example(known)}.")
+            raise _invalid(f"'{pair}' is not of the form NAME=VALUE.", f"For example: -p {_example(known)}.")
         if name not in known:
             raise _unknown(name, list(known), owner)
         if name in values:

@@ -82,6 +82,15 @@ Dask = Annotated[
         "file, or 'config' for the one in Dask's configuration. They must see the same files.",
     ),
 ]
+DaskVolume = Annotated[
+    str | None,
+    typer.Option(
+        "--dask-volume",
+        metavar="URL",
+        help="With --dask: where a gateway serves the tomogram, up to .ome.zarr, for workers that do not see its path; "
+        "with the token in CRYOMAMBA_TOKEN, or as a link that needs none.",
+    ),
+]
 JobName = Annotated[str, typer.Option("--name", help="Name of the job on the server, to tell it from others.")]
 JobPriority = Annotated[
     PriorityName,
@@ -108,7 +117,8 @@ Strokes = Annotated[
     typer.Option(
         "--strokes",
         metavar="FILE.json",
-        help="What was painted on the tomogram: the engine 'pixels' learns from it. The desktop saves such files.",
+        help="File of strokes painted on the tomogram, from which the engine 'pixels' learns; the desktop saves such "
+        "files.",
     ),
 ]
 Model = Annotated[

@@ -46,7 +46,7 @@ Formats = Annotated[
     typer.Option("--format", metavar="EXTENSION", help="Also write results in this format; as for 'segment'."),
 ]
 Poll = Annotated[
-    float, typer.Option("--poll", min=0.05, metavar="SECONDS", help="Time between two looks at the folder.")
+    float, typer.Option("--poll", min=0.05, metavar="SECONDS", help="Interval between scans of the folder.")
 ]
 Stable = Annotated[
     float,
@@ -54,7 +54,7 @@ Stable = Annotated[
         "--stable",
         min=0.0,
         metavar="SECONDS",
-        help="How long a file must not have changed before it is taken as complete. Its header must also describe as "
+        help="Time for which a file must stay unchanged before it counts as complete. Its header must also describe as "
         "many voxels as it has. A file that was renamed into place is taken at once.",
     ),
 ]
@@ -64,14 +64,18 @@ Stalled = Annotated[
         "--stalled",
         min=0.0,
         metavar="SECONDS",
-        help="After how long without a change a file that is incomplete or no tomogram is reported as failed.",
+        help="Time without a change after which a file that is incomplete, or is not a tomogram, is reported as "
+        "failed.",
     ),
 ]
 Once = Annotated[
-    bool, typer.Option("--once", help="End when all tomograms that are there are done, for example for cron.")
+    bool, typer.Option("--once", help="Exit once all tomograms in the folder are done, for example for cron.")
 ]
 RetryFailed = Annotated[
-    bool, typer.Option("--retry-failed", help="Try again what failed in an earlier run, although it has not changed.")
+    bool,
+    typer.Option(
+        "--retry-failed", help="Also retry tomograms that failed in an earlier run and have not changed since."
+    ),
 ]
 Pictures = Annotated[
     bool, typer.Option("--pictures/--no-pictures", help="Draw a picture and a short movie of each mask.")
@@ -79,14 +83,16 @@ Pictures = Annotated[
 RulesFile = Annotated[
     Path | None,
     typer.Option(
-        "--rules", metavar="FILE.toml", help="Which engine and parameters for which tomograms; see the guide."
+        "--rules",
+        metavar="FILE.toml",
+        help="TOML file with rules that assign engines and parameters to tomograms; see the guide.",
     ),
 ]
 HalvesOption = Annotated[
     Halves,
     typer.Option(
         "--halves",
-        help="What is segmented of half-tomograms (EVN and ODD in their names): their mean, one of them, or each.",
+        help="How half-tomograms (EVN and ODD in their names) are segmented: their mean, one of them, or each.",
     ),
 ]
 Command = Annotated[
@@ -94,20 +100,24 @@ Command = Annotated[
     typer.Option(
         "--command",
         metavar="COMMAND",
-        help="Run this for each tomogram that is done or has failed, with its record as JSON on standard input; "
+        help="Command to run for each tomogram that is done or has failed, with its record as JSON on standard input; "
         "{name}, {state}, {mask} and {record} (its path) are replaced.",
     ),
 ]
 WebhookUrl = Annotated[
     str | None,
-    typer.Option("--webhook", metavar="URL", help="Send the record of each tomogram that is done or has failed there."),
+    typer.Option(
+        "--webhook",
+        metavar="URL",
+        help="URL to which the record of each tomogram is sent when it is done or has failed.",
+    ),
 ]
 WebhookSecret = Annotated[
     Path | None,
     typer.Option(
         "--webhook-secret",
         metavar="FILE",
-        help="Sign what is sent there with the secret in this file, by the Standard Webhooks specification. A file "
+        help="Sign these messages with the secret in this file, by the Standard Webhooks specification. A file "
         "that does not exist is created.",
     ),
 ]
@@ -244,7 +254,7 @@ def engines_when_there(server: str | None) -> Sequence[EngineInfo]:
         if found or server is None:
             return found
         if problem != announced:
-            output.note(f"{problem} It is tried again every {_SERVER_PAUSE_S:.0f} s.")
+            output.note(f"{problem} Retrying every {_SERVER_PAUSE_S:.0f} s.")
         announced = problem
         time.sleep(_SERVER_PAUSE_S)
 

@@ -114,7 +114,7 @@ def _ended(client: Client, delivery: DeliveryRecord) -> DeliveryRecord:
         if time.monotonic() > deadline:
             raise UnavailableError(
                 "The test message has not been sent yet.",
-                hint="Messages are sent by gateways; 'cryomamba webhooks deliveries' shows what becomes of it.",
+                hint="Messages are sent by gateways; 'cryomamba webhooks deliveries' shows whether they arrive.",
             )
         time.sleep(_POLL_S)
         found = client.webhook_deliveries(delivery.webhook_id)

@@ -10,7 +10,7 @@ from cryomamba.engines import EngineParameters, ProgramEngine, ProgramFiles
 
 class KmeansParameters(EngineParameters):
     classes: int = Field(
-        3, ge=2, le=5, title="Classes", description="How many classes of density, with the background."
+        3, ge=2, le=5, title="Classes", description="Number of classes of density, with the background."
     )
     smooth_A: float = Field(
         20.0,

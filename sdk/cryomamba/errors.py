@@ -61,7 +61,7 @@ class ErrorCode(StrEnum):
     RANGE_NOT_SATISFIABLE = "range_not_satisfiable", "The requested range is beyond the end of the file."
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", "The body has a media type or encoding that is not accepted."
     PRECONDITION_FAILED = "precondition_failed", "The file or record is not the one that the header If-Match names."
-    CONFLICT = "conflict", "The present state does not allow this, or the idempotency key belongs to another request."
+    CONFLICT = "conflict", "The current state does not allow this, or the idempotency key belongs to another request."
     JOB_FINAL = "job_final", "The job has already ended."
     STALE_ATTEMPT = "stale_attempt", "A worker reports an attempt that has been given to another worker."
     CHECKSUM_MISMATCH = "checksum_mismatch", "A file was damaged in transfer."

@@ -201,7 +201,7 @@ def _require_replaceable(path: Path, *, replace: bool) -> None:
     elif path.exists() and not stat.S_ISREG(path.stat().st_mode):
         raise InvalidRequestError(f"'{path}' is not a regular file.", hint="Choose another name for the result.")
     elif not replace:
-        raise ConflictError(f"'{path}' exists already.", hint="Choose another name, or overwrite it with --force.")
+        raise ConflictError(f"'{path}' already exists.", hint="Choose another name, or overwrite it with --force.")
 
 
 def _require_own_folder(path: Path, *, replace: bool) -> None:
@@ -213,7 +213,7 @@ def _require_own_folder(path: Path, *, replace: bool) -> None:
             f"'{path}' is a link to a folder, which is not replaced.", hint="Choose another name, or remove the link."
         )
     if not replace:
-        raise ConflictError(f"'{path}' exists already.", hint="Choose another name, or overwrite it with --force.")
+        raise ConflictError(f"'{path}' already exists.", hint="Choose another name, or overwrite it with --force.")
     foreign = _foreign_entry(path)
     if foreign is not None:
         raise InvalidRequestError(

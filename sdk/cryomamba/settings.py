@@ -67,6 +67,14 @@ def _gigabytes(value: object) -> object:
     return int(str(_bytes(value))) / _GIGABYTE if with_unit else value
 
 
+# Beyond these a value is a mistake, and would not fit into a date, a wait or a number of the operating system.
+COUNT_MAX: Final = 1_000_000_000
+GIGABYTES_MAX: Final = 1_000_000_000.0
+NBYTES_MAX: Final = 2**62
+DAYS_MAX: Final = 36_500.0
+LEASE_MAX_S: Final = 30 * 86_400.0
+PROCESSES_MAX: Final = 4096
+
 Bytes = Annotated[int, BeforeValidator(_bytes)]
 Gigabytes = Annotated[float, BeforeValidator(_gigabytes)]
 
@@ -110,41 +118,55 @@ class Settings(BaseSettings):
     gateway_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Host names of the gateway besides its address, such as em.example.org, separated by commas."
     )
-    requests_per_minute: int = Field(600, ge=1, description="Maximum number of requests per token and minute.")
+    requests_per_minute: int = Field(
+        600, ge=1, le=COUNT_MAX, description="Maximum number of requests per token and minute."
+    )
     sockets_per_token: int = Field(
-        32, ge=1, description="Maximum number of open WebSockets and event streams per token."
+        32, ge=1, le=COUNT_MAX, description="Maximum number of open WebSockets and event streams per token."
     )
     max_unauthenticated: int = Field(
         512,
         ge=1,
+        le=COUNT_MAX,
         description="Maximum number of connections without a valid token (gateway) or key (broker); for one more, the "
         "oldest of them is closed, by the broker only if it has sent nothing for 5 s.",
     )
     max_unauthenticated_per_address: int = Field(
         128,
         ge=1,
+        le=COUNT_MAX,
         description="The same per client address (for IPv6, per /64 network). Behind a proxy, all connections have the "
         "address of the proxy.",
     )
-    uploads_per_token: int = Field(16, ge=1, description="Maximum number of unfinished uploads per token.")
+    uploads_per_token: int = Field(
+        16, ge=1, le=COUNT_MAX, description="Maximum number of unfinished uploads per token."
+    )
     upload_max_gb: Gigabytes = Field(
-        64.0, gt=0, description="Maximum size of an uploaded file, in GB (10^9 bytes) or with a unit."
+        64.0, gt=0, le=GIGABYTES_MAX, description="Maximum size of an uploaded file, in GB (10^9 bytes) or with a unit."
     )
     upload_quota_gb: Gigabytes = Field(
-        256.0, gt=0, description="Maximum total size of the uploaded files of one owner, in GB or with a unit."
+        256.0,
+        gt=0,
+        le=GIGABYTES_MAX,
+        description="Maximum total size of the uploaded files of one owner, in GB or with a unit.",
     )
     upload_hours: float = Field(
-        24.0, gt=0, description="Hours after which an unfinished upload is removed if no part arrives."
+        24.0,
+        gt=0,
+        le=24 * DAYS_MAX,
+        description="Hours after which an unfinished upload is removed if no part arrives.",
     )
     volume_cache: Bytes = Field(
         128 * 1024 * 1024,
         ge=0,
+        le=NBYTES_MAX,
         description="Memory of the gateway for sections and binned levels of volumes that are read over HTTP, in "
         "bytes or with a unit.",
     )
     volume_levels: Bytes = Field(
         32 * 1024**3,
         ge=0,
+        le=NBYTES_MAX,
         description="Disk space in the data directory for binned levels of volumes above 512 MiB that are read over "
         "HTTP, in bytes or with a unit; 0 keeps none.",
     )
@@ -153,9 +175,11 @@ class Settings(BaseSettings):
         description="Networks that webhooks may reach besides public addresses, such as 10.1.0.0/16, separated by "
         "commas; in these also with http and on every port.",
     )
-    webhooks_per_owner: int = Field(16, ge=0, description="Maximum number of webhooks per owner; 0 refuses them all.")
+    webhooks_per_owner: int = Field(
+        16, ge=0, le=COUNT_MAX, description="Maximum number of webhooks per owner; 0 refuses them all."
+    )
     keep_days: float = Field(
-        30.0, ge=0, description="Days after which 'cryomamba gc' deletes finished jobs and uploaded files."
+        30.0, ge=0, le=DAYS_MAX, description="Days after which 'cryomamba gc' deletes finished jobs and uploaded files."
     )
     token: SecretStr | None = Field(None, description="Token that clients send to a gateway that requires one.")
     key: Path | None = Field(
@@ -170,22 +194,30 @@ class Settings(BaseSettings):
         "directory.",
     )
     lease_s: float = Field(
-        30.0, gt=0, description="Seconds after which a running job is requeued if its worker does not renew the lease."
+        30.0,
+        gt=0,
+        le=LEASE_MAX_S,
+        description="Seconds after which a running job is requeued if its worker does not renew the lease.",
     )
     disk_reserve: Bytes = Field(
         256 * 1024 * 1024,
         ge=0,
+        le=NBYTES_MAX,
         description="Space that must stay free on the disk of the data directory, in bytes or with a unit (4GB, 2GiB); "
         "jobs that need it are refused.",
     )
     job_memory: Bytes = Field(
         0,
         ge=0,
+        le=NBYTES_MAX,
         description="Maximum memory of all processes of a job, in bytes or with a unit; jobs that exceed it fail. 0 "
         "means no limit.",
     )
     job_seconds: float = Field(
-        0.0, ge=0, description="Maximum duration of one attempt at a job, in seconds; 0 means no limit."
+        0.0,
+        ge=0,
+        le=86_400 * DAYS_MAX,
+        description="Maximum duration of one attempt at a job, in seconds; 0 means no limit.",
     )
     slots: int = Field(
         1, ge=1, le=64, description="Number of jobs that an inference service runs at a time; each slot is a worker."
@@ -193,12 +225,18 @@ class Settings(BaseSettings):
     processes: int = Field(
         0,
         ge=0,
+        le=PROCESSES_MAX,
         description="Number of processes that compute the tiles of a job; 0 means one per core, shared by the slots.",
     )
     dask: str | None = Field(
         None,
         description="Dask scheduler whose workers compute tiles: its address, such as tcp://10.1.2.3:8786, the path of "
         "its scheduler file, or 'config' for the one in Dask's own configuration.",
+    )
+    dask_volumes: str | None = Field(
+        None,
+        description="Address of the gateway, such as https://em.example.org: from there Dask workers read tomograms "
+        "whose paths they do not see, with the token in CRYOMAMBA_TOKEN.",
     )
     preview_codec: Literal["auto", "raw", "deflate", "zstd"] = Field(
         "auto", description="Compression of previews; 'auto' is none on this machine and deflate for others."

@@ -18,8 +18,8 @@ def test_the_reason_names_what_is_missing() -> None:
     no_model = Placement((Candidate(("onnx",), ("other",)), Candidate(("demo",), ("net",))))
     assert no_model.blocked_reason("j", "onnx", "net") == "No worker with the engine 'onnx' has the model 'net'."
     assert "drained" in Placement((Candidate(("demo",), drained=True),)).blocked_reason("j", "demo", "")
-    blind = Placement((Candidate(("demo",), declined={"j": "No worker sees /data/t1.mrc."}),))
-    assert blind.blocked_reason("j", "demo", "") == "No worker sees /data/t1.mrc."
+    blind = Placement((Candidate(("demo",), declined={"j": "No worker can access /data/t1.mrc."}),))
+    assert blind.blocked_reason("j", "demo", "") == "No worker can access /data/t1.mrc."
     assert blind.blocked_reason("other", "demo", "") == ""
 
 

@@ -156,8 +156,8 @@ async def test_a_job_goes_to_a_worker_that_sees_its_file(
     assert (await claim_job(worker, engines=("threshold",), wait_s=0)).job is None
     waiting = await record_of(client, record.job_id)
     assert (waiting.state, waiting.errors) == (JobState.PENDING, ())
-    assert waiting.history[-1].reason == "The worker w does not see t1.mrc."
-    assert waiting.blocked_reason.startswith(f"No worker sees {volume}:")
+    assert waiting.history[-1].reason == "The worker w cannot access t1.mrc."
+    assert waiting.blocked_reason.startswith(f"No worker can access {volume}:")
     other = await register(connect, "other")
     assert (await record_of(client, record.job_id)).queue_position == 1
     reply = await other.request("job.claim", {"worker": "other", "engines": ["threshold"], "wait_s": 5})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.cli.conftest import write_ball
 from typer.testing import Result
 
 import cryomamba_cli.segmentation_task
@@ -167,16 +169,23 @@ def test_a_dry_run_writes_nothing(cli: Cli, folder: Path) -> None:
     plans = {
         Path(one["tomogram"]).name: one["plan"] for one in json.loads(batch(cli, folder, "--dry-run", "--json").stdout)
     }
-    assert plans["a.mrc"] == "skip: done before"
+    assert plans["a.mrc"] == "skip: already done"
     assert plans["b.mrc"].startswith("fail: The file is truncated")
     assert "was not made by this command" in plans["c.rec"]
 
 
 def test_a_list_of_tomograms(cli: Cli, folder: Path, tmp_path: Path) -> None:
-    """Lines are names, patterns or folders; empty ones and comments are left out."""
+    """Lines are names, patterns or folders, in any encoding of names; empty ones and comments are left out."""
     Path("list.txt").write_text(f"# two\n{folder / 'a.mrc'}\n\n{folder / '*.rec'}\n", encoding="utf-8")
     assert batch(cli, "--list", "list.txt").exit_code == 0
     assert states() == {"a.mrc": "done", "c.rec": "done"}
+    odd = os.fsdecode(b"n\xff.mrc")
+    write_ball(Path(odd), 12)
+    Path("list.txt").write_bytes(codecs.BOM_UTF8 + os.fsencode(f"{odd}\r\nmissing\u2028.mrc\r\n"))
+    assert batch(cli, "--list", "list.txt").exit_code == 1
+    assert states() == {"n\\xff.mrc": "done", "missing\\u2028.mrc": "failed"}
+    Path("list.txt").write_text("a.mrc\n", encoding="utf-16")
+    assert "is not a text in UTF-8" in batch(cli, "--list", "list.txt").stderr
     Path("list.txt").write_text("# none\n", encoding="utf-8")
     assert batch(cli, "--list", "list.txt").exit_code == 2
     assert batch(cli).exit_code == 2

@@ -66,6 +66,8 @@ def test_the_help_shows_defaults_of_the_file(cli: Cli) -> None:
         ('[segment]\nengin = "x"', "Did you mean 'engine'?"),
         ('[slurm]\nengine = "x"', "write it below [slurm.COMMAND]".capitalize()),
         ("server = ", "is not valid TOML"),
+        ("a = " + "[" * 20_000, "is not valid TOML"),
+        ("a = " + "9" * 10_000, "is not valid TOML"),
         ('token = "s"', "Set CRYOMAMBA_TOKEN in the environment instead."),
         ("gateway_port = -1", "CRYOMAMBA_GATEWAY_PORT is invalid"),
     ],

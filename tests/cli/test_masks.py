@@ -37,6 +37,24 @@ def mask(tmp_path: Path) -> Path:
     return path
 
 
+def test_names_of_labels_stay_with_a_mask(cli: Cli, tmp_path: Path) -> None:
+    """A mask has the names of its labels, also after cleaning; numbered components have none."""
+    labels = np.zeros((8, 12, 12), np.uint8)
+    labels[2:6, 2:6, 2:6], labels[2:6, 8:10, 8:10] = 1, 2
+    names = {1: "membrane", 2: "vesicle"}
+    with MaskWriter(tmp_path / "m.mrc", blank_header(labels.shape, 10.0), labels=2, engine="x", names=names) as writer:
+        writer.write(0, 0, 0, labels)
+    assert cli("clean", "m.mrc", "-o", "clean.mrc", "--min-volume", "1").exit_code == 0
+    assert cli("clean", "clean.mrc", "-o", "numbered.mrc", "--number").exit_code == 0
+    for name, expected in (
+        ("m", ["membrane", "vesicle"]),
+        ("clean", ["membrane", "vesicle"]),
+        ("numbered", ["label 1", "label 2"]),
+    ):
+        fields = json.loads(cli("measure", f"{name}.mrc", "--json", "--no-shape").stdout)
+        assert [label["name"] for label in fields["labels"]] == expected
+
+
 def read(path: Path) -> np.ndarray:
     with mrcfile.open(path) as file:
         return np.array(file.data)

@@ -73,7 +73,7 @@ def test_a_model_is_added_to_a_server(cli: Cli, server: Stack, tmp_path: Path) -
         assert {name: one["licence_accepted"] for name, one in found.items()} == {"net": True, "packed": True}
     assert found["net"]["sha256"] == found["packed"]["sha256"]
     taken = cli("models", "add", "net", *to_server)
-    assert "There is a model 'net' already" in taken.stderr
+    assert "There is already a model 'net'" in taken.stderr
     refused = cli("models", "add", "net", "--name", "other", "--server", server.bus_url)
     assert refused.exit_code != 0
     assert "gateway" in refused.stderr

@@ -53,7 +53,7 @@ def test_synth_is_repeatable_and_overwrites_only_when_forced(cli: Cli, tmp_path:
     first = (tmp_path / "p.mrc").read_bytes()
     refused = cli(*arguments)
     assert refused.exit_code == 6
-    assert "exists already" in refused.stderr
+    assert "already exists" in refused.stderr
     assert cli(*arguments, "--force").exit_code == 0
     assert (tmp_path / "p.mrc").read_bytes()[1024:] == first[1024:]
 

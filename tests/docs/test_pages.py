@@ -122,7 +122,7 @@ def test_every_attack_of_the_table_has_a_test() -> None:
 def test_every_log_line_of_the_guide_exists() -> None:
     """The literal parts of each line that the page on monitoring explains occur in the services' code."""
     page = (DOCS / "operations" / "monitoring.md").read_text("utf-8")
-    section = page[page.index("## Log lines") : page.index("## What recovers")]
+    section = page[page.index("## Log lines") : page.index("## Automatic recovery")]
     lines = [
         line for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for line in re.findall(r"`([^`]+)`", row)
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-_PYTHON = ROOT / ".venv-formats" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+# The environment beside the one that runs the tests: .venv-formats-3.12 beside .venv-3.12.
+_NAME = Path(sys.prefix).name.replace(".venv", ".venv-formats") if ".venv" in sys.prefix else ".venv-formats"
+_PYTHON = ROOT / _NAME / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 OtherProgram = Callable[..., Any]
 

@@ -107,5 +107,5 @@ def test_other_files_are_refused_with_what_to_do(name: str, hint: str, tmp_path:
 def test_what_exists_is_not_replaced(tmp_path: Path) -> None:
     """A folder of that name is left as it is."""
     (tmp_path / "net").mkdir()
-    with pytest.raises(InvalidRequestError, match="exists already"):
+    with pytest.raises(InvalidRequestError, match="already exists"):
         convert_model(membrain_checkpoint(tmp_path / "lab.ckpt"), tmp_path / "net")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cryomamba.errors import InvalidRequestError
-from cryomamba.settings import IPC_PATH_MAX, OTHER_VARIABLES, load_settings, parse_log_setting
+from cryomamba.settings import IPC_PATH_MAX, OTHER_VARIABLES, Settings, load_settings, parse_log_setting
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +88,18 @@ def test_other_sizes_are_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> 
         with pytest.raises(InvalidRequestError, match=name):
             load_settings()
         monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize("text", ["inf", "nan", "1e300", "9" * 400, "99999999999999999999"])
+def test_every_number_has_a_bound(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """A number that no date, wait or process can take is refused when it is read, whichever setting it is."""
+    numbers = [name for name, field in Settings.model_fields.items() if field.annotation in {int, float}]
+    assert len(numbers) > 15
+    for name in numbers:
+        monkeypatch.setenv(f"CRYOMAMBA_{name.upper()}", text)
+        with pytest.raises(InvalidRequestError, match=f"CRYOMAMBA_{name.upper()} is invalid"):
+            load_settings()
+        monkeypatch.delenv(f"CRYOMAMBA_{name.upper()}")
 
 
 def test_an_unknown_variable_is_refused_with_a_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:

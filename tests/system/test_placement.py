@@ -27,7 +27,7 @@ def test_a_job_waits_for_a_worker_that_sees_its_tomogram(
         (blind,) = client.workers()
         assert blind.folders == ()
         job = client.submit(tomogram, engine="threshold")
-        reason = f"No worker sees {tomogram}: the folder has to be mounted on the host of a worker."
+        reason = f"No worker can access {tomogram}: the folder has to be mounted on the host of a worker."
         wait_until(lambda: job.refresh().record.blocked_reason == reason, what="the reason")
         assert job.state is JobState.PENDING
         # Another job shows that this worker is free, and is not given the first one again.

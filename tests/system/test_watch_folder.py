@@ -68,7 +68,7 @@ def test_a_server_that_is_away_at_first_is_waited_for(
     """The program says so once, and segments as soon as the server is there."""
     stack = make_stack()
     process = watch(stack.http_url, 0)
-    wait_until(lambda: "It is tried again" in printed(tmp_path), what="the message that the server is away")
+    wait_until(lambda: "Retrying" in printed(tmp_path), what="the message that the server is away")
     assert process.poll() is None
     stack.start().wait_ready()
     assert process.wait(LONG_S) == 0, printed(tmp_path)
@@ -84,7 +84,7 @@ def test_a_server_that_restarts_in_the_middle_is_waited_for(
     wait_until(lambda: JobState.RUNNING in job_states(stack).values(), what="a running job")
     for service in SERVICES:
         stack.kill(service)
-    wait_until(lambda: "tried again" in printed(tmp_path), what="the message that the server is away")
+    wait_until(lambda: "Retrying" in printed(tmp_path), what="the message that the server is away")
     assert process.poll() is None
     stack.start().wait_ready()
     assert process.wait(LONG_S) == 0, printed(tmp_path)

@@ -139,7 +139,7 @@ def row_line(row: Row, total: int) -> str:
         case State.FAILED:
             return f"{start}: failed: {row.error}"
         case State.SKIPPED:
-            return f"{start}: skipped, done before"
+            return f"{start}: skipped, already done"
         case State.DONE:
             codes = ", ".join(warning["code"] for warning in row.warnings)
             return f"{start}: done in {output.seconds(row.seconds)}, {row.mask}{f'; check: {codes}' if codes else ''}"

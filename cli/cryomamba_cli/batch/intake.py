@@ -52,7 +52,7 @@ class Intake:
             found = self.look()
         except OSError as error:
             # Nothing is known of the tomograms then, so that none is taken for removed.
-            problem = f"The folder cannot be listed: {error.filename}: {error.strerror}. It is tried again."
+            problem = f"The folder cannot be listed: {error.filename}: {error.strerror}. Retrying."
             if problem != self.unreadable:
                 self.results.display.note(problem)
             self.unreadable = problem

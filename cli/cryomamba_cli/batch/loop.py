@@ -113,11 +113,11 @@ class SessionLoop:
             if isinstance(event, ProgressEvent):
                 self.messages.put((run.path, event.progress))
 
-        outcome = Outcome(State.FAILED, None, JobFailedError("The work on this tomogram could not begin."))
+        outcome = Outcome(State.FAILED, None, JobFailedError("The segmentation of this tomogram could not be started."))
         try:
             outcome = run.run(on_event, stopping)
         except OSError as error:
-            outcome = Outcome(State.FAILED, None, UnavailableError(f"The work could not begin: {error}."))
+            outcome = Outcome(State.FAILED, None, UnavailableError(f"The segmentation could not be started: {error}."))
         finally:
             self.messages.put((run.path, outcome))
 
@@ -160,7 +160,7 @@ class SessionLoop:
             if session.end(one.path, State.FAILED):
                 self.results.fail(one, error)
             return
-        session.postpone(one.path, f"{error} It is tried again in {pause:.0f} s.", time.monotonic() + pause)
+        session.postpone(one.path, f"{error} Retrying in {pause:.0f} s.", time.monotonic() + pause)
         self.results.show(one)
 
     def _pause_s(self, error: CryoMambaError, tries: int) -> float | None:

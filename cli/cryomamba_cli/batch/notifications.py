@@ -57,7 +57,7 @@ class Webhook:
         except httpx.InvalidURL:
             parsed = httpx.URL()
         if parsed.scheme not in {"http", "https"} or not parsed.host:
-            raise InvalidRequestError(f"'{self.url}' is not a URL.", hint="Give for example https://example.org/hook.")
+            raise InvalidRequestError(f"'{self.url}' is not a URL.", hint="For example: https://example.org/hook.")
 
     def headers(self, message_id: str, body: str) -> dict[str, str]:
         """Return the headers of a try that begins now."""
@@ -195,7 +195,5 @@ def split_command(command: str) -> list[str]:
     except ValueError as error:
         raise InvalidRequestError(f"The command cannot be read: {error}.", hint="Close its quotes.") from None
     if not words:
-        raise InvalidRequestError(
-            "The command is empty.", hint="Give for example --command 'notify.sh {state} {name}'."
-        )
+        raise InvalidRequestError("The command is empty.", hint="For example: --command 'notify.sh {state} {name}'.")
     return words

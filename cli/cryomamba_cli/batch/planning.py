@@ -158,4 +158,4 @@ class FolderPlanner:
 def _require_valid(method: Method) -> None:
     from cryomamba.engines.registry import Registry
 
-    Registry.discover().create(method.template.info.name, dict(method.template.params))
+    Registry.discover_one(method.template.info.name).create(method.template.info.name, dict(method.template.params))

@@ -68,11 +68,13 @@ def read_rules(path: Path) -> Rules:
         It cannot be read, or a rule is not valid; the message names the field.
     """
     try:
-        return Rules.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidRequestError(
             f"The rules '{path}' cannot be read: {error}.", hint="Give a TOML file with tables [[rule]]."
         ) from None
+    try:
+        return Rules.model_validate(found)
     except ValidationError as error:
         problems = "; ".join(f"{_place(one['loc'])}: {one['msg']}" for one in error.errors())
         raise InvalidRequestError(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import glob
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -50,7 +52,7 @@ def expand(patterns: Sequence[str]) -> list[Path]:
         tomograms = [one for one in matches if one not in results]
         if not tomograms:
             raise InvalidRequestError(
-                f"'{pattern}' matches no tomogram.", hint="Give for example 'tomograms/*.mrc', in quotes."
+                f"'{pattern}' matches no tomogram.", hint="For example: 'tomograms/*.mrc', in quotes."
             )
         found += tomograms
     return list(dict.fromkeys(found))
@@ -74,14 +76,18 @@ def read_list(path: Path) -> list[str]:
         The list is empty or cannot be read.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
+        # As the names of files are decoded: one in another encoding is a name like any other.
+        text = path.read_bytes().removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
+        lines = [line.strip() for line in re.split(r"\r?\n", text)]
+    except OSError as error:
         raise InvalidRequestError(
             f"The list '{path}' cannot be read: {error}.", hint="Give a text file with one tomogram in each line."
         ) from None
+    if "\0" in text:
+        raise InvalidRequestError(f"The list '{path}' is not a text in UTF-8.", hint="Save it as text in UTF-8.")
     found = [line for line in lines if line and not line.startswith("#")]
     if not found:
-        raise InvalidRequestError(f"The list '{path}' names no tomogram.", hint="Write one tomogram in each line.")
+        raise InvalidRequestError(f"The list '{path}' contains no tomograms.", hint="Write one tomogram in each line.")
     return found
 
 
@@ -167,9 +173,9 @@ def planned(task: Task, recipe: Mapping[str, Any], *, force: bool, server: bool)
     """Return in words what a batch would do with a tomogram, by its header, size and date; no voxel is read."""
     record = None if force else matching_record(task, recipe)
     if record is not None and record.state == "done" and made_from(record, file_states(task.tomogram)):
-        return "skip: done before"
+        return "skip: already done"
     if server and not task.tomogram.exists():
-        return "segment: only the server may have it"
+        return "segment: not found here, may exist on the server"
     try:
         error = inspect_files([task.tomogram]).error
         if error is not None:
@@ -178,7 +184,11 @@ def planned(task: Task, recipe: Mapping[str, Any], *, force: bool, server: bool)
             require_replaceable(task)
     except ConflictError as error:
         return f"fail: {error}"
-    return "compare: the file has another date" if record is not None and record.state == "done" else "segment"
+    return (
+        "check: the file's modification time has changed"
+        if record is not None and record.state == "done"
+        else "segment"
+    )
 
 
 def listed(paths: Iterable[Path]) -> Mapping[Path, Sighting]:

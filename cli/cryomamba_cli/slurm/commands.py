@@ -164,12 +164,12 @@ def _program(command: str | None) -> tuple[str, ...]:
     except ValueError as error:
         raise InvalidRequestError(f"--program cannot be read: {error}.", hint="Close its quotes.") from None
     if not words:
-        raise InvalidRequestError("--program is empty.", hint="Give for example 'apptainer run cryomamba.sif'.")
+        raise InvalidRequestError("--program is empty.", hint="For example: 'apptainer run cryomamba.sif'.")
     return words
 
 
 def _left_out(division: Division) -> str:
-    return f"{len(division.done)} were done before, {len(division.queued)} are in the queue already"
+    return f"{len(division.done)} were already done, {len(division.queued)} are in the queue already"
 
 
 def _print_submitted(folder: Path, submission: Submission, division: Division, out_dir: Path, *, json: bool) -> None:
@@ -190,7 +190,7 @@ def _print_submitted(folder: Path, submission: Submission, division: Division, o
     output.note(f"Job {submission.summary_job} writes the report when all have ended.")
     output.note(f"Scripts and logs: {folder}")
     output.note(
-        f"Follow it: cryomamba slurm status {shlex.quote(str(out_dir))}   End it: scancel {submission.array_job}"
+        f"Follow it: cryomamba slurm status {shlex.quote(str(out_dir))}   Cancel it: scancel {submission.array_job}"
     )
     output.say(submission.array_job)
 

@@ -24,13 +24,13 @@ Time = Annotated[
         "--time",
         metavar="LIMIT",
         rich_help_panel=_PANEL,
-        help="Time limit of each task as SLURM writes it: minutes, or 2:00:00, or 1-0. The partition's if not given.",
+        help="Time limit per task in SLURM's notation: minutes, or 2:00:00, or 1-0. The partition's if not given.",
     ),
 ]
 Cpus = Annotated[
     int,
     typer.Option(
-        "--cpus-per-task", min=1, metavar="N", rich_help_panel=_PANEL, help="Processors of each task, all of them used."
+        "--cpus-per-task", min=1, metavar="N", rich_help_panel=_PANEL, help="Processors per task; all are used."
     ),
 ]
 Memory = Annotated[
@@ -39,7 +39,7 @@ Memory = Annotated[
         "--mem",
         metavar="SIZE",
         rich_help_panel=_PANEL,
-        help="Memory of each task, such as 16G. If not given: 1 GB for each processor and 1 GB more. Trained models "
+        help="Memory per task, such as 16G. If not given: 1 GB for each processor and 1 GB more. Trained models "
         "may need more.",
     ),
 ]
@@ -51,7 +51,7 @@ AtOnce = Annotated[
         min=1,
         metavar="N",
         rich_help_panel=_PANEL,
-        help="Tasks that run at once at most. If not given, as many as the cluster starts.",
+        help="Maximum number of tasks that run at once. If not given, as many as the cluster starts.",
     ),
 ]
 PerTask = Annotated[
@@ -71,7 +71,7 @@ SbatchLines = Annotated[
         "--sbatch",
         metavar="OPTION",
         rich_help_panel=_PANEL,
-        help="A further option of sbatch for the tasks, such as '--gpus=1'. May be repeated.",
+        help="Additional sbatch option for the tasks, such as '--gpus=1'. May be repeated.",
     ),
 ]
 SummaryLines = Annotated[
@@ -80,8 +80,7 @@ SummaryLines = Annotated[
         "--sbatch-summary",
         metavar="OPTION",
         rich_help_panel=_PANEL,
-        help="A further option of sbatch for the job that writes the report, such as '--mail-type=END'. May be "
-        "repeated.",
+        help="Additional sbatch option for the job that writes the report, such as '--mail-type=END'. May be repeated.",
     ),
 ]
 Setup = Annotated[
@@ -90,7 +89,7 @@ Setup = Annotated[
         "--setup",
         metavar="COMMAND",
         rich_help_panel=_PANEL,
-        help="A shell command before each job, such as 'module load cuda'. May be repeated.",
+        help="Shell command to run before each job, such as 'module load cuda'. May be repeated.",
     ),
 ]
 Program = Annotated[
@@ -99,7 +98,7 @@ Program = Annotated[
         "--program",
         metavar="COMMAND",
         rich_help_panel=_PANEL,
-        help="What starts cryomamba on a compute node, such as 'apptainer run cryomamba.sif'. If not given: the Python "
-        "that runs this command, by its path.",
+        help="Command that starts cryomamba on a compute node, such as 'apptainer run cryomamba.sif'. If not given: "
+        "the Python that runs this command, by its path.",
     ),
 ]

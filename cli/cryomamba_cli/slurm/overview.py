@@ -111,5 +111,5 @@ def _without_record(queued: QueuedTask | None, *, first: bool) -> tuple[State, s
 def counts_text(rows: Iterable[Row]) -> str:
     """Return how many tomograms are in each state, as text."""
     counts = Counter(row.state for row in rows)
-    words = {State.WAITING: "not started", State.SKIPPED: "done before"}
+    words = {State.WAITING: "not started", State.SKIPPED: "already done"}
     return ", ".join(f"{counts[state]} {words.get(state, state)}" for state in State if counts[state])

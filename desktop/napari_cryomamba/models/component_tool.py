@@ -41,7 +41,7 @@ HINTS = {
     Tool.FILL: "Click a component to fill the holes that it encloses.",
     Tool.GROW: "Click a component to grow it by this length; other labels stay.",
     Tool.SHRINK: "Click a component to shrink it by this length.",
-    Tool.SMOOTH: "Click a component to smooth it over this length; what is thinner disappears.",
+    Tool.SMOOTH: "Click a component to smooth it over this length; thinner parts disappear.",
 }
 
 CONTEXTS = {

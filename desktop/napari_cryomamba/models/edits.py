@@ -115,7 +115,7 @@ def merge_components(components: Sequence[Component]) -> Edit:
     edit = relabel(components, components[0].label)
     if not edit.patches:
         raise InvalidRequestError(
-            f"These components have the same label already: {components[0].label}.",
+            f"These components already have the same label: {components[0].label}.",
             hint="To join them, paint what is missing between them, or interpolate between sections.",
         )
     return edit

@@ -25,7 +25,8 @@ TEXTS: Final = {
     "button in the Tomogram tab.",
     Step.ENGINE: "Choose how to segment: go to the Segment tab, and choose the engine 'membrane'.",
     Step.RUN: "Press 'Run on this computer'. No server is needed.",
-    Step.WATCH: "Watch the mask grow over the tomogram; scroll through the sections meanwhile. Its job is below.",
+    Step.WATCH: "Watch the preview of the mask appear over the tomogram; scroll through the sections meanwhile. The "
+    "job is listed below.",
     Step.LOOK: "Look at the mask in 3D: CryoMamba → View → 2D / 3D, or Ctrl+Shift+D. Drag to turn it.",
     Step.MEASURE: "Go to the Mask tab, and press 'Measure': volume, surface and thickness of each component.",
     Step.SAVE: "Press 'Save new version' at the bottom of the Mask tab: the mask is saved beside its tomogram.",
@@ -49,7 +50,7 @@ class Progress:
 
     @property
     def text(self) -> str:
-        """What to do next."""
+        """Suggested next step."""
         if self.step is None:
             return FINISHED
         return f"Tutorial, step {self.done + 1} of {len(Step)}. {TEXTS[self.step]}"

@@ -31,7 +31,7 @@ class AddModelDialog(QDialog):
         self.folder_button = button("Folder…", self, self._choose_folder)
         self.file_button = button("File…", self, self._choose_file)
         self.name = QLineEdit(self)
-        self.name.setToolTip("By this name jobs ask for the model")
+        self.name.setToolTip("Jobs refer to the model by this name")
         self.where = QComboBox(self)
         self.where.addItem(HERE)
         if models.can_add_to_server:

@@ -42,7 +42,7 @@ class DisplayPanel(QGroupBox):
     def __init__(self, display: DisplayController) -> None:
         super().__init__("Display")
         self._display = display
-        self.setToolTip("Changes the display only: the file, and what an engine segments, stay as they are")
+        self.setToolTip("Changes only the display; the file and the segmentation are not affected")
         self.sections = QSpinBox(self)
         self.sections.setRange(1, SECTIONS_MAX)
         self.sections.setSingleStep(2)

@@ -70,7 +70,9 @@ class MaskPanel(QScrollArea):
         self.version = QComboBox(body)
         self.version.setToolTip("The engine's result and the corrected versions that were saved with the job")
         self.uncertainty_box = QCheckBox("Show uncertainty", body)
-        self.uncertainty_box.setToolTip("How close the vote on each voxel was: black is certain, yellow is undecided")
+        self.uncertainty_box.setToolTip(
+            "Predictive entropy of the label of each voxel: black is certain, yellow is undecided"
+        )
         self.made = text_label()
         self._build(body)
         self._connect()

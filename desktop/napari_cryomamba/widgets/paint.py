@@ -55,7 +55,9 @@ class PaintPanel(QWidget):
         self.open_button = button("Open strokes…", self, self.open_strokes)
         self.save_button = button("Save strokes…", self, self.save_strokes)
         self.model_button = button("Save model…", self, self.save_model)
-        self.model_button.setToolTip("Keep what was learned, to run it on other tomograms: 'cryomamba segment --model'")
+        self.model_button.setToolTip(
+            "Save the trained classifier, to run it on other tomograms: 'cryomamba segment --model'"
+        )
         files = hbox(self.open_button, self.save_button, self.model_button)
         vbox(self, hbox(self.paint_button, self.add_button), self.labels, self.live, self.status, files)
         self.labels.currentRowChanged.connect(self._choose)

@@ -36,7 +36,7 @@ def write_private_once(path: Path, text: str) -> None:
         write_atomically(path, text, private=True, overwrite=False)
     except FileExistsError:
         raise ConflictError(
-            f"The file {path.name} exists already.", hint="Choose another name, or remove the file first."
+            f"The file {path.name} already exists.", hint="Choose another name, or remove the file first."
         ) from None
 
 

@@ -57,7 +57,7 @@ def record_of(message: BusMessage) -> JobRecord:
     try:
         return JobRecord.model_validate(message.envelope.body.get("record"))
     except ValidationError:
-        raise ProtocolError("A state message holds no job record.") from None
+        raise ProtocolError("A state message has no job record.") from None
 
 
 class JobFollower:

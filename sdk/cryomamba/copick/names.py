@@ -77,5 +77,7 @@ def annotation_of(text: str) -> Annotation:
 
 def _require(name: str, text: str) -> str:
     if not name:
-        raise InvalidRequestError(f"'{text}' is not a name for copick.", hint="Use letters, digits, dots and dashes.")
+        raise InvalidRequestError(
+            f"'{text}' is not a valid name in copick.", hint="Use letters, digits, dots and dashes."
+        )
     return name

@@ -37,7 +37,7 @@ def is_copick_config(path: Path) -> bool:
     """Return whether a file is the configuration of a copick project."""
     try:
         found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(found, dict) and isinstance(found.get("pickable_objects"), list)
 

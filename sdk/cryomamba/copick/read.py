@@ -42,7 +42,7 @@ def read_copick_picks(path: Path, tomogram: TomogramInfo, *, kind: Kind = "parti
         scores = np.array([np.nan if point.get("score") is None else float(point["score"]) for point in points])
         if transforms.shape[1:] != (4, 4):
             raise ValueError
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise InvalidRequestError(
             f"'{path.name}' is not a file of copick picks.", hint="Check that it is complete; copick writes it as JSON."
         ) from None

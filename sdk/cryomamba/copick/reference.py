@@ -50,7 +50,7 @@ def parse_reference(text: str | os.PathLike[str]) -> Reference:
         config, entry = entry, ""
     if not config:
         raise InvalidRequestError(
-            f"'{text}' names no copick project.",
+            f"'{text}' does not name a copick project.",
             hint="Write copick:CONFIG#RUN/TYPE@SPACING, for example copick:config.json#TS_01/wbp@10.",
         )
     # On Windows a reference that was a path has other slashes.

@@ -214,5 +214,5 @@ def _axes(picks: Picks, tomogram: TomogramInfo) -> npt.NDArray[np.float64] | Non
 def _require_free(path: Path, *, replace: bool) -> None:
     if path.exists() and not replace:
         raise ConflictError(
-            f"'{path}' exists already.", hint="Choose another session (--object NAME:USER/SESSION), or use --force."
+            f"'{path}' already exists.", hint="Choose another session (--object NAME:USER/SESSION), or use --force."
         )

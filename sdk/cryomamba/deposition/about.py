@@ -120,11 +120,13 @@ def read_about(path: Path) -> DepositionAbout:
         It is not TOML, or a field is wrong; the message names it.
     """
     try:
-        return DepositionAbout.model_validate(tomllib.loads(path.read_text("utf-8")))
+        found = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise NotFoundError(f"There is no file '{path}'.", hint="Check the spelling of its name.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRequestError(f"'{path.name}' is not TOML: {error}.", hint="Correct it, and try again.") from None
+    try:
+        return DepositionAbout.model_validate(found)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

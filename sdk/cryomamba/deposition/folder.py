@@ -126,7 +126,7 @@ class AnnotationFolder:
         there = next((path for path in numbers.values() if (path / f"{stem}.json").exists()), None)
         if there is not None and not replace:
             raise ConflictError(
-                f"'{there / stem}.json' exists already.", hint="Choose another folder, or replace it with --force."
+                f"'{there / stem}.json' already exists.", hint="Choose another folder, or replace it with --force."
             )
         folder = there or parent / str(max([*numbers, _FIRST_NUMBER - 1]) + 1)
         folder.mkdir(parents=True, exist_ok=True)

@@ -65,19 +65,23 @@ class Discovered:
     packages: Mapping[str, str]
 
 
-def discover_engines(points: Iterable[EntryPoint] | None = None) -> Discovered:
+def discover_engines(points: Iterable[EntryPoint] | None = None, only: str | None = None) -> Discovered:
     """Import the engines of all installed packages.
 
     Parameters
     ----------
     points : iterable of EntryPoint, optional
         Those of the group ``cryomamba.engines`` if not given.
+    only : str, optional
+        Name of an engine; no other is imported.
     """
     engines: dict[str, type[Engine[Any]]] = {}
     broken: dict[str, BrokenEngine] = {}
     packages: dict[str, str] = {}
     for point in sorted(entry_points(group=GROUP) if points is None else points, key=_rank):
         package, name = _package(point.dist), _shown_name(point.name)
+        if only not in {None, name}:
+            continue
         if name in engines:
             other = packages.get(name) or "CryoMamba itself"
             key = f"{name}.{'' if point.dist is None else point.dist.name}"[:64]

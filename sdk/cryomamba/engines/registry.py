@@ -38,9 +38,15 @@ class Registry:
     packages: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def discover(cls) -> Self:
-        """Import the engines of all installed packages; one that cannot be used is recorded, not raised."""
-        found = discover_engines()
+    def discover(cls, only: str | None = None) -> Self:
+        """Import the engines of all installed packages; one that cannot be used is recorded, not raised.
+
+        Parameters
+        ----------
+        only : str, optional
+            Name of an engine; no other is imported.
+        """
+        found = discover_engines(only=only)
         usable, broken = dict(found.engines), dict(found.broken)
         for name, engine in found.engines.items():
             try:
@@ -51,6 +57,19 @@ class Registry:
                 broken[name] = BrokenEngine(f"{what}.", "Report this to its authors.", package)
                 del usable[name]
         return cls(usable, broken, found.packages)
+
+    @classmethod
+    def discover_one(cls, name: str | None) -> Self:
+        """Import the engine of this name alone, the default one for None; all of them if that cannot run.
+
+        The libraries of other engines take seconds to be imported. Messages list all engines in any case, because
+        there is one only if the engine cannot run.
+        """
+        for wanted in DEFAULT_ENGINES if name is None else (name,):
+            found = cls.discover(wanted)
+            if wanted in found.engines and found.engines[wanted].availability().ok:
+                return found
+        return cls.discover()
 
     @property
     def default(self) -> str | None:

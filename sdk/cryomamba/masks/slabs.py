@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -189,6 +189,7 @@ def write_labels(
     *,
     labels: int,
     engine: str,
+    names: Mapping[int, str] | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write a source as a mask file on the grid of `like`; see :class:`~cryomamba.volumes.MaskWriter`.
@@ -198,7 +199,7 @@ def write_labels(
     UnavailableError
         ``insufficient_storage``.
     """
-    with MaskWriter(path, like, labels=labels, engine=engine) as mask:
+    with MaskWriter(path, like, labels=labels, engine=engine, names=names) as mask:
         for z, slab in numbered(source.slabs()):
             mask.write(z, 0, 0, slab.astype(mask.dtype, copy=False))
             if progress is not None:

@@ -219,7 +219,7 @@ def load_strokes(path: Path) -> Strokes:
         ) from None
     except (ValueError, RecursionError):
         raise InvalidRequestError(
-            f"'{path.name}' is not JSON, so it holds no strokes.",
+            f"'{path.name}' is not JSON, so it contains no strokes.",
             hint="The guide 'Segmentation from strokes' shows a file of strokes.",
         ) from None
     return read_strokes(fields)

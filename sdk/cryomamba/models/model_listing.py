@@ -70,5 +70,5 @@ class ModelUpload(Request):
     upload_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(
         description="An upload whose parts have all been sent: an archive of the model's folder, or its only file."
     )
-    name: ModelName = Field(description="By which jobs ask for the model.")
+    name: ModelName = Field(description="Jobs refer to the model by this name.")
     accept_licence: bool = Field(default=False, description="Whether you accept the licence that the model states.")

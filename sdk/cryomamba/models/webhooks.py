@@ -57,7 +57,7 @@ class WebhookRecord(Record):
     url : str
         Where the messages are sent.
     events : tuple of str
-        The ends of jobs that are sent.
+        Outcomes of jobs for which messages are sent.
     name : str
         Shown to people; several may have the same.
     owner : str

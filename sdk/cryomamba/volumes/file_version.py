@@ -95,14 +95,14 @@ class FileVersion:
         if now.size_bytes != self.size_bytes:
             return f"it has {now.size_bytes:,} bytes instead of {self.size_bytes:,}"
         if now.header != self.header:
-            return "its header is another one"
+            return "its header differs"
         here = self.host == now.host
         if here and None not in (self.inode, now.inode) and self.inode != now.inode:
-            return "another file has taken its place"
+            return "it was replaced by another file"
         if self.mtime_ns is None or now.mtime_ns is None:
             return ""
         if abs(self.mtime_ns - now.mtime_ns) > (0 if here else _PRECISION_NS):
-            return "it has another date"
+            return "its date of modification differs"
         return ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 from cryomamba.atomic import AtomicFile
 from cryomamba.volumes.header_encoder import encode_header, own_label
 from cryomamba.volumes.header_fields import HeaderFields
+from cryomamba.volumes.label_names import name_lines, without_names
 from cryomamba.volumes.moments import Moments
 from cryomamba.volumes.mrc import Volume
 from cryomamba.volumes.voxel_file import VoxelFile, spans
 
 _LARGEST_BYTE_LABEL = 127
+_LINES_MAX = 10  # text labels of a header
 Labels = NDArray[np.uint8] | NDArray[np.uint16]
 
 
@@ -43,6 +46,8 @@ class MaskWriter:
         Kind of file, for the same label.
     note : str
         A text label before that one: what the values mean, if it is not plain.
+    names : mapping of int to str, optional
+        Names of the labels, for the header. If not given, those in the header of `like` stay.
 
     Attributes
     ----------
@@ -66,11 +71,18 @@ class MaskWriter:
         engine: str,
         what: str = "mask",
         note: str = "",
+        names: Mapping[int, str] | None = None,
     ) -> None:
         if not 0 < labels <= 0xFFFF:
             raise ValueError(f"labels must be between 1 and 65535, not {labels}")
         source = like.header if isinstance(like, Volume) else like
         small = labels <= _LARGEST_BYTE_LABEL
+        lines = (
+            *(() if names is None else name_lines(names)),
+            *([note] if note else []),
+            own_label(f"{engine} {what}"),
+        )
+        earlier = source.labels if names is None else without_names(source.labels)
         self.header = dataclasses.replace(
             source,
             byte_order="<",
@@ -80,7 +92,7 @@ class MaskWriter:
             nibbles=False,
             extended_type="",
             extended_nbytes=0,
-            labels=(*source.labels[: 8 if note else 9], *([note] if note else []), own_label(f"{engine} {what}")),
+            labels=(*earlier[: _LINES_MAX - len(lines)], *lines),
         )
         self.dtype = np.dtype(np.uint8 if small else np.uint16)
         self.moments: Moments | None = None

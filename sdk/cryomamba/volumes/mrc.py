@@ -137,7 +137,7 @@ class Source:
         except OSError:
             raise changed(name, since, "it was removed") from None
         if not os.path.samestat(now, os.fstat(self.descriptor)):
-            raise changed(name, since, "another file has taken its place")
+            raise changed(name, since, "it was replaced by another file")
 
 
 class Volume:

@@ -185,7 +185,7 @@ def _scores_summary(volume: VolumeSource, job_id: str, artifacts: Path) -> Volum
     except CryoMambaError:
         raise NotFoundError(
             "There is no job with this id that has a score map.",
-            hint="The record of a completed job lists its files; not every engine writes a score map.",
+            hint="The record of a completed job lists its files; some engines write no score map.",
         ) from None
     found = OpenedFile(partial(verify_opened, path=path, roots=(artifacts,)))
     meta = inspect(path, voxel_size_A=volume.voxel_size_A, check=found.check)

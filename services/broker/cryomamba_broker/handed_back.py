@@ -30,7 +30,7 @@ def are_files_visible(record: JobRecord, roots: VolumeRoots) -> bool:
 def not_seen_reason(record: JobRecord) -> str:
     """Return why a job waits whose files no worker sees."""
     names = [source.path or source.name for source in (record.volume, record.within) if source is not None]
-    return f"No worker sees {' and '.join(names)}: the folder has to be mounted on the host of a worker."
+    return f"No worker can access {' and '.join(names)}: the folder has to be mounted on the host of a worker."
 
 
 def concerns_worker(error: JobError, params: Mapping[str, Any]) -> bool:

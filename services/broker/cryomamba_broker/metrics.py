@@ -31,7 +31,7 @@ _COUNTED: Final = {
     "malformed": "Messages that violate the protocol.",
     "undelivered": "Replies to peers that were gone or did not read.",
     "frames_stale": "Preview frames of attempts that had ended.",
-    "syncs": "Late joiners that were sent the present state.",
+    "syncs": "Late joiners that were sent the current state.",
     "events": "Changes of state that were published.",
     "events_dropped": "Messages on the events socket that waited too long to be sent.",
 }

@@ -227,7 +227,7 @@ class WorkerRequests:
             if not await loop.run_in_executor(self._files, are_files_visible, record, self._roots):
                 return ""
             workers.states.decline(worker, request.job, not_seen_reason(record), self._core.clock.steady())
-            return f"The worker {worker} does not see {record.volume.name}."
+            return f"The worker {worker} cannot access {record.volume.name}."
         model = await self._core.store.call(lambda store: store.leases.model_of(request.job))
         job, others, memory = (request.job, record.engine, model), workers.others(worker), workers.memory_of(worker)
         if has_larger(error, others, job, memory) or (concerns_worker(error, record.params) and others.can_run(*job)):

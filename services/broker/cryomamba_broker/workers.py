@@ -120,11 +120,11 @@ class Workers:
             return
         if len(self._seen) >= WORKERS_MAX:
             raise InvalidRequestError(
-                f"{WORKERS_MAX} workers are connected already, the most that are allowed.", code=ErrorCode.TOO_LARGE
+                f"{WORKERS_MAX} workers are already connected, the maximum.", code=ErrorCode.TOO_LARGE
             )
         if self._has_too_many(key):
             raise InvalidRequestError(
-                f"{WORKERS_PER_KEY_MAX} workers with this key are connected already, the most that are allowed.",
+                f"{WORKERS_PER_KEY_MAX} workers with this key are already connected, the maximum.",
                 code=ErrorCode.TOO_LARGE,
                 hint="Give each host its own key: cryomamba keys add NAME --role worker.",
             )

@@ -132,7 +132,7 @@ def restore(folder: Path, settings: Settings) -> CopyResult:
     # A restore copies the job store last.
     if settings.database.exists():
         raise ConflictError(
-            f"There is a job store in '{settings.home}' already.",
+            f"There is already a job store in '{settings.home}'.",
             hint="Restore into a new data directory: set CRYOMAMBA_HOME to an empty folder, or move the old one away.",
         )
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)

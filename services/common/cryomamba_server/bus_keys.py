@@ -102,7 +102,7 @@ class BusKeys:
         make_private_folder(self._folder)
         if self.enabled:
             raise ConflictError(
-                "The data directory has keys already.",
+                "The data directory already has keys.",
                 hint="'cryomamba keys list' lists them. To start over, stop the services and remove 'keys/bus'.",
             )
         for role, name in HOME_NAMES.items():
@@ -191,7 +191,7 @@ class BusKeys:
 
     def _make(self, name: str, role: Role, server_key: str, file: Path, owner: str = "") -> KeyFile:
         if file.exists():
-            raise ConflictError(f"The file {file.name} exists already.", hint="Choose another name or folder.")
+            raise ConflictError(f"The file {file.name} already exists.", hint="Choose another name or folder.")
         public, secret = _new_pair()
         self.authorize(name, role, public, owner=owner)
         made = KeyFile(

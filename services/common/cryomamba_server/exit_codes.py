@@ -45,7 +45,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.NOT_FOUND: "The server has no such job or file.",
     ExitCode.UNAVAILABLE: "The server or a service cannot be reached, does not respond in time, or its disk is full.",
     ExitCode.VOLUME: "The volume cannot be used: missing, truncated, unsupported, or with NaN or infinite voxels.",
-    ExitCode.CONFLICT: "Conflict: the file exists already, or the job has already ended.",
+    ExitCode.CONFLICT: "Conflict: the file already exists, or the job has already ended.",
     ExitCode.ACCESS: "The server refuses access, or the rate limit is exceeded.",
     ExitCode.DAMAGED: "The server's job store is damaged; restore a backup.",
     ExitCode.INTERNAL: "A defect in CryoMamba; run again with `--verbose` for the traceback.",

@@ -64,7 +64,7 @@ TAGS: Final = [
     {"name": "server", "description": "Versions, engines, limits, endpoints."},
     {"name": "workers", "description": "Inference services, for administrators: list, drain, resume, remove."},
     {"name": "jobs", "description": "Segmentation jobs: submit, list, cancel, retry."},
-    {"name": "events", "description": "What happens to jobs, as server-sent events."},
+    {"name": "events", "description": "Events of jobs, as server-sent events."},
     {"name": "previews", "description": "The mask as computed so far."},
     {"name": "uploads", "description": "Uploads of tomograms, and uploaded files."},
     {"name": "artifacts", "description": "Output files of jobs."},

@@ -62,13 +62,13 @@ _LINK: Final[Schema] = {
 _SUBSCRIBED: Final[Schema] = {"type": "object", "required": ["epoch"], "properties": {"epoch": {"type": "integer"}}}
 _NOTHING: Final[Schema] = {"type": "null"}
 _SENT: Final[Mapping[str, tuple[Schema, str]]] = {
-    "connected": (_RECORD, "The present record: the first message about a job."),
+    "connected": (_RECORD, "The current record: the first message about a job."),
     **dict.fromkeys(get_args(EventType), (_RECORD, "A change of state. None of these is ever dropped.")),
     "subscribed": (
         _SUBSCRIBED,
         "The answer to a subscription to all jobs: events after the number `seq` will be sent. Come back with both.",
     ),
-    "progress": (_PROGRESS, "How far a job is. An unread one is replaced by a newer one."),
+    "progress": (_PROGRESS, "Progress of a job. An unread one is replaced by a newer one."),
     "preview": (_PREVIEW, "The newest preview. An unread one is replaced by a newer one."),
     "link": (_LINK, "The gateway lost or regained its connection to the broker."),
     "error": (_ERROR, "An error; with the first types, also the end of a job that failed."),
@@ -93,7 +93,7 @@ def document() -> Schema:
         "info": {
             "title": "CryoMamba gateway: WebSockets",
             "version": __version__,
-            "description": "What happens to jobs, with previews of the mask. HTTP is described by /openapi.json, the "
+            "description": "Events of jobs, with previews of the mask. HTTP is described by /openapi.json, the "
             "messages to webhooks too, as its `webhooks`.",
         },
         "defaultContentType": "application/json",
@@ -120,10 +120,12 @@ def document() -> Schema:
             },
         },
         "operations": {
-            "sendJob": _operation("send", "job", sent, "What happens to the job."),
-            "receiveJob": _operation("receive", "job", ["auth", "ping", "ack"], "What a client of one job may send."),
-            "sendJobs": _operation("send", "jobs", sent, "What happens to the jobs that the client follows."),
-            "receiveJobs": _operation("receive", "jobs", inbound, "What a client may send."),
+            "sendJob": _operation("send", "job", sent, "Events of the job."),
+            "receiveJob": _operation(
+                "receive", "job", ["auth", "ping", "ack"], "Messages that a client of one job may send."
+            ),
+            "sendJobs": _operation("send", "jobs", sent, "Events of the jobs that the client follows."),
+            "receiveJobs": _operation("receive", "jobs", inbound, "Messages that a client may send."),
         },
         "components": {
             "messages": {

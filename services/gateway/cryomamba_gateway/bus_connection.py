@@ -287,7 +287,7 @@ class VisibleJobs:
         return await self.bus.subscribe(job_id, previews=previews)
 
     async def record(self, job_id: str) -> JobRecord:
-        """Return the present record of a job."""
+        """Return the current record of a job."""
         return await self.bus.call(self.visibility, calls.get_job(job_id))
 
     async def last_frame(self, job_id: str) -> BusMessage:

@@ -35,7 +35,7 @@ def not_modified(request: Request, headers: Mapping[str, str]) -> Response | Non
         raise ConflictError(
             "The content is not the one that the header 'If-Match' names.",
             code=ErrorCode.PRECONDITION_FAILED,
-            hint="Send the request again without the header to get the present content.",
+            hint="Send the request again without the header to get the current content.",
         )
     if is_named(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=dict(headers))

@@ -81,7 +81,7 @@ class ErrorBody(BaseModel):
 
     code: ErrorCode = Field(description="The kind of error, from a closed list.")
     message: str = Field(description="A sentence for people.")
-    hint: str = Field(description="What to do next.")
+    hint: str = Field(description="Suggested next step.")
     retryable: bool = Field(description="Whether the same request may succeed later.")
     details: dict[str, Any] = Field(description="Facts for programs.")
     request_id: str = Field(description="The X-Request-ID of the response, to find it in the logs.")

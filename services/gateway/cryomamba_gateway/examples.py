@@ -61,7 +61,7 @@ THRESHOLD: Final[dict[str, Any]] = {
     "stricter": {"summary": "Fewer and larger components", "value": {"high": 170, "low": 140, "min_volume_nm3": 5000.0}}
 }
 WEBHOOK: Final[dict[str, Any]] = {
-    "all": {"summary": "Every end of a job", "value": {"url": "https://example.org/cryomamba"}},
+    "all": {"summary": "All outcomes", "value": {"url": "https://example.org/cryomamba"}},
     "failures": {
         "summary": "Only failures",
         "value": {"url": "https://example.org/cryomamba", "events": ["job.failed"], "name": "on-call"},
@@ -88,7 +88,7 @@ _TITLES: Final[dict[int, str]] = {
     401: "The token is missing or invalid",
     403: "Not allowed",
     404: "Not found",
-    409: "The present state does not allow this",
+    409: "The current state does not allow this",
     412: "It is not the one that If-Match names",
     413: "Too large",
     415: "The media type of the body is not accepted",

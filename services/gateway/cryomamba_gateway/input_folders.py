@@ -35,10 +35,10 @@ class InputEntry(Record):
     path: str = Field(description="For the `path` of a job's volume, or of the next listing.")
     input_id: str | None = Field(None, description="Of a tomogram: for `/v1/inputs/{input_id}` and its Zarr hierarchy.")
     size_bytes: int | None = Field(None, ge=0, description="Of a tomogram.")
-    modified_at: datetime | None = Field(None, description="When the tomogram was written last.")
+    modified_at: datetime | None = Field(None, description="Time at which the tomogram was last written.")
     shape: tuple[int, int, int] | None = Field(None, description="Voxels along z, y and x, from the header.")
     voxel_size_A: _Length | None = Field(None, description="Å along z, y and x, from the header.")
-    problem: str | None = Field(None, description="Why the tomogram cannot be used; null if it can be.")
+    problem: str | None = Field(None, description="Reason why the tomogram cannot be used; null if it can be.")
 
 
 class InputPage(Record):

@@ -82,7 +82,7 @@ class ModelRegistry:
             self._store.add(path, upload.name, filename)
 
         if upload.name in {model.name for model in await self.listed()}:
-            raise ConflictError(f"There is a model '{upload.name}' already.", hint="Choose another name, or remove it.")
+            raise ConflictError(f"There is already a model '{upload.name}'.", hint="Choose another name, or remove it.")
         # One at a time: others' uploads are verified in the same threads.
         async with self._adding:
             await self._uploads.use(upload.upload_id, visibility, add)

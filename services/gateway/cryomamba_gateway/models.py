@@ -93,7 +93,7 @@ class ArtifactOut(Artifact):
 
 
 class JobOut(JobRecord):
-    """The present record of a job."""
+    """The current record of a job."""
 
     artifacts: tuple[ArtifactOut, ...] = ()
 
@@ -244,7 +244,7 @@ class WebhookBody(Request):
 
     url: WebhookUrl = Field(description="Where the messages are sent, with POST: https at a public address.")
     events: Annotated[tuple[WebhookEvent, ...], Field(min_length=1, max_length=len(ALL_EVENTS))] = Field(
-        ALL_EVENTS, description="The ends of jobs that are sent."
+        ALL_EVENTS, description="Outcomes of jobs for which messages are sent."
     )
     name: Label = Field("", description="Shown to people; several may have the same.")
 

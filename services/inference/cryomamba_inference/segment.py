@@ -97,7 +97,7 @@ def segment(
         The engine failed. Nothing is left behind.
     """
     tomogram = Path(path)
-    name = engine or Registry.discover().default
+    name = engine or Registry.discover_one(None).default
     if name is None:
         raise InvalidRequestError("No engine is installed.", hint="'cryomamba doctor' shows what is missing.")
     target = output_in(output, f"{stem(tomogram)}__{name}.mrc", MRC)

@@ -89,7 +89,14 @@ def test_patterns(pattern: str, path: str, matches: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[[rule]]\nengine = 'threshold'", "[[rule]]\nmatch = '*'\nengin = 'x'", "[[rule]", "[[rule]]\nmatch = ''"]
+    "text",
+    [
+        "rule = " + "[" * 20_000,
+        "[[rule]]\nengine = 'threshold'",
+        "[[rule]]\nmatch = '*'\nengin = 'x'",
+        "[[rule]",
+        "[[rule]]\nmatch = ''",
+    ],
 )
 def test_invalid_rules_are_refused(tmp_path: Path, text: str) -> None:
     """Before anything is segmented."""

@@ -88,7 +88,7 @@ def test_a_name_that_is_taken_is_refused(
     for _ in range(2):
         dialog.add_button.click()
         wait_for(dialog.add_button.isEnabled, panel.controller.notifications)
-    assert dialog.problem.text().startswith("There is a model 'net' already. Choose another name")
+    assert dialog.problem.text().startswith("There is already a model 'net'. Choose another name")
     assert [model.name for model in ModelCatalog(load_settings()).models()] == ["net"]
 
 

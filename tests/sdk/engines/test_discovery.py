@@ -64,8 +64,8 @@ class Installer:
         entries = "".join(f"{point} = {module}:{target}\n" for point, target in points.items())
         (info / "entry_points.txt").write_text(f"[cryomamba.engines]\n{entries}")
 
-    def discover(self) -> Discovered:
-        return discover_engines(list(self._points()))
+    def discover(self, only: str | None = None) -> Discovered:
+        return discover_engines(list(self._points()), only)
 
     def _points(self) -> Iterator[EntryPoint]:
         found: list[Distribution] = [*distributions(path=[str(self.folder)])]
@@ -139,6 +139,16 @@ def test_a_package_for_another_version_is_not_imported(installer: Installer) -> 
     broken = installer.discover().broken["old"]
     assert broken.reason == f"old-package 1.2 was made for CryoMamba <0.1, and this is CryoMamba {__version__}."
     assert "pip install --upgrade old-package" in broken.hint
+
+
+def test_the_others_are_not_imported_for_one_engine(installer: Installer) -> None:
+    """Only the package of the engine that is asked for is imported, whatever happens in the others."""
+    installer.install("engine-good", {"good": "Good"})
+    installer.install("engine-broken", {"broken": "Good"}, "raise RuntimeError('imported')\n")
+    found = installer.discover("good")
+    assert list(found.engines) == ["good"]
+    assert not found.broken
+    assert "engine_broken" not in sys.modules
 
 
 def test_of_two_engines_with_one_name_the_second_is_named(installer: Installer) -> None:

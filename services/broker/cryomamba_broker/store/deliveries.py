@@ -96,7 +96,10 @@ class Deliveries:
         with self._database.write() as connection:
             webhook = self._webhooks.row(webhook_id, visibility)
             if webhook["pending"] >= self._policy.pending_max:
-                raise ConflictError("Too many messages wait for this webhook.", hint="See why they are not delivered.")
+                raise ConflictError(
+                    "Too many messages wait for this webhook.",
+                    hint="Find out why they are not delivered: 'cryomamba webhooks deliveries'.",
+                )
             body = webhook_tested(webhook_id, to_time(self._database.clock.wall()))
             row = self._queue(connection, webhook["serial"], TEST_EVENT, body)
             return _record_of(row, webhook_id)

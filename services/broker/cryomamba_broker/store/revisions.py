@@ -49,7 +49,7 @@ class Revisions:
             )
         if len(record.revisions) >= REVISIONS_MAX:
             raise ConflictError(
-                f"The job already has {REVISIONS_MAX} revisions, the most that are allowed.",
+                f"The job already has {REVISIONS_MAX} revisions, the maximum.",
                 hint="Save further versions as files of your own.",
             )
         return record

@@ -206,5 +206,5 @@ def _sync_folders(root: Path) -> None:
 
 def _exists(name: str) -> ConflictError:
     return ConflictError(
-        f"There is a model '{name}' already.", hint="Choose another name, or remove it with 'cryomamba models remove'."
+        f"There is already a model '{name}'.", hint="Choose another name, or remove it with 'cryomamba models remove'."
     )

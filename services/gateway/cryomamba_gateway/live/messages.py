@@ -184,7 +184,7 @@ class MessageEncoder:
             try:
                 return JobRecord.model_validate(found.envelope.body.get("record"))
             except ValidationError:
-                raise ProtocolError("A state message holds no job record.") from None
+                raise ProtocolError("A state message has no job record.") from None
 
         return self._once(("record", found.envelope.id), parse)
 
@@ -207,7 +207,7 @@ class MessageEncoder:
             try:
                 found_progress = Progress.model_validate(envelope.body.get("progress"))
             except ValidationError:
-                raise ProtocolError("A progress message holds no progress.") from None
+                raise ProtocolError("A progress message has no progress.") from None
             event = ProgressEvent(envelope.job or "", envelope.attempt or 0, found_progress)
             return progress(event, seq=envelope.seq, ts=envelope.ts)
 

@@ -116,7 +116,7 @@ async def list_jobs(gateway: Context, caller: Caller, query: Annotated[JobQuery,
     operation_id="getJob",
     response_model=JobOut,
     responses={
-        200: ok("The present record of the job", headers=_ETAG, links=JOB_LINKS),
+        200: ok("The current record of the job", headers=_ETAG, links=JOB_LINKS),
         304: ok("The record has not changed since the one in If-None-Match", headers=_ETAG),
         **errors(ErrorCode.PRECONDITION_FAILED, *JOB),
     },
@@ -128,7 +128,7 @@ async def get_job(
     job_id: JobId,
     if_none_match: Annotated[str | None, Header(description="ETags of known records.")] = None,
 ) -> Response:
-    """Return the present record of a job."""
+    """Return the current record of a job."""
     del if_none_match
     # It is declared for the description; all conditions are looked at together.
     body = job_out(await gateway.bus.call(caller.visibility, calls.get_job(job_id))).model_dump_json().encode()
@@ -142,7 +142,7 @@ async def get_job(
     operation_id="cancelJob",
     response_model=CancelledJob,
     responses={
-        200: ok("The job is cancelled, or will be after the present tile"),
+        200: ok("The job is cancelled, or will be after the current tile"),
         **errors(ErrorCode.JOB_FINAL, *CHANGE, *JOB),
     },
 )
@@ -177,7 +177,7 @@ async def retry_job(gateway: Context, caller: Caller, job_id: JobId) -> Response
     "/jobs/{job_id}/delete",
     operation_id="deleteJob",
     response_model=JobOut,
-    responses={200: ok("The job as it was"), **errors(ErrorCode.CONFLICT, *CHANGE, *JOB)},
+    responses={200: ok("The job, unchanged"), **errors(ErrorCode.CONFLICT, *CHANGE, *JOB)},
 )
 async def delete_job(gateway: Context, caller: Caller, job_id: JobId) -> Response:
     """Delete a job that has ended, with its files."""

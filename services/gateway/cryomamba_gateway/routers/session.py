@@ -39,7 +39,7 @@ class Session(Record):
     """Who sends requests with a token."""
 
     owner: str = Field(description="Empty on a server without tokens.")
-    scopes: tuple[Scope, ...] = Field(description="What the token allows, in the order read, write, admin.")
+    scopes: tuple[Scope, ...] = Field(description="Permissions of the token, in the order read, write, admin.")
 
 
 @router.get("/session", operation_id="getSession", responses={200: ok("The owner and the scopes of the token")})

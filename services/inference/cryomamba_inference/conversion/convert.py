@@ -108,7 +108,7 @@ def convert_model(source: Path, folder: Path, options: ConversionOptions = Conve
     if not source.exists():
         raise InvalidRequestError(f"There is no '{source.name[:128]}'.", hint="Check the path.")
     if folder.exists():
-        raise InvalidRequestError(f"'{folder.name[:128]}' exists already.", hint="Give another folder, or remove it.")
+        raise InvalidRequestError(f"'{folder.name[:128]}' already exists.", hint="Give another folder, or remove it.")
     convert = _from_keras if source.suffix.lower() in KERAS else _from_torch
     found = convert(source, options)
     _write(folder, found)

@@ -25,7 +25,7 @@ class DemoParameters(EngineParameters):
         ge=0,
         le=3600,
         title="Duration",
-        description="How long the mask moves, with one preview per second, before the job is finished.",
+        description="Time for which the mask moves, with one preview per second, before the job is finished.",
         json_schema_extra={"unit": "s"},
     )
 

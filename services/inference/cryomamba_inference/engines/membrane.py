@@ -37,7 +37,7 @@ class _Search(NetworkParameters):
         ge=1,
         le=255,
         title="Lower threshold",
-        description="Lower hysteresis threshold: minimum score of all voxels of a component. Determined from the "
+        description="Lower hysteresis threshold: minimum score of every voxel in a component. Determined from the "
         "volume if not set: lower in a noisy one.",
     )
     min_volume_nm3: float = Field(

@@ -51,7 +51,7 @@ class _Training(EngineParameters):
     strokes: Strokes | None = Field(
         None,
         title="Strokes",
-        description="What was painted: 'cryomamba segment --strokes FILE' reads it from a file; desktop and browser "
+        description="Painted strokes: 'cryomamba segment --strokes FILE' reads them from a file; desktop and browser "
         "send what is painted there.",
         json_schema_extra={"unset": "none", "hidden": True},
     )
@@ -77,7 +77,7 @@ class _Training(EngineParameters):
         ge=1,
         le=5,
         title="Scales",
-        description="How many scales the features have: more take in more of a voxel's surroundings. A model brings "
+        description="Number of scales of the features: more take in more of a voxel's surroundings. A model brings "
         "its own.",
     )
 

@@ -37,7 +37,7 @@ class _Thresholds(EngineParameters):
         ge=1,
         le=SCORE_MAX,
         title="Lower threshold",
-        description="Lower hysteresis threshold: minimum score of all voxels of a component; the same as the "
+        description="Lower hysteresis threshold: minimum score of every voxel in a component; the same as the "
         "threshold if not set.",
     )
     min_volume_nm3: float = Field(

@@ -49,7 +49,7 @@ class ThresholdParameters(EngineParameters):
     method: Literal["otsu", "yen", "li", "value"] = Field(
         "otsu",
         title="Method",
-        description="How the threshold is determined from the histogram; 'value' uses the given value.",
+        description="Method that determines the threshold from the histogram; 'value' uses the given value.",
     )
     value: float | None = Field(
         None,

@@ -65,7 +65,7 @@ class NetworkParameters(EngineParameters):
         "auto",
         title="Contrast",
         description="Whether membranes and particles are darker (raw tomograms) or brighter than their surroundings; "
-        "'auto' decides for dark unless much more is recognized in the inverted volume.",
+        "'auto' chooses dark unless much more is recognized in the inverted volume.",
     )
 
 

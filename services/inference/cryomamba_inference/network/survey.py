@@ -57,7 +57,7 @@ class Survey:
             yield VolumeWarning(
                 code="looks_padded",
                 message=f"{self.padding:.0%} of the tomogram is constant. This was taken as padding and left out.",
-                hint="If there should be something, check how the tomogram was reconstructed.",
+                hint="If this part should contain densities, check how the tomogram was reconstructed.",
             )
 
 

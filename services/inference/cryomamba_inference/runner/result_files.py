@@ -29,7 +29,8 @@ class ResultFiles:
     def __init__(self, engine: Engine[Any], folder: Path, header: HeaderFields) -> None:
         with ExitStack() as files:
             largest, name = max(engine.labels), engine.name
-            self.mask = files.enter_context(MaskWriter(folder / MASK.name, header, labels=largest, engine=name))
+            mask = MaskWriter(folder / MASK.name, header, labels=largest, engine=name, names=engine.labels)
+            self.mask = files.enter_context(mask)
             self.uncertainty: MaskWriter | None = None
             if wants_uncertainty(engine):
                 path = folder / UNCERTAINTY.name

@@ -6,21 +6,19 @@ replaced by extrapolated densities before filtering.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 import scipy.ndimage
 
 from cryomamba.engines.api import Slices
 from cryomamba_inference.threads import SINGLE_THREADED, ThreadTeam
+from cryomamba_inference.volume_preparation.constant_patches import PATCH_RADIUS, mark_constant
 from cryomamba_inference.volume_preparation.grid import spans
 from cryomamba_inference.volume_preparation.region import NodesInside
 
 Field = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
-_TOLERANCE = np.float32(4e-6)  # relative difference of densities that count as equal
-_PATCH_RADIUS = 2  # nodes
 _NEIGHBOURS = np.ones((3, 3, 3), np.bool_)
 _SLAB_NODES = 2_000_000
 _SAMPLE_NODES = 100_000  # for the median density
@@ -41,13 +39,13 @@ def find_padding(nodes: Field, padding: Flags, team: ThreadTeam = SINGLE_THREADE
     margin : int
         Reach of the averaging by which the nodes were made.
     """
-    halo = 2 * _PATCH_RADIUS + margin
+    halo = 2 * PATCH_RADIUS + margin
 
     def find(slab: tuple[int, int]) -> None:
         low, high = slab
         first, last = max(low - halo, 0), min(high + halo, len(nodes))
         marked = np.zeros((last - first, *nodes.shape[1:]), np.bool_)
-        _mark_constant(np.asarray(nodes[first:last]), marked)
+        mark_constant(np.asarray(nodes[first:last]), marked)
         if marked.any():
             marked = scipy.ndimage.binary_dilation(marked, _NEIGHBOURS, margin)
         padding[low:high] = marked[low - first : high - first]
@@ -117,46 +115,3 @@ def _reflect(nodes: Field, unmeasured: Flags, level: np.float32, planes: slice) 
 
 def _planes(shape: tuple[int, ...]) -> int:
     return max(1, _SLAB_NODES // (shape[1] * shape[2]))
-
-
-@nb.njit(cache=True, nogil=True)
-def _mark_constant(nodes, padding):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    depth, height, width = nodes.shape
-    reach = np.zeros(3, np.int64)
-    for z in range(depth):
-        for y in range(height):
-            for x in range(width):
-                value = nodes[z, y, x]
-                if not np.isfinite(value):
-                    padding[z, y, x] = True
-                    continue
-                # Every patch has its middle's neighbour along y or x; nearly all nodes of a tomogram end here.
-                limit = _TOLERANCE * abs(value)
-                beside_y = nodes[z, y + 1 if y + 1 < height else max(y - 1, 0), x]
-                beside_x = nodes[z, y, x + 1 if x + 1 < width else max(x - 1, 0)]
-                if not (abs(beside_y - value) <= limit or abs(beside_x - value) <= limit):
-                    continue
-                for axis in range(3):
-                    reach[:] = _PATCH_RADIUS
-                    reach[axis] = 0
-                    box = (
-                        slice(max(z - reach[0], 0), z + reach[0] + 1),
-                        slice(max(y - reach[1], 0), y + reach[1] + 1),
-                        slice(max(x - reach[2], 0), x + reach[2] + 1),
-                    )
-                    if _is_constant(nodes[box], value):
-                        padding[box] = True
-
-
-@nb.njit(cache=True, nogil=True)
-def _is_constant(patch, value):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    if min(patch.shape[0] * patch.shape[1], patch.shape[1] * patch.shape[2], patch.shape[0] * patch.shape[2]) < 3:
-        # The volume is too thin for a patch in this direction.
-        return False
-    limit = _TOLERANCE * abs(value)
-    for z in range(patch.shape[0]):
-        for y in range(patch.shape[1]):
-            for x in range(patch.shape[2]):
-                if not abs(patch[z, y, x] - value) <= limit:
-                    return False
-    return True

@@ -34,11 +34,11 @@ const FILES: Readonly<Record<string, readonly [string, string]>> = {
   "mask.nrrd": ["Mask as NRRD", "The same mask for 3D Slicer and scripts; compressed."],
   "scores.mrc": [
     "Score map",
-    "How sure the engine is of each voxel, 0 to 255; from it a mask with another threshold can be made.",
+    "The engine's score of each voxel, 0 to 255, from which a mask with another threshold can be made.",
   ],
   "uncertainty.mrc": [
     "Uncertainty",
-    "How close the vote on the label of each voxel was: 0 is certain, 100 is undecided.",
+    "Uncertainty of the label of each voxel: 0 is certain, 100 is undecided.",
   ],
   "candidates.csv": ["Candidates", "All positions with their scores, also those below the threshold."],
   "stats.json": ["Measurements and settings", "All numbers of this page, with the parameters used, for programs."],

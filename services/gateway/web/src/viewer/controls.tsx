@@ -242,7 +242,7 @@ function UncertaintyControls({ model }: { model: ViewerModel }) {
             onChange={(value) => (uncertaintyOpacity.value = value)}
           />
           <p class="hint">
-            How close the vote on the label of a voxel was (predictive entropy). What is certain is transparent.
+            Predictive entropy of the label of a voxel. Certain voxels are transparent.
           </p>
         </>
       )}
