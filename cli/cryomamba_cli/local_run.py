@@ -18,8 +18,10 @@ _NO_PREVIEWS_S: Final = 60.0
 """The longest interval between previews that a request may ask for."""
 
 
-def run_locally(task: Task, display: Reporter, interrupts: Interrupts, *, dask: str | None = None) -> dict[str, Any]:
-    """Segment a tomogram and return the statistics of the mask; `dask` is as for :func:`segment_locally`.
+def run_locally(
+    task: Task, display: Reporter, interrupts: Interrupts, *, dask: str | None = None, dask_volume: str | None = None
+) -> dict[str, Any]:
+    """Segment a tomogram and return the statistics of the mask; the options are as for :func:`segment_locally`.
 
     Raises
     ------
@@ -32,7 +34,7 @@ def run_locally(task: Task, display: Reporter, interrupts: Interrupts, *, dask: 
     result: LocalResult | None = None
     try:
         with interrupts.deferred():
-            result = segment_locally(task, display.event, interrupts.pending, dask=dask)
+            result = segment_locally(task, display.event, interrupts.pending, dask=dask, dask_volume=dask_volume)
     except Interrupted:
         outcome = "The job is cancelled; nothing was written." if result is None else f"{task.mask} is complete."
         display.note(f"Interrupted. {outcome}")
@@ -47,6 +49,7 @@ def segment_locally(
     *,
     processes: int | None = None,
     dask: str | None = None,
+    dask_volume: str | None = None,
     previews: bool = True,
 ) -> LocalResult:
     """Write the files of a task, except for the conversions. May be called in several threads.
@@ -62,6 +65,8 @@ def segment_locally(
         ``CRYOMAMBA_PROCESSES`` if not given.
     dask : str, optional
         The Dask scheduler whose workers compute the tiles; ``CRYOMAMBA_DASK`` if neither this nor `processes` is given.
+    dask_volume : str, optional
+        Where a gateway serves the tomogram to workers that do not see its path.
     previews : bool
         Whether somebody sees the previews; without, none but the last is made.
 
@@ -83,7 +88,7 @@ def segment_locally(
         name=task.name,
         preview=PreviewOptions() if previews else PreviewOptions(interval_s=_NO_PREVIEWS_S),
     )
-    return LocalRunner(processes, dask=dask).run(
+    return LocalRunner(processes, dask=dask, dask_volume=dask_volume).run(
         task.tomogram,
         request,
         output=task.mask,

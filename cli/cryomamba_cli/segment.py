@@ -22,6 +22,7 @@ from cryomamba_cli.segment_batch import batch_of, names_of, print_plans, require
 from cryomamba_cli.segment_options import (
     ComputeServer,
     Dask,
+    DaskVolume,
     DryRun,
     EngineName,
     Formats,
@@ -62,6 +63,7 @@ def segment(
     save_model: SaveModel = None,
     server: ComputeServer = None,
     dask: Dask = None,
+    dask_volume: DaskVolume = None,
     name: JobName = "",
     priority: JobPriority = "normal",
     nifti: Nifti = False,
@@ -87,6 +89,11 @@ def segment(
             "--server and --dask exclude each other.",
             hint="The server itself computes on a Dask cluster if it is started with CRYOMAMBA_DASK.",
         )
+    if dask_volume is not None and (dask is None or out_dir is not None):
+        raise InvalidRequestError(
+            "--dask-volume is the address of a single tomogram on a Dask cluster.",
+            hint="Give --dask, too, and not --out-dir.",
+        )
     info = choose(offered(server, engine or ""), engine)
     params = parse(param or (), info.parameters, owner=info.name)
     params |= learned_parameters(info, strokes, model, save_model, several=out_dir is not None)
@@ -104,7 +111,7 @@ def segment(
                 "--list and --only-failed are for several tomograms.", hint="Give a folder with --out-dir."
             )
         with local_volume(_single(names), "tomogram") as path:
-            _segment_one(template, path, out, server, dask, dry_run=dry_run, force=force, json=json)
+            _segment_one(template, path, out, server, (dask, dask_volume), dry_run=dry_run, force=force, json=json)
         return
     if out is not None:
         raise InvalidRequestError("--out is for one mask, --out-dir for several.", hint="Give one of them.")
@@ -163,7 +170,7 @@ def _segment_one(
     tomogram: Path,
     out: str | None,
     server: str | None,
-    dask: str | None,
+    dask: tuple[str | None, str | None],
     *,
     dry_run: bool,
     force: bool,
@@ -221,9 +228,12 @@ def print_saved(files: Sequence[Path], statistics: dict[str, Any], *, json: bool
         output.say(str(file))
 
 
-def _run(task: Task, server: str | None, dask: str | None, display: Reporter, interrupts: Interrupts) -> dict[str, Any]:
+def _run(
+    task: Task, server: str | None, dask: tuple[str | None, str | None], display: Reporter, interrupts: Interrupts
+) -> dict[str, Any]:
     if server is None:
-        statistics = run_locally(task, display, interrupts, dask=dask)
+        scheduler, volume = dask
+        statistics = run_locally(task, display, interrupts, dask=scheduler, dask_volume=volume)
     else:
         statistics = run_on_server(task, server, display, interrupts)
     convert_mask(task)

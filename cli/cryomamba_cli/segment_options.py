@@ -82,6 +82,15 @@ Dask = Annotated[
         "file, or 'config' for the one in Dask's configuration. They must see the same files.",
     ),
 ]
+DaskVolume = Annotated[
+    str | None,
+    typer.Option(
+        "--dask-volume",
+        metavar="URL",
+        help="With --dask: where a gateway serves the tomogram, up to .ome.zarr, for workers that do not see its path; "
+        "with the token in CRYOMAMBA_TOKEN, or as a link that needs none.",
+    ),
+]
 JobName = Annotated[str, typer.Option("--name", help="Name of the job on the server, to tell it from others.")]
 JobPriority = Annotated[
     PriorityName,

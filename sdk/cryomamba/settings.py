@@ -233,6 +233,11 @@ class Settings(BaseSettings):
         description="Dask scheduler whose workers compute tiles: its address, such as tcp://10.1.2.3:8786, the path of "
         "its scheduler file, or 'config' for the one in Dask's own configuration.",
     )
+    dask_volumes: str | None = Field(
+        None,
+        description="Address of the gateway, such as https://em.example.org: from there Dask workers read tomograms "
+        "whose paths they do not see, with the token in CRYOMAMBA_TOKEN.",
+    )
     preview_codec: Literal["auto", "raw", "deflate", "zstd"] = Field(
         "auto", description="Compression of previews; 'auto' is none on this machine and deflate for others."
     )

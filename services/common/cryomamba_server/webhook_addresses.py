@@ -25,7 +25,10 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": HTTPS_PORT}
 _IPV6_PUBLIC: Final = IPv6Network("2000::/3")
 _IPV6_SPECIAL: Final = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
 # Older versions of Python call some of these global.
-_IPV4_SPECIAL: Final = tuple(map(IPv4Network, ("100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15")))
+# The last one is where a machine in Azure reaches its host.
+_IPV4_SPECIAL: Final = tuple(
+    map(IPv4Network, ("100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "168.63.129.16/32"))
+)
 
 
 @dataclass(frozen=True, slots=True)

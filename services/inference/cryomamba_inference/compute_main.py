@@ -69,7 +69,9 @@ class _JobRunner:
         self._pipe, self._settings, self._codec = pipe, settings, codec
         self._registry = Registry.discover()
         self._models = ModelCatalog(settings)
-        self._executor = open_executor(settings.processes or os.cpu_count() or 1, settings.dask)
+        token = None if settings.token is None else settings.token.get_secret_value()
+        processes = settings.processes or os.cpu_count() or 1
+        self._executor = open_executor(processes, settings.dask, settings.dask_volumes, token)
         self._jobs: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._control = Control()
 

@@ -55,7 +55,9 @@ class ComputeProcess:
         self._exited = asyncio.Event()
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=True)
-        arguments = (theirs, os.getpid(), settings.model_dump(mode="json"), codec)
+        # As JSON, the token would be asterisks.
+        fields = {**settings.model_dump(mode="json"), "token": settings.token}
+        arguments = (theirs, os.getpid(), fields, codec)
         self._process: SpawnProcess = context.Process(target=child.main, args=arguments, name="cryomamba-engine")
         with uninterrupted_start():
             self._process.start()

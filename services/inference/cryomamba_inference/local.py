@@ -29,12 +29,12 @@ from cryomamba.settings import load_settings
 from cryomamba.volumes import open_volume
 from cryomamba_inference.artifacts import membrane_options, write_artifacts
 from cryomamba_inference.executor import TileExecutor, open_executor
+from cryomamba_inference.executor.base import LOCAL_JOB
 from cryomamba_inference.failures import EngineFailedError, UnreadableFileError, as_error
 from cryomamba_inference.mask_statistics import read_statistics
 from cryomamba_inference.runner import Control, EventSink, Outcome, Task, run_task
 from cryomamba_server.model_store.local_use import require_accepted
 
-LOCAL_JOB = "local"
 LocalEvent = ProgressEvent | PreviewEvent
 
 
@@ -68,10 +68,15 @@ class LocalRunner:
     dask : str, optional
         The Dask scheduler whose workers compute them instead; ``CRYOMAMBA_DASK`` if neither this nor `processes` is
         given.
+    dask_volume : str, optional
+        Where a gateway serves the tomogram, up to ``.ome.zarr``, for workers that do not see its path; the token is
+        that of the settings.
     """
 
-    def __init__(self, processes: int | None = None, *, dask: str | None = None) -> None:
-        self._processes, self._dask = processes, dask
+    def __init__(
+        self, processes: int | None = None, *, dask: str | None = None, dask_volume: str | None = None
+    ) -> None:
+        self._processes, self._dask, self._dask_volume = processes, dask, dask_volume
 
     def engines(self) -> tuple[EngineInfo, ...]:
         """Return the engines of this environment."""
@@ -144,7 +149,8 @@ class LocalRunner:
         control, events = Control(cancelled), _CallbackEventSink(on_event)
         processes = settings.processes if self._processes is None else self._processes
         dask = self._dask or (settings.dask if self._processes is None else None)
-        executor = open_executor(processes or os.cpu_count() or 1, dask)
+        token = None if settings.token is None else settings.token.get_secret_value()
+        executor = open_executor(processes or os.cpu_count() or 1, dask, self._dask_volume, token)
         try:
             # Next to the output: on the same disk, so that finished files are moved by a rename.
             with tempfile.TemporaryDirectory(prefix=".cryomamba-", dir=output.absolute().parent) as folder:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cryomamba.testing import DEADLINE_S
-from cryomamba_gateway.access.turns import Turns
+from cryomamba_gateway.access.turns import TurnMiddleware, Turns
+from cryomamba_server.tokens import Scope, TokenStore
 
 if TYPE_CHECKING:
     from tests.gateway.access.conftest import SecuredServices
@@ -149,3 +151,32 @@ async def test_closed_connections_leave_the_queue(secured: SecuredServices) -> N
                 await PipeliningClient.connect(secured.services.url, gone, "/openapi.json")
         await patient.read(200)
         assert set(patient.statuses) == {b"200"}
+
+
+@pytest.mark.parametrize("type_", ["http", "websocket"])
+@pytest.mark.parametrize("with_token", [False, True])
+async def test_only_requests_with_a_token_pass_by(tmp_path: Path, type_: str, *, with_token: bool) -> None:
+    """While another has the turn, one without a token waits, be it for a WebSocket or not."""
+    tokens = TokenStore(tmp_path)
+    token, _ = tokens.create("ada", (Scope.READ,), days=1)
+    served = asyncio.Event()
+
+    async def app(_scope: object, _receive: object, _send: object) -> None:
+        served.set()
+
+    turns = Turns()
+    middleware = TurnMiddleware(app, turns=turns, tokens=tokens)
+    headers = [(b"authorization", f"Bearer {token}".encode())] if with_token else []
+    scope = {"type": type_, "path": "/v1/ws", "headers": headers}
+    async with turns.turn(None):
+        request = asyncio.create_task(middleware(scope, _nothing, _nothing))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert served.is_set() is with_token
+    async with asyncio.timeout(DEADLINE_S):
+        await request
+    assert served.is_set()
+
+
+async def _nothing(*_arguments: object) -> Any:
+    raise AssertionError

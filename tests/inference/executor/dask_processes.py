@@ -24,10 +24,12 @@ class DaskProcesses:
         Existing; for logs and temporary files.
     modules : Path, optional
         Folder with modules that the workers can import.
+    hidden : Path, optional
+        Folder that is empty for the workers, as one that is not on their machines: they run in a mount namespace.
     """
 
-    def __init__(self, folder: Path, modules: Path | None = None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, modules: Path | None = None, hidden: Path | None = None) -> None:
+        self._folder, self._hidden = folder, hidden
         self._environment = {**os.environ, "PYTHONPATH": "" if modules is None else str(modules)}
         self._logs: list[IO[bytes]] = []
         self.scheduler: subprocess.Popen[bytes] | None = None
@@ -95,8 +97,12 @@ class DaskProcesses:
     def _start(self, *command: str) -> subprocess.Popen[bytes]:
         log = (self._folder / f"{command[0]}-{len(self._logs)}.log").open("wb")
         self._logs.append(log)
+        apart: list[str] = []
+        if self._hidden is not None and command[0] == "worker":
+            mounting = 'mount -t tmpfs none "$0" && exec "$@"'
+            apart = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounting, str(self._hidden)]
         return subprocess.Popen(
-            [sys.executable, "-m", f"distributed.cli.dask_{command[0]}", *command[1:]],
+            [*apart, sys.executable, "-m", f"distributed.cli.dask_{command[0]}", *command[1:]],
             stdout=log,
             stderr=log,
             env=self._environment,

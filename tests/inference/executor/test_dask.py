@@ -27,10 +27,11 @@ pytestmark = pytest.mark.slow
 LONG_S = 600
 
 ENGINES = """
-import os, signal, time
+import os, signal
 from pathlib import Path
 import numpy as np
 from cryomamba.engines.api import Engine, EngineParameters, Tile
+from cryomamba.testing import wait_until
 
 
 def numbered(number):
@@ -57,8 +58,7 @@ class Waiting(Doubling):
     # Until somebody opens the gate.
     def predict(self, tile):
         (Path(self.folder) / f"begun-{tile.start[0]}-{os.getpid()}").touch()
-        while not (Path(self.folder) / "gate").exists():
-            time.sleep(0.02)
+        wait_until((Path(self.folder) / "gate").exists, timeout=600, what="the gate")
         return super().predict(tile)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator, Iterable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Final, NoReturn
 
@@ -12,7 +13,8 @@ import httpx
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
-from cryomamba.errors import AccessError, ErrorCode, VolumeError
+from cryomamba.errors import AccessError, ErrorCode, UnavailableError, VolumeError
+from cryomamba.volumes.images.repeated_requests import asked_again
 
 TIMEOUT_S: Final = 60.0
 METADATA_NBYTES_MAX: Final = 64 << 20
@@ -35,14 +37,18 @@ class HttpStore(Store):
         Of the image, up to ``.ome.zarr``.
     headers : mapping
         Sent with each request.
+    patience_s : float or None
+        For computing: for so long, a server that does not answer is asked again, and a chunk that is missing is an
+        error. None for viewers, which ask once and show zeros.
     """
 
     supports_writes = False
     supports_deletes = False
     supports_listing = False
 
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], patience_s: float | None = None) -> None:
         super().__init__(read_only=True)
+        self._patience_s = patience_s
         self.url = url.rstrip("/")
         self._client = httpx.Client(headers=dict(headers), timeout=TIMEOUT_S, follow_redirects=True)
 
@@ -57,9 +63,10 @@ class HttpStore(Store):
         headers = {} if byte_range is None else {"Range": _range(byte_range)}
         try:
             # A client for threads serves all loops; zarr has one of its own.
-            response, content = await asyncio.to_thread(self._fetch, key, headers)
+            response, content = await asyncio.to_thread(self._fetch_again, key, headers)
         except httpx.HTTPError as error:
-            raise VolumeError(
+            kind = VolumeError if self._patience_s is None else UnavailableError
+            raise kind(
                 f"{self.url} cannot be read: {error}", hint="Check the address and the network, then open it again."
             ) from error
         if response.status_code == HTTPStatus.UNAUTHORIZED:
@@ -68,7 +75,7 @@ class HttpStore(Store):
                 code=ErrorCode.UNAUTHORIZED,
                 hint="Connect to that server first, or use a link that needs none.",
             )
-        if response.status_code in _MISSING:
+        if response.status_code in _MISSING and (self._patience_s is None or _is_metadata(key)):
             return None
         if response.is_error:
             raise VolumeError(
@@ -80,6 +87,10 @@ class HttpStore(Store):
             content = _part(content, byte_range)
         return prototype.buffer.from_bytes(content)
 
+    def _fetch_again(self, key: str, headers: Mapping[str, str]) -> tuple[httpx.Response, bytes]:
+        """Do the same as :meth:`_fetch`, several times if the server is busy or away."""
+        return asked_again(partial(self._fetch, key, headers), self._patience_s or 0.0)
+
     def _fetch(self, key: str, headers: Mapping[str, str]) -> tuple[httpx.Response, bytes]:
         """Return a response and its body, which is empty if the status is an error.
 
@@ -88,7 +99,7 @@ class HttpStore(Store):
         VolumeError
             The body is larger than anything that a key can hold.
         """
-        limit = METADATA_NBYTES_MAX if key.rpartition("/")[2] in _METADATA else CHUNK_NBYTES_MAX
+        limit = METADATA_NBYTES_MAX if _is_metadata(key) else CHUNK_NBYTES_MAX
         with self._client.stream("GET", f"{self.url}/{key}", headers=dict(headers)) as response:
             content = io.BytesIO()
             if response.is_success:
@@ -143,6 +154,10 @@ class HttpStore(Store):
 
     def __hash__(self) -> int:
         return hash(self.url)
+
+
+def _is_metadata(key: str) -> bool:
+    return key.rpartition("/")[2] in _METADATA
 
 
 def _range(part: ByteRequest) -> str:

@@ -29,7 +29,13 @@ CHUNK_NBYTES_MAX: Final = 2 << 30
 """What is decompressed at once, whatever the metadata say; usual chunks have at most some hundred MB."""
 
 
-def open_ome_zarr(location: str | Path, *, headers: Mapping[str, str] | None = None) -> ImageVolume:
+def open_ome_zarr(
+    location: str | Path,
+    *,
+    headers: Mapping[str, str] | None = None,
+    patience_s: float | None = None,
+    cache_nbytes: int = CACHE_NBYTES,
+) -> ImageVolume:
     """Open the full resolution of an OME-Zarr image.
 
     Parameters
@@ -38,25 +44,32 @@ def open_ome_zarr(location: str | Path, *, headers: Mapping[str, str] | None = N
         An address, or a folder: the image, or one that holds a single image as Bio-Formats writes it.
     headers : mapping, optional
         For a web server.
+    patience_s : float, optional
+        For computing: for so long a web server is asked again, and a missing chunk is an error. Viewers ask once, and
+        what is missing is 0.
+    cache_nbytes : int
+        Of the chunks that are kept.
 
     Raises
     ------
     VolumeError
         ``volume_not_found``, ``volume_unreadable`` or ``volume_unsupported``.
+    UnavailableError
+        The web server did not answer for `patience_s`.
     InvalidRequestError
         ``engine_unavailable``: zarr is not installed.
     """
     zarr = import_optional("zarr")
     name = _name_of(location)
     with ExitStack() as stack:
-        store = os.fspath(location) if isinstance(location, Path) else _web_store(location, headers)
+        store = os.fspath(location) if isinstance(location, Path) else _web_store(location, headers, patience_s)
         if not isinstance(store, str):
             stack.callback(store.close)
         with _explained(name):
             group = zarr.open_group(store, mode="r")
             if "bioformats2raw.layout" in _attributes(group) and "0" in group:
                 group = group["0"]
-            return _opened(group, name, location, stack)
+            return _opened(group, name, location, stack, cache_nbytes)
 
 
 def _explained(name: str) -> AbstractContextManager[None]:
@@ -68,7 +81,13 @@ def _explained(name: str) -> AbstractContextManager[None]:
     )
 
 
-def _opened(group: Any, name: str, location: str | Path, stack: ExitStack) -> ImageVolume:  # noqa: ANN401
+def _opened(
+    group: Any,  # noqa: ANN401
+    name: str,
+    location: str | Path,
+    stack: ExitStack,
+    cache_nbytes: int,
+) -> ImageVolume:
     attributes = _attributes(group)
     if not attributes.get("multiscales"):
         raise VolumeError(
@@ -84,7 +103,7 @@ def _opened(group: Any, name: str, location: str | Path, stack: ExitStack) -> Im
     units = [axis.get("unit", "") if isinstance(axis, dict) else "" for axis in image.get("axes") or _AXES]
     steps = [*dataset.get("coordinateTransformations", []), *image.get("coordinateTransformations", [])]
     array = _bounded(array, name)
-    voxels = ZarrVoxels(name, array, places)
+    voxels = ZarrVoxels(name, array, places, cache_nbytes=cache_nbytes)
     version = image.get("version") or attributes.get("version") or ""
     return ImageVolume(
         voxels,
@@ -167,10 +186,10 @@ def _bounded(array: Any, name: str) -> Any:  # noqa: ANN401
     return module.bounded(array, name, CHUNK_NBYTES_MAX)
 
 
-def _web_store(location: str, headers: Mapping[str, str] | None) -> Any:  # noqa: ANN401
+def _web_store(location: str, headers: Mapping[str, str] | None, patience_s: float | None) -> Any:  # noqa: ANN401
     # Its base class is zarr's.
     module = importlib.import_module("cryomamba.volumes.images.http_store")
-    return module.HttpStore(location, headers or {})
+    return module.HttpStore(location, headers or {}, patience_s)
 
 
 def _attributes(group: Any) -> dict[str, Any]:  # noqa: ANN401

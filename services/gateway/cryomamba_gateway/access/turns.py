@@ -92,7 +92,7 @@ class Turns:
 
 
 class TurnMiddleware:
-    """Lets requests without a token wait for their turn, where the gateway asks for tokens.
+    """Lets requests without a token, also for a WebSocket, wait for their turn, where the gateway asks for tokens.
 
     A token that is presented is not waited for, unless the connection has only sent requests without a valid one.
     """
@@ -105,7 +105,7 @@ class TurnMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, at once or when it is its turn."""
         connection: Connection | None = scope.get(CONNECTION)
-        if scope["type"] != "http" or not self.tokens.enabled or self._is_trusted(scope, connection):
+        if scope["type"] == "lifespan" or not self.tokens.enabled or self._is_trusted(scope, connection):
             await self.app(scope, receive, send)
             return
         async with self.turns.turn(connection) as served:

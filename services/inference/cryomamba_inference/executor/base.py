@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,10 @@ import numpy.typing as npt
 from cryomamba.engines.api import Engine, Points, Tile, TileResult
 from cryomamba.engines.uncertainty import wants_uncertainty
 from cryomamba.errors import ErrorCode, JobFailedError
+from cryomamba.volumes import Volume
 
+LOCAL_JOB: Final = "local"
+"""In place of the id of a job, without a server."""
 Item = TypeVar("Item")
 Output = TypeVar("Output")
 Array = npt.NDArray[np.integer[Any]]
@@ -51,7 +54,9 @@ class TileExecutor(Protocol):
     After ``end`` another engine may begin, or ``map`` be used; ``close`` frees all resources.
     """
 
-    def connect(self, files: Sequence[Path], folder: Path) -> None:
+    def connect(
+        self, files: Sequence[Path], folder: Path, volume: Volume | None = None, job_id: str = LOCAL_JOB
+    ) -> None:
         """Require that tiles can be computed; does nothing if that is done on this machine.
 
         Parameters
@@ -60,6 +65,10 @@ class TileExecutor(Protocol):
             Files and folders that are read where tiles are computed.
         folder : Path
             Existing directory for temporary files, which are read there too.
+        volume : Volume, optional
+            Of which tiles are read there.
+        job_id : str
+            By which a gateway knows the volume.
 
         Raises
         ------

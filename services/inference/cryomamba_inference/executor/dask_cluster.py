@@ -14,7 +14,15 @@ from urllib.parse import urlsplit
 
 from cryomamba.errors import InvalidRequestError, UnavailableError
 from cryomamba.optional_imports import requires_extra
-from cryomamba_inference.executor.dask_worker import PACKAGES, own_versions, require_versions, unreadable
+from cryomamba_inference.executor.dask_worker import (
+    PACKAGES,
+    FunctionFile,
+    call_once,
+    own_versions,
+    require_versions,
+    unreadable,
+)
+from cryomamba_inference.executor.served_volume import UnreachableVolumeError
 from cryomamba_inference.failures import UnreadableFileError
 
 if TYPE_CHECKING:
@@ -96,6 +104,27 @@ class DaskCluster:
             elif missing:
                 raise UnreadableFileError(worker, missing[0])
 
+    def require_volume(self, name: str, unreachable: FunctionFile) -> None:
+        """Require that each worker can read a volume.
+
+        Parameters
+        ----------
+        name : str
+            Of the volume.
+        unreachable : FunctionFile
+            Returns why a worker cannot; empty if it can.
+
+        Raises
+        ------
+        VolumeError
+            The message names the worker, and what it was answered.
+        """
+        for worker, why in self.client.run(call_once, unreachable, on_error="return").items():
+            if isinstance(why, BaseException):
+                log.warning("The Dask worker %s did not answer: %r", worker, why)
+            elif why:
+                raise UnreachableVolumeError(worker, name, why)
+
     @property
     def dashboard_url(self) -> str | None:
         """Address of the scheduler's dashboard; None if it has none."""
@@ -175,8 +204,16 @@ def _open(address: str) -> Client:
         from distributed import Client
 
     _log_as_the_rest()
+    where = _where(address)
     try:
-        return Client(timeout=_CONNECT_S, set_as_default=False, name="cryomamba", **_where(address))
+        return Client(timeout=_CONNECT_S, set_as_default=False, name="cryomamba", **where)
+    except (TypeError, RuntimeError) as error:
+        # What Dask raises for an address that its security settings do not fit.
+        log.debug("Dask refuses the address: %r", error)
+        raise InvalidRequestError(
+            f"Dask's configuration has no certificates for {address}, or allows no connection without.",
+            hint="Name them in distributed.comm.tls of a file in ~/.config/dask: ca-file, and cert and key of client.",
+        ) from error
     except (OSError, ValueError) as error:
         log.debug("The Dask scheduler cannot be reached: %r", error)
         raise UnavailableError(

@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from cryomamba.engines.api import Engine
-from cryomamba_inference.executor.base import Computation, Item, Load, Output, Result
+from cryomamba.volumes import Volume
+from cryomamba_inference.executor.base import LOCAL_JOB, Computation, Item, Load, Output, Result
 from cryomamba_inference.executor.dask_cluster import DaskCluster
 from cryomamba_inference.executor.dask_tasks import DaskTasks
 from cryomamba_inference.executor.dask_worker import FunctionFile, TileFunction
+from cryomamba_inference.executor.served_volume import ServedVolume, unreachable
 from cryomamba_inference.volume_preparation.node_map import copied_to
 
 PATIENCE_S: Final = 120.0
@@ -31,26 +34,56 @@ class DaskExecutor:
         See :class:`DaskCluster`.
     processes : int
         How many cores of this machine may be used for what is not a tile.
+    volumes : str, optional
+        The address of a gateway, or of the volume up to ``.ome.zarr``: workers that do not see the path read there.
+    token : str, optional
+        For that gateway.
     patience_s : float
         For how long a lost scheduler, or the first worker, is waited for.
     """
 
     remote: bool = True
 
-    def __init__(self, address: str, processes: int, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        address: str,
+        processes: int,
+        *,
+        volumes: str | None = None,
+        token: str | None = None,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._cluster, self._processes, self._patience_s = DaskCluster(address), processes, patience_s
+        self._volumes, self._token = volumes, token
+        self._served: ServedVolume | None = None
         self._folder: Path | None = None
         self._shared: Path | None = None
         self._tasks: DaskTasks | None = None
         self.dashboard_url: str | None = None
 
-    def connect(self, files: Sequence[Path], folder: Path) -> None:
-        """Connect to the scheduler, and require that its workers fit and see the files and the folder."""
+    def connect(
+        self, files: Sequence[Path], folder: Path, volume: Volume | None = None, job_id: str = LOCAL_JOB
+    ) -> None:
+        """Connect to the scheduler; require that its workers fit, see files and folder, and can read the volume."""
         self._cluster.connect()
         self._folder = folder.absolute()
         self.dashboard_url = self._cluster.dashboard_url
+        # What was decompressed is in the folder.
+        elsewhere = volume is not None and self._folder not in volume.path.absolute().parents
+        seen = [*files] if volume is None or (self._volumes and elsewhere) else [*files, volume.path]
         with tempfile.NamedTemporaryFile(dir=self._folder, prefix="visible-") as probe:
-            self._cluster.require_usable([*files, Path(probe.name)])
+            self._cluster.require_usable([*seen, Path(probe.name)])
+        self._served = None
+        if volume is not None and volume.path not in seen and self._volumes is not None:
+            self._served = ServedVolume.of(self._volumes, job_id, self._token)
+            self._served.require_same(volume)
+            self._require_reached(volume, self._served)
+
+    def _require_reached(self, volume: Volume, served: ServedVolume) -> None:
+        # In a file, because it has the token: what goes through the scheduler may not be encrypted.
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix="visible-") as folder:
+            check = partial(unreachable, str(volume.path.absolute()), served)
+            self._cluster.require_volume(volume.meta.name, FunctionFile.write(check, Path(folder) / "function"))
 
     def warm_up(self, engine: Engine[Any] | None = None) -> None:
         """Do nothing: the workers are running."""
@@ -74,7 +107,7 @@ class DaskExecutor:
         # Not after the job's end: the caller deletes its folder.
         self._shared = Path(tempfile.mkdtemp(dir=self._folder, prefix="shared-"))
         with copied_to(self._shared):
-            file = FunctionFile.write(function, self._shared / "function")
+            file = FunctionFile.write(function, self._shared / "function", self._served)
         self._tasks = DaskTasks(self._cluster, file, self._patience_s)
 
     @property

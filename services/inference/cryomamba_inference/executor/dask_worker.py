@@ -21,6 +21,7 @@ import zstandard
 from cryomamba.engines.api import Points
 from cryomamba.errors import ErrorCode, InvalidRequestError
 from cryomamba_inference.executor.base import Array, Computation, Load, compute
+from cryomamba_inference.executor.served_volume import ServedVolume, pickled
 from cryomamba_inference.failures import UnreadableFileError, as_error
 from cryomamba_inference.free_memory import release_free_memory
 from cryomamba_inference.threads import one_thread
@@ -43,7 +44,12 @@ def own_versions() -> dict[str, str]:
 
 def pack(value: Any) -> bytes:  # noqa: ANN401 (anything that pickles)
     """Pickle and compress."""
-    return zstandard.ZstdCompressor(level=1).compress(ForkingPickler.dumps(value))
+    return compressed(ForkingPickler.dumps(value))
+
+
+def compressed(content: bytes | memoryview) -> bytes:
+    """Compress what was pickled."""
+    return zstandard.ZstdCompressor(level=1).compress(content)
 
 
 def unpack(packed: bytes) -> Any:  # noqa: ANN401 (what was packed)
@@ -87,13 +93,13 @@ class FunctionFile:
     versions: tuple[tuple[str, str], ...]
 
     @classmethod
-    def write(cls, function: Callable[[Any], Any], path: Path) -> FunctionFile:
-        """Write a function into a new file."""
-        packed = pack(function)
+    def write(cls, function: Callable[..., Any], path: Path, served: ServedVolume | None = None) -> FunctionFile:
+        """Write a function into a new file; the volume that it reads may be served, too."""
+        packed = compressed(pickled(function, served))
         path.write_bytes(packed)
         return cls(str(path), hashlib.sha256(packed).hexdigest(), tuple(own_versions().items()))
 
-    def load(self, worker: str) -> Callable[[Any], Any]:
+    def load(self, worker: str) -> Callable[..., Any]:
         """Read the function.
 
         Raises
@@ -106,7 +112,7 @@ class FunctionFile:
             packed = Path(self.path).read_bytes()
             if hashlib.sha256(packed).hexdigest() != self.sha256:
                 raise OSError(errno.EIO, "the file is damaged", self.path)
-            function: Callable[[Any], Any] = unpack(packed)
+            function: Callable[..., Any] = unpack(packed)
         except ImportError as error:
             raise InvalidRequestError(
                 f"The Dask worker {worker} cannot import {error.name or 'a package'}, which the engine needs.",
@@ -158,6 +164,12 @@ def call_packed(file: FunctionFile, item: Any) -> bytes:  # noqa: ANN401 (as the
             return pack(("done", function(item)))
     except Exception as error:  # noqa: BLE001 (an engine may raise anything; every error is reported)
         return pack(("failed", as_error(error)))
+
+
+def call_once(file: FunctionFile) -> Any:  # noqa: ANN401 (as the function has it)
+    """Call a function that takes nothing, and forget it."""
+    function: Callable[..., Any] = file.load(_address())
+    return function()
 
 
 def require_versions(wanted: Mapping[str, str], found: Mapping[str, str | None], worker: str) -> None:

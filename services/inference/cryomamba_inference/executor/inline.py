@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cryomamba.engines.api import Engine
-from cryomamba_inference.executor.base import Computation, Found, Item, Load, Output, Result, compute
+from cryomamba.volumes import Volume
+from cryomamba_inference.executor.base import LOCAL_JOB, Computation, Found, Item, Load, Output, Result, compute
 from cryomamba_inference.threads import one_thread
 
 
@@ -24,7 +25,9 @@ class InlineExecutor:
     remote: bool = False
     dashboard_url: str | None = None
 
-    def connect(self, files: Sequence[Path], folder: Path) -> None:
+    def connect(
+        self, files: Sequence[Path], folder: Path, volume: Volume | None = None, job_id: str = LOCAL_JOB
+    ) -> None:
         """Do nothing: this is the machine."""
 
     def warm_up(self, engine: Engine[Any] | None = None) -> None:

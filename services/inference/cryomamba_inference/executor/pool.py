@@ -22,7 +22,8 @@ import numpy as np
 
 from cryomamba.engines.api import Engine
 from cryomamba.errors import ErrorCode, JobFailedError
-from cryomamba_inference.executor.base import Computation, Item, Load, Output, Result
+from cryomamba.volumes import Volume
+from cryomamba_inference.executor.base import LOCAL_JOB, Computation, Item, Load, Output, Result
 from cryomamba_inference.executor.shared_memory import SharedBlock
 from cryomamba_inference.executor.worker import work as work_in_process
 from cryomamba_server.process_lifetime import uninterrupted_start
@@ -72,7 +73,9 @@ class ProcessExecutor:
     remote: bool = False
     dashboard_url: str | None = None
 
-    def connect(self, files: Sequence[Path], folder: Path) -> None:
+    def connect(
+        self, files: Sequence[Path], folder: Path, volume: Volume | None = None, job_id: str = LOCAL_JOB
+    ) -> None:
         """Do nothing: the processes are on this machine."""
 
     def warm_up(self, engine: Engine[Any] | None = None) -> None:

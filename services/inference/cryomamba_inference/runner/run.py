@@ -137,7 +137,7 @@ class _Run:
         self._known.preview = self._publisher.mask()
 
     def run(self) -> Outcome:
-        self._executor.connect(self._files(), self._folder)
+        self._executor.connect(self._files(), self._folder, self._volume, self._task.job_id)
         self._meter.dashboard_url = self._executor.dashboard_url
         with self._coarse_previews():
             if self._measures:
@@ -216,9 +216,8 @@ class _Run:
             self._executor.end()
 
     def _files(self) -> list[Path]:
-        """Return what is read where tiles are computed."""
-        files = [] if self._volume is None else [self._volume.path]
-        return [*files, self._engine.model.folder] if isinstance(self._engine, DescribedEngine) else files
+        """Return what is read where tiles are computed, besides the volume."""
+        return [self._engine.model.folder] if isinstance(self._engine, DescribedEngine) else []
 
     def _put_coarse(self, labels: Labels | None) -> None:
         if labels is not None:
