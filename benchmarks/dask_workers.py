@@ -3,8 +3,10 @@
 Scheduler and workers are processes with one thread each, and read the volume by its path. Each run is a process of its
 own, as a worker of a server is: its memory is the peak of that process alone, without workers and processes of the
 pool. Before the run that counts, each does a volume of 256³, so that no worker loads anything for the first time.
-'Tiles' are the seconds of the stage in which nothing but tiles is computed; the rest is reading, preparing, merging and
-writing.
+
+Everything runs on two cores. A single worker leaves one of them to the runner, which two workers share with it; so that
+what two machines gain over one is seen, too, there is a row in which all processes of one worker have a single core.
+For each step there are the seconds, and the processor time of the runner and of the workers.
 
 ``python -m benchmarks.dask_workers --side 128`` is a quick trial of the program itself.
 """
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -35,6 +38,12 @@ from cryomamba_inference.runner import Control, Task, run_task
 
 SMALL = 256
 PROCESSES = 2
+ROWS = {
+    "pool": "pool of two processes",
+    "2": "Dask, two workers",
+    "1": "Dask, one worker; the runner may use the other core",
+    "core": "Dask, one worker; runner, scheduler and worker on one core",
+}
 _START_S = 120
 
 
@@ -69,7 +78,7 @@ def cluster(folder: Path, workers: int) -> Iterator[tuple[str, list[int]]]:
 def run(side: int, folder: Path, address: str, workers: Sequence[int] = ()) -> dict[str, Any]:
     """Segment a volume in a new process, and return its seconds and the peak of its memory."""
     command = [sys.executable, "-m", "benchmarks.dask_workers", "--side", str(side), "--run", address, str(folder)]
-    command += ["--workers", *map(str, workers)]
+    command += ["--processes", str(len(os.sched_getaffinity(0))), "--workers", *map(str, workers)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -114,12 +123,16 @@ def segment(path: Path, executor: TileExecutor, steps: Steps) -> None:
         steps.note("end")
 
 
-def run_here(side: int, folder: Path, address: str, workers: Sequence[int]) -> None:
+def run_here(side: int, folder: Path, address: str, processes: int, workers: Sequence[int]) -> None:
     """Segment a small volume and then the one that counts, and print what :func:`run` returns."""
     import resource
 
-    executor = open_executor(PROCESSES) if address == "pool" else DaskExecutor(address, PROCESSES)
+    executor = open_executor(processes) if address == "pool" else DaskExecutor(address, processes)
     segment(folder / f"{SMALL}.mrc", executor, Steps(workers))
+    with (folder / f"{side}.mrc").open("rb") as file:
+        # So that the disk, which others use too, is not what is measured.
+        while file.read(1 << 24):
+            pass
     steps = Steps(workers)
     segment(folder / f"{side}.mrc", executor, steps)
     executor.close()
@@ -131,37 +144,40 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=256, help="voxels along each axis (default: %(default)s)")
     parser.add_argument("--folder", type=Path, help="existing folder that keeps the volumes for the next time")
-    parser.add_argument("--only", choices=["pool", "2", "1"], help="the pool, or so many Dask workers (default: all)")
+    parser.add_argument("--only", choices=ROWS, help="one of the rows (default: all)")
     parser.add_argument("--run", nargs=2, metavar=("ADDRESS", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--processes", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--workers", nargs="*", type=int, default=[], help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.run:
-        run_here(given.side, Path(given.run[1]), given.run[0], given.workers)
+        run_here(given.side, Path(given.run[1]), given.run[0], given.processes, given.workers)
         return
     found: dict[str, dict[str, Any]] = {}
+    cores = os.sched_getaffinity(0)
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
         folder = given.folder or Path(name)
         for side in (SMALL, given.side):
             if not (folder / f"{side}.mrc").exists():
                 write_phantom(folder / f"{side}.mrc", side)
-        for where in ("pool", "2", "1") if given.only is None else (given.only,):
+        for where in ROWS if given.only is None else (given.only,):
+            os.sched_setaffinity(0, sorted(cores)[: 1 if where == "core" else PROCESSES])
             if where == "pool":
                 found[where] = run(given.side, folder, where)
             else:
-                with cluster(Path(name), int(where)) as (address, pids):
+                with cluster(Path(name), 2 if where == "2" else 1) as (address, pids):
                     found[where] = run(given.side, folder, address, pids)
             show(where, found[where])
     if len(found) > 1:
-        pool, two, one = (sum(row[0] for row in each["steps"].values()) for each in found.values())
+        pool, two, one, core = (sum(row[0] for row in each["steps"].values()) for each in found.values())
         print(
-            f"two workers against one: {one / two:.2f} (target 1.7)   Dask against pool: {two / pool:.2f} (target 1.1)"
+            f"two workers against one: {one / two:.2f} (target 1.7); against one core for all: {core / two:.2f}; "
+            f"Dask against the pool: {two / pool:.2f} (target 1.1)"
         )
 
 
 def show(where: str, found: dict[str, Any]) -> None:
     """Print the steps of a run: seconds, and behind the strokes the processor time of the runner and of the workers."""
-    title = "pool of two processes" if where == "pool" else f"Dask, workers: {where}"
-    print(f"{title}   peak of the runner {found['peak'] / 2**20:.0f} MiB")
+    print(f"{ROWS[where]}   peak of the runner {found['peak'] / 2**20:.0f} MiB")
     rows = {**found["steps"], "total": [sum(times) for times in zip(*found["steps"].values(), strict=True)]}
     for step, times in rows.items():
         print(f"  {step:<40}" + " | ".join(f"{each:6.2f}" for each in times), flush=True)

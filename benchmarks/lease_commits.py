@@ -57,25 +57,28 @@ class CommitCounter:
         return (self.commits - before) * 60 / taken
 
 
-async def measure(stack: Stack) -> None:
-    """Count while nothing runs, then while one job does."""
+async def commits_per_minute(stack: Stack) -> tuple[float, float]:
+    """Return the commits a minute while nothing runs, and while one job does."""
     async with await aconnect(stack.http_url) as client:
         counter = CommitCounter(stack.home / "jobs.sqlite-wal")
-        print(f"idle          {await counter.per_minute(IDLE_S):6.1f} commits a minute")
+        idle = await counter.per_minute(IDLE_S)
         job = await client.submit(shape=(64, 64, 64), engine="demo", params={"seconds": JOB_S})
         async with contextlib.aclosing(job.watch(previews=False)) as events:
             async for _ in events:
                 if job.state is JobState.RUNNING:
                     break
-        target = 60 * RENEWALS_PER_LEASE / LEASE_S
-        print(f"one job       {await counter.per_minute(RUNNING_S):6.1f} commits a minute   (target {target:.0f})")
+        running = await counter.per_minute(RUNNING_S)
         await job.cancel()
+    return idle, running
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder) / "home") as stack:
         stack.start().wait_ready()
-        asyncio.run(measure(stack))
+        idle, running = asyncio.run(commits_per_minute(stack))
+    target = 60 * RENEWALS_PER_LEASE / LEASE_S
+    print(f"idle          {idle:6.1f} commits a minute")
+    print(f"one job       {running:6.1f} commits a minute   (target {target:.0f})")
 
 
 if __name__ == "__main__":

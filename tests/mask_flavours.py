@@ -76,7 +76,11 @@ REFUSED_SCORES: Final = {
     "scores: fractions": (scores().astype(np.float32) / 2, None, "not whole numbers"),
     "scores: signed bytes, not by IMOD": ((scores().astype(np.int16) - 128).astype(np.int8), None, "-128 to 127"),
     "scores: -1 for voxels to ignore": (np.where(scores() == 9, -1, scores().astype(np.int16)), None, "-1 to 255"),
-    "scores: -1 through IMOD": (np.where(scores() > 127, -1, scores()).astype(np.int8), 1, "-1 to 127"),
+    "scores: -1 through IMOD": (
+        np.where(scores() > 127, -1, scores().astype(np.int16)).astype(np.int8),
+        1,
+        "-1 to 127",
+    ),
     "scores: above 255": (scores().astype(np.int16) * 2, None, "0 to 510"),
 }
 """The same of score maps that are refused, and why."""

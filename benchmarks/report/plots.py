@@ -37,7 +37,7 @@ class Plot:
 
 PLOTS: Mapping[str, Plot] = {
     "preview": Plot("A preview of 128³ against plain TCP", "bytes", "ratio of the medians", exponents=False),
-    "fan-out": Plot("Processor time against a bare broadcaster", "watchers", "ratio", exponents=False),
+    "fan-out": Plot("Processor time against a bare broadcaster", "viewers", "ratio", exponents=False),
     "status": Plot("Answers against the jobs that are stored", "jobs stored", "ms"),
     "volumes": Plot("Operations on a volume", "million voxels", "seconds"),
     "engines": Plot("A whole job, by engine", "million voxels", "seconds"),
@@ -106,9 +106,13 @@ def _lines(axes: Any, plot: Plot, figures: Sequence[Figure], ink: str) -> None: 
         targets = [(one.x, one.target) for one in points if one.target is not None]
         if targets:
             axes.plot(*zip(*targets, strict=True), ls="none", marker="_", ms=12, c=colour)
+    if any(one.target is not None for one in figures):
+        axes.plot([], [], ls="none", marker="_", ms=12, c=ink, label="target")
     if plot.logarithmic:
+        ticker: Any = import_module("matplotlib.ticker")
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(_plain)
         axes.yaxis.set_major_formatter(_plain)
         axes.yaxis.set_minor_formatter("")

@@ -12,7 +12,7 @@ import pytest
 
 from cryomamba.wire.trace_context import TraceContext, use_trace
 from cryomamba_server import log_context
-from cryomamba_server.audit import AUDIT, audit, audit_command, open_audit_log
+from cryomamba_server.audit import AUDIT, audit, audit_command, audit_download, open_audit_log
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +88,19 @@ def test_a_command_names_the_account(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (entry["service"], entry["action"], entry["owner"]) == ("cli", "token.create", "ada")
     assert entry["account"]
     assert capsys.readouterr() == ("", "")
+
+
+def test_no_piece_of_a_file_is_read_without_an_entry(tmp_path: Path) -> None:
+    """A download in pieces has one entry, wherever it begins; each that begins with the first byte has its own."""
+    path = tmp_path / "audit.jsonl"
+    open_audit_log(path, service="gateway")
+    for actor, from_start in (("ada", False), ("ada", False), ("bob", True), ("bob", False), ("bob", True)):
+        with log_context.bind(actor=actor):
+            audit_download(from_start=from_start, job_id="pieces", artifact="mask.mrc")
+    audit_download("refused", from_start=False, job_id="pieces", artifact="mask.mrc")
+    assert [(one.get("actor"), one["outcome"]) for one in entries(path)] == [
+        ("ada", "done"),
+        ("bob", "done"),
+        ("bob", "done"),
+        (None, "refused"),
+    ]

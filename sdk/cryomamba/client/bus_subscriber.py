@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ class BusMessage:
 
     envelope: Envelope
     header: bytes
-    payload: bytes = b""
+    payload: bytes | memoryview = b""
 
 
 @dataclass(eq=False, slots=True)
@@ -166,18 +166,25 @@ class BusSubscriber:
 
     async def _read(self, socket: zmq.asyncio.Socket) -> None:
         while True:
-            parts = await socket.recv_multipart()
+            parts = await self._receive(socket)
             try:
                 self._deliver(parts)
             except (ProtocolError, IndexError):
                 self.malformed += 1
 
-    def _deliver(self, parts: list[bytes]) -> None:
-        topic = parse_topic(parts[0])
-        message = BusMessage(decode(parts[1]), parts[1], parts[2] if len(parts) > 2 else b"")
+    async def _receive(self, socket: zmq.asyncio.Socket) -> Sequence[bytes | memoryview]:
+        # A preview is large, so it stays where ZeroMQ received it; of short messages a copy costs less.
+        if socket is self._previews:
+            return [frame.buffer for frame in await socket.recv_multipart(copy=False)]
+        return await socket.recv_multipart()
+
+    def _deliver(self, parts: Sequence[bytes | memoryview]) -> None:
+        raw, header = bytes(parts[0]), bytes(parts[1])
+        topic = parse_topic(raw)
+        message = BusMessage(decode(header), header, parts[2] if len(parts) > 2 else b"")
         if topic.kind == "event":
             self._notice_epoch(message.envelope.epoch)
-        for subscription in self._wanting(parts[0], topic):
+        for subscription in self._wanting(raw, topic):
             subscription.deliver(message)
 
     def _wanting(self, raw: bytes, topic: Topic) -> Iterator[Subscription]:

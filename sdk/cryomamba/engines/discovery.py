@@ -13,9 +13,6 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any, Final
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-
 from cryomamba._version import __version__
 from cryomamba.engines.api import Engine
 from cryomamba.engines.program_output import without_folders
@@ -113,6 +110,10 @@ def unfit_version(package: str, requires: Iterable[str], version: str = __versio
     version : str
         The version of CryoMamba that is installed.
     """
+    # Importing it takes 50 ms, which the broker, who imports no engines, need not spend when it starts.
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+
     for text in requires:
         try:
             one = Requirement(text)
@@ -171,6 +172,8 @@ def _rank(point: EntryPoint) -> tuple[bool, str, str]:
 
 
 def _is_own(dist: Distribution | None) -> bool:
+    from packaging.utils import canonicalize_name
+
     return dist is not None and str(canonicalize_name(dist.name)) == OWN
 
 

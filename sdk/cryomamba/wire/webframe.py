@@ -57,7 +57,7 @@ def frame_header(envelope: Envelope) -> dict[str, Any]:
     }
 
 
-def encode_web_frame(envelope: Envelope, payload: bytes) -> bytes:
+def encode_web_frame(envelope: Envelope, payload: bytes | memoryview) -> bytes:
     """Prepend the header to the payload of a preview message, which is not re-encoded.
 
     Raises

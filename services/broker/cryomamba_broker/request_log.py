@@ -12,7 +12,7 @@ from cryomamba.errors import AccessError, CryoMambaError, InternalError, Unavail
 from cryomamba.wire import messages
 from cryomamba.wire.envelope import Envelope
 from cryomamba.wire.trace_context import TraceContext, is_request_id
-from cryomamba_server.audit import Outcome, audit
+from cryomamba_server.audit import Outcome, audit, audit_download
 
 ACTIONS: Final[Mapping[str, str]] = {
     messages.JOB_SUBMIT: "job.submit",
@@ -74,11 +74,14 @@ def audit_error(request: Envelope, error: CryoMambaError) -> None:
 
 def _audit(request: Envelope, outcome: Outcome, **fields: object) -> None:
     action = ACTIONS.get(request.type)
-    # A file is read in many chunks: the first one stands for the download.
-    if action is None or (request.type == messages.ARTIFACT_READ and request.body.get("offset") != 0):
+    if action is None:
         return
-    name = request.body.get("name") if request.type == messages.ARTIFACT_READ else None
-    audit(action, outcome, artifact=name if isinstance(name, str) else None, **fields)
+    if request.type == messages.ARTIFACT_READ:
+        about = {name: value for name, value in fields.items() if name != "job_id"}
+        from_start, file = request.body.get("offset") == 0, _named(request, "name")
+        audit_download(outcome, from_start=from_start, job_id=_named(request, "job"), artifact=file, **about)
+    else:
+        audit(action, outcome, **fields)
 
 
 def _named(request: Envelope, field: str) -> str | None:

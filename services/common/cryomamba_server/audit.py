@@ -10,6 +10,9 @@ import getpass
 import logging
 import os
 import sys
+import threading
+import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
 from logging.handlers import WatchedFileHandler
@@ -23,6 +26,9 @@ Outcome = Literal["done", "refused", "failed"]
 
 AUDIT: Final = "cryomamba.audit"
 _MODE: Final = 0o600
+DOWNLOAD_S: Final = 3600.0
+"""Pieces of a file that follow one another faster than this are one download."""
+_DOWNLOADS_KEPT: Final = 10_000
 
 logger = logging.getLogger(AUDIT)
 _problems = logging.getLogger(__name__)
@@ -44,6 +50,45 @@ def audit(action: str, outcome: Outcome = "done", **fields: object) -> None:
     about = {**bound(), **named, "action": action, "outcome": outcome}
     subject = " ".join(str(value) for value in named.values())
     logger.info("Audit: %s %s %s.", action, subject, outcome, extra=about)
+
+
+class _Downloads:
+    """Which pieces of files were read lately, and by whom. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._read_at: OrderedDict[tuple[object, ...], float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def is_new(self, key: tuple[object, ...]) -> bool:
+        """Note a piece, and return whether it continues no download."""
+        now = time.monotonic()
+        with self._lock:
+            before = self._read_at.pop(key, None)
+            self._read_at[key] = now
+            if len(self._read_at) > _DOWNLOADS_KEPT:
+                self._read_at.popitem(last=False)
+        return before is None or now - before > DOWNLOAD_S
+
+
+_downloads = _Downloads()
+
+
+def audit_download(
+    outcome: Outcome = "done", *, from_start: bool, job_id: str | None, artifact: str | None, **fields: object
+) -> None:
+    """Write an entry for a file that somebody reads, unless it is the next piece of a download that has one.
+
+    Parameters
+    ----------
+    from_start : bool
+        Whether its first byte is among those that are read: then it is a new download.
+    outcome, fields
+        As for :func:`audit`.
+    """
+    about = bound()
+    who = (about.get("actor"), about.get("peer"), about.get("client"))
+    if _downloads.is_new((*who, outcome, job_id, artifact)) or from_start:
+        audit("artifact.download", outcome, job_id=job_id, artifact=artifact, **fields)
 
 
 def open_audit_log(path: Path, *, service: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from cryomamba.testing import DEADLINE_S
 from cryomamba.volumes import write_volume
+from cryomamba_server.audit import AUDIT
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import Services, Worker
@@ -62,6 +63,21 @@ async def test_a_file_is_saved_under_the_name_of_its_tomogram(
                 f"attachment; filename*=utf-8''Zelle%20%C3%A4__demo{feature}.{ending}"
             )
             assert named[name] == f"Zelle ä__demo{feature}.{ending}"
+
+
+@pytest.mark.parametrize(
+    "range_", [None, "bytes=0-", "bytes=1-", "bytes= 0-", "BYTES=0-", "bytes=-10000", "bytes=0001-", "chars=0-1", "x"]
+)
+async def test_every_download_is_in_the_audit_log(
+    services: Services, worker: Worker, caplog: pytest.LogCaptureFixture, range_: str | None
+) -> None:
+    """However its range is written, and wherever it begins."""
+    caplog.set_level("INFO", AUDIT)
+    path = await finished(services, worker)
+    reply = await services.http.get(path, headers={} if range_ is None else {"Range": range_})
+    assert reply.status_code in {200, 206}
+    found = [record for record in caplog.records if record.name == AUDIT and "artifact.download" in record.getMessage()]
+    assert [vars(record)["job_id"] for record in found] == [path.split("/")[3]]
 
 
 @pytest.mark.parametrize(

@@ -215,9 +215,9 @@ class Deliveries:
             (state, self._database.clock.wall(), error, row["serial"]),
         )
         connection.execute(
-            "DELETE FROM deliveries WHERE webhook = ?1 AND state <> 'pending' AND serial <= (SELECT serial FROM "
-            "deliveries WHERE webhook = ?1 AND state <> 'pending' ORDER BY serial DESC LIMIT 1 OFFSET ?2)",
-            (row["webhook"], self._policy.kept),
+            "DELETE FROM deliveries WHERE webhook = :webhook AND state <> 'pending' AND serial <= (SELECT serial FROM "
+            "deliveries WHERE webhook = :webhook AND state <> 'pending' ORDER BY serial DESC LIMIT 1 OFFSET :kept)",
+            {"webhook": row["webhook"], "kept": self._policy.kept},
         )
 
     def newest(self, webhook_id: str, visibility: Visibility) -> DeliveryList:

@@ -66,22 +66,25 @@ class EventLog:
             serial = found["serial"]
         rows = read.execute(
             "SELECT events.*, jobs.id FROM events JOIN jobs ON jobs.serial = events.job "
-            "WHERE n > ?1 AND (?2 IS NULL OR job = ?2) AND (?3 IS NULL OR owner = ?3) ORDER BY n LIMIT ?4",
-            (n, serial, visibility.owner, limit),
+            "WHERE n > :after AND (:job IS NULL OR job = :job) AND (:owner IS NULL OR owner = :owner) "
+            "ORDER BY n LIMIT :most",
+            {"after": n, "job": serial, "owner": visibility.owner, "most": limit},
         )
         return EventPage(events=fitting(map(event_of, rows)), last=self.last())
 
     def waiting(self, now: float, visibility: Visibility) -> tuple[int, int, float]:
         """Return how many jobs are pending and running, and for how many seconds the oldest pending one has been."""
-        query = "SELECT count(*), min(updated_at) FROM jobs WHERE state = ?1 AND (?2 IS NULL OR owner = ?2)"
-        pending, since = self._database.read.execute(query, (JobState.PENDING, visibility.owner)).fetchone()
-        running, _ = self._database.read.execute(query, (JobState.RUNNING, visibility.owner)).fetchone()
+        query = "SELECT count(*), min(updated_at) FROM jobs WHERE state = :state AND (:owner IS NULL OR owner = :owner)"
+        (pending, since), (running, _) = (
+            self._database.read.execute(query, {"state": state, "owner": visibility.owner}).fetchone()
+            for state in (JobState.PENDING, JobState.RUNNING)
+        )
         return int(pending), int(running), 0.0 if since is None else max(0.0, now - float(since))
 
     def active(self, visibility: Visibility) -> int:
         """Return how many jobs are not final."""
         found = self._database.read.execute(
-            "SELECT count(*) FROM jobs WHERE state IN (?1, ?2) AND (?3 IS NULL OR owner = ?3)",
-            (JobState.PENDING, JobState.RUNNING, visibility.owner),
+            "SELECT count(*) FROM jobs WHERE state IN (:pending, :running) AND (:owner IS NULL OR owner = :owner)",
+            {"pending": JobState.PENDING, "running": JobState.RUNNING, "owner": visibility.owner},
         )
         return int(found.fetchone()[0])

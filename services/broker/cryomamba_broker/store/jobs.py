@@ -103,12 +103,14 @@ class JobTable:
             after = self._next_state(row, Trigger.CANCEL)
             now = self._database.clock.wall()
             if state is JobState.RUNNING:
-                statement = "UPDATE jobs SET cancel_requested = 1, updated_at = ?1 WHERE serial = ?3 RETURNING *"
+                statement = "UPDATE jobs SET cancel_requested = 1, updated_at = :now WHERE serial = :serial RETURNING *"
             else:
                 statement = (
-                    "UPDATE jobs SET state = ?2, completed_at = ?1, updated_at = ?1 WHERE serial = ?3 RETURNING *"
+                    "UPDATE jobs SET state = :state, completed_at = :now, updated_at = :now "
+                    "WHERE serial = :serial RETURNING *"
                 )
-            row = connection.execute(statement, (now, after, row["serial"])).fetchone()
+            values = {"now": now, "state": after, "serial": row["serial"]}
+            row = connection.execute(statement, values).fetchone()
             type_ = EVENT_OF[Trigger.CANCEL] if after == row["state"] else "job_cancel_requested"
             event = self._events.append(connection, row, type_)
             return Change(self.record(row), event)

@@ -39,7 +39,7 @@ class JobQueue:
         owner = next_owner(found, self._turns(abilities.pool))
         (turn,) = connection.execute("SELECT coalesce(max(turn), 0) + 1 FROM turns").fetchone()
         connection.execute(
-            "INSERT INTO turns (pool, owner, turn) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET turn = ?3",
+            "INSERT INTO turns (pool, owner, turn) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET turn = excluded.turn",
             (abilities.pool, owner, turn),
         )
         connection.execute("DELETE FROM turns WHERE turn <= ?", (turn - TURNS_KEPT,))

@@ -73,9 +73,9 @@ class WebhookTable:
             The cursor did not come from a listing.
         """
         rows = self._database.read.execute(
-            f"{_WITH_PENDING} WHERE serial < ?1 AND (?2 IS NULL OR (owner = ?2 AND NOT everything)) "
-            "ORDER BY serial DESC LIMIT ?3",
-            (parse_cursor(query.cursor), visibility.owner, query.limit + 1),
+            f"{_WITH_PENDING} WHERE serial < :before AND (:owner IS NULL OR (owner = :owner AND NOT everything)) "
+            "ORDER BY serial DESC LIMIT :most",
+            {"before": parse_cursor(query.cursor), "owner": visibility.owner, "most": query.limit + 1},
         ).fetchall()
         found = fitting(_record_of(row) for row in rows[: query.limit])
         return WebhookPage(webhooks=found, cursor=next_cursor(rows, len(found)))

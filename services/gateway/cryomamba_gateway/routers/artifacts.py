@@ -25,7 +25,7 @@ from cryomamba_gateway.context import Caller, Context, Gateway
 from cryomamba_gateway.download_names import attachment, download_name
 from cryomamba_gateway.examples import BUS, errors, ok
 from cryomamba_gateway.routers.jobs import JOB
-from cryomamba_server.audit import audit
+from cryomamba_server.audit import audit_download
 
 router = APIRouter(tags=["artifacts"])
 
@@ -94,9 +94,9 @@ async def send_artifact(gateway: Gateway, request: Request, job_id: str, name: s
         return unchanged
     saved_as = download_name(record, artifact.name)
     path = gateway.settings.artifacts / job_id / artifact.name
-    if request.method == "GET" and request.headers.get("range", "bytes=0-").startswith("bytes=0-"):
-        # A download that is resumed, or made in pieces, is one download.
-        audit("artifact.download", job_id=job_id, artifact=artifact.name, bytes=artifact.size_bytes)
+    if request.method == "GET":
+        from_start = _is_from_start(request.headers.get("range"))
+        audit_download(from_start=from_start, job_id=job_id, artifact=artifact.name, bytes=artifact.size_bytes)
     opened = await asyncio.to_thread(open_regular, path, (gateway.settings.artifacts,), size=artifact.size_bytes)
     if opened is not None:
         return LocalFile(opened, path, headers=headers, media_type=artifact.media_type, filename=saved_as)
@@ -104,6 +104,11 @@ async def send_artifact(gateway: Gateway, request: Request, job_id: str, name: s
         return Response(headers=_bus_headers(artifact, saved_as, headers), media_type=artifact.media_type)
     chunks = gateway.bus.transport(visibility).artifact(job_id, artifact.name)
     return await _send_from_bus(chunks, artifact, _bus_headers(artifact, saved_as, headers))
+
+
+def _is_from_start(range_: str | None) -> bool:
+    """Return whether an answer to a Range begins with the file's first byte; a Range that is not valid is ignored."""
+    return range_ is None or not _RANGE.fullmatch(range_) or bool(re.match(r"bytes=\s*0+-", range_, re.IGNORECASE))
 
 
 def find_artifact(record: JobRecord, name: str) -> Artifact:

@@ -115,7 +115,11 @@ async def write_at(path: Path, offset: int, blocks: AsyncIterator[bytes], execut
     writing: asyncio.Future[None] | None = None
     try:
         async for block in blocks:
+            # A block is received while the one before it is hashed and written.
+            if writing is not None:
+                await asyncio.shield(writing)
             writing = loop.run_in_executor(executor, write, block)
+        if writing is not None:
             await asyncio.shield(writing)
         writing = loop.run_in_executor(executor, _sync, descriptor)
         await asyncio.shield(writing)
@@ -123,5 +127,7 @@ async def write_at(path: Path, offset: int, blocks: AsyncIterator[bytes], execut
         # After a cancellation the write continues in its thread and needs the descriptor.
         if writing is not None:
             await asyncio.wait({writing})
+            # Of two errors, that of the body is reported; this one counts as noticed.
+            writing.exception()
         os.close(descriptor)
     return checksums
