@@ -65,6 +65,14 @@ class Commands(TyperGroup):
                 extra["default_map"] = self._file_defaults(refuse=args[:1] != ["doctor"])
             return super().make_context(info_name, args, parent, **extra)
 
+    def get_params(self, ctx: Context) -> list[Any]:
+        """Return the program's own options; flags without a default would have typer import pydantic."""
+        found = super().get_params(ctx)
+        for one in found:
+            if one.name in {"help", "install_completion", "show_completion"}:
+                one.default = False
+        return found
+
     def _file_defaults(self, *, refuse: bool) -> Mapping[str, Any]:
         """Apply the configuration files: their settings to the environment; return their options of commands."""
         try:
