@@ -1,14 +1,17 @@
 """Make the pictures of the desktop guide: real services, synthetic tomograms, and what a user would do.
 
-Run it with a display (or ``xvfb-run -s "-screen 0 1600x1000x24"``): ``python docs/desktop_pictures.py``.
+Run it with a display (or ``xvfb-run -s "-screen 0 1600x1000x24"``): ``python docs/desktop_pictures.py``. With names of
+steps, only these are done: ``python docs/desktop_pictures.py preview lose_connection``.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,20 +102,20 @@ def session(stack: Stack, tomogram: Path) -> None:
     camera, app = Camera(viewer), panel.controller
     camera.until(lambda: app.server.usable and viewer.layers and panel.tomogram.measured, "the tomogram")
     camera.take("tomogram")
-    display(camera, panel)
-
-    preview(camera, panel)
-    measure(camera, panel)
-    correct(camera, panel)
-    measure_lengths(camera, panel)
-    views(camera, panel)
-    pick(camera, panel)
-    trace(camera, panel, tomogram.with_name("microtubules.mrc"))
-
-    panel.show_panel(panel.messages)
-    stack.kill("gateway")
-    camera.until(lambda: app.server.state.phase == "waiting", "the loss to be noticed")
-    camera.take("messages")
+    steps: dict[str, Callable[[Camera, Any], None]] = {
+        "display": display,
+        "preview": preview,
+        "measure": measure,
+        "correct": correct,
+        "measure_lengths": measure_lengths,
+        "views": views,
+        "pick": pick,
+        "trace": partial(trace, tomogram=tomogram.with_name("microtubules.mrc")),
+        "lose_connection": partial(lose_connection, stack=stack, tomogram=tomogram),
+    }
+    for name, step in steps.items():
+        if name in sys.argv[1:] or not sys.argv[1:]:
+            step(camera, panel)
     panel.shut_down()
     viewer.close()
 
@@ -255,6 +258,20 @@ def trace(camera: Camera, panel: Any, tomogram: Path) -> None:  # noqa: ANN401
     panel.show_panel(panel.picks)
     camera.take("paths", wait_s=2.0)
     panel.viewer.dims.ndisplay = 2
+
+
+def lose_connection(camera: Camera, panel: Any, stack: Stack, tomogram: Path) -> None:  # noqa: ANN401
+    """Show the first tomogram with its mask, and end the gateway."""
+    viewer = panel.viewer
+    shown = (tomogram.name, f"{tomogram.name} · membrane")
+    for layer in viewer.layers:
+        layer.visible = layer.name in shown
+    viewer.layers.selection.active = viewer.layers[tomogram.name]
+    viewer.reset_view()
+    panel.show_panel(panel.messages)
+    stack.kill("gateway")
+    camera.until(lambda: panel.controller.server.state.phase == "waiting", "the loss to be noticed")
+    camera.take("messages", wait_s=1.0)
 
 
 if __name__ == "__main__":

@@ -1,26 +1,31 @@
 """How far one site goes: a model of the services from measured costs, checked against measurements.
 
-``python -m benchmarks.scaling`` measures on this machine (about two minutes), prints the costs, what the model predicts
+``python -m benchmarks.scaling`` measures on this machine (about six minutes), prints the costs, what the model predicts
 of larger loads beside what they really did, and the simulated tables of docs/explanations/scaling.md. ``--save FILE``
-keeps the costs, and ``--costs FILE`` uses them without measuring.
+keeps the measurements, and ``--measured FILE`` uses them without measuring again.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from benchmarks.scaling.check import check
 from benchmarks.scaling.costs import Assumptions, Costs
-from benchmarks.scaling.measure import Measured, measure
-from benchmarks.scaling.model import Facility, FacilityResult, facility, submits
+from benchmarks.scaling.fit import fit, median_costs
+from benchmarks.scaling.measure import Loads, Measurements, measure
+from benchmarks.scaling.model import Facility, FacilityResult, facility
+from pydantic import TypeAdapter
 
-CALLS, BURST, CLIENTS = 60, 300, 16
-FEW, MANY, JOBS, SOME_HZ, FAST_HZ, SECONDS = 60, 200, 4, 5.0, 10.0, 8.0
+LOADS = Loads(
+    submits={1: 40, 8: 200, 32: 400},
+    small=(*((watchers, 4, rate_hz) for watchers in (4, 60, 120) for rate_hz in (1.0, 5.0)), (4, 4, 20.0)),
+    large=((200, 4, 1.0), (200, 4, 10.0), (200, 16, 2.0)),
+    seconds=4.0,
+)
 WATCHERS = JOBS_A_DAY = (10, 1_000, 100_000)
 DAY_S = 86_400.0
 _MOST = 1000
@@ -76,7 +81,7 @@ def loads(costs: Costs, watchers: int, jobs_a_day: int, design: Design, assumed:
     return Load(
         {
             "gateway": result.gateway,
-            "broker": result.broker,
+            "broker": result.broker_held,
             "store": result.store,
             "network": each * costs.frame_bytes * 8 / 1e6 / assumed.network_Mbit_s,
             "descriptors": each / assumed.descriptors,
@@ -108,41 +113,6 @@ def enlarged(costs: Costs, watchers: int, jobs_a_day: int, assumed: Assumptions)
                 design, shards=design.shards + max(1, math.ceil(design.shards * (used / assumed.busy - 1)))
             )
     return design
-
-
-def check(measured: Measured) -> None:
-    """Print what the model predicts of the larger loads beside what they did."""
-    costs, cores = measured.costs, os.cpu_count() or 1
-    print(f"{'model against measurement':<58}{'model':>9}{'measured':>10}{'differs':>9}")
-    burst = measured.submits[CLIENTS]
-    predicted = submits(costs, CLIENTS, burst.count, cores)
-    _row(f"{CLIENTS} clients: submits a second", predicted.rate, burst.rate)
-    median = float(np.median(burst.answers))
-    _row(f"{CLIENTS} clients: answer p50, ms", float(np.median(predicted.answers)) * 1e3, median * 1e3)
-    for rate_hz in (1.0, FAST_HZ):
-        real = measured.watching[MANY, rate_hz]
-        offered = Facility(MANY, JOBS, rate_hz=rate_hz, cores=cores, receivers=True)
-        result = facility(costs, offered, SECONDS)
-        what = f"{MANY} watchers, {JOBS} jobs, {rate_hz:g} Hz"
-        _row(f"{what}: gateway, % of a core", result.gateway * 100, real.gateway / real.seconds * 100)
-        _row(f"{what}: broker, % of a core", result.broker * 100, real.broker / real.seconds * 100)
-        _row(f"{what}: frames received, %", result.delivered * 100, 100 * real.frames / max(1, real.wanted))
-        if result.ages and real.ages:
-            age = float(np.median(result.ages)) * 1e3
-            _row(f"{what}: age of a frame p50, ms", age, float(np.median(real.ages)) * 1e3)
-    real = measured.watching[MANY, 1.0]
-    _row(
-        f"{MANY} watchers: memory of the gateway, MB",
-        costs.gateway_MB + (MANY - JOBS) * costs.watcher_MB,
-        real.gateway_MB,
-    )
-
-
-def _row(what: str, model: float, measured: float) -> None:
-    differs = (model - measured) / measured if measured else math.nan
-    print(
-        f"{what:<58}{model:>9.1f}{measured:>10.1f}{differs:>+9.0%}{'' if abs(differs) <= 0.2 else '  more than 20 %'}"
-    )
 
 
 def tables(costs: Costs, assumed: Assumptions) -> None:
@@ -180,34 +150,25 @@ def _age(load: Load) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--costs", type=Path, help="Use these costs, without measuring.")
-    parser.add_argument("--save", type=Path, help="Keep the measured costs in this file.")
+    parser.add_argument("--measured", type=Path, help="Use these measurements.")
+    parser.add_argument("--save", type=Path, help="Keep the measurements in this file.")
     parser.add_argument("--no-tables", action="store_true", help="Only measure and check.")
+    parser.add_argument("--rounds", type=int, default=4, help="How often each load is measured.")
     options = parser.parse_args()
-    if options.costs is not None:
-        costs = Costs(**json.loads(options.costs.read_text("utf-8")))
+    kept = TypeAdapter(Measurements)
+    if options.measured is not None:
+        measured = kept.validate_json(options.measured.read_bytes())
     else:
-        measured = measure(
-            calls=CALLS,
-            burst=BURST,
-            clients=CLIENTS,
-            few=FEW,
-            many=MANY,
-            jobs=JOBS,
-            some_hz=SOME_HZ,
-            fast_hz=FAST_HZ,
-            seconds=SECONDS,
-        )
-        costs = measured.costs
-        if options.save is not None:
-            options.save.write_text(json.dumps(asdict(costs), indent=1) + "\n", "utf-8")
-    print("measured costs")
+        measured = measure(LOADS, options.rounds)
+    if options.save is not None:
+        options.save.write_bytes(kept.dump_json(measured))
+    found = fit(measured, LOADS)
+    check(measured, found, LOADS)
+    costs = median_costs(found)
+    print("\nmeasured costs, medians of the rounds")
     for name, value in asdict(costs).items():
         unit, factor = ("", 1.0) if name.endswith(("MB", "MB_s", "bytes", "commits")) else (" ms", 1e3)
-        print(f"  {name:<20}{value * factor:>12.3f}{unit}")
-    if options.costs is None:
-        print()
-        check(measured)
+        print(f"  {name:<24}{value * factor:>12.3f}{unit}")
     if not options.no_tables:
         tables(costs, Assumptions())
 

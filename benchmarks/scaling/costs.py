@@ -11,22 +11,28 @@ class Costs:
 
     Attributes
     ----------
+    idle_gateway, idle_broker : float
+        Of each second, whatever happens.
     submit_gateway, submit_broker, submit_client : float
-        Of one job handed in over HTTP.
+        Of one job submitted over HTTP.
     submit_wait : float
         Seconds of wall-clock time of one submit in which neither client nor services compute nor the disk commits.
     submit_commits : float
         Commits of one submit.
     commit : float
-        Seconds of wall-clock time of one durable commit of a small row, alone on the disk.
+        Seconds of wall-clock time of one durable commit of a small row, alone on the disk; the median.
     job_second_broker, job_second_gateway : float
         Of one second of one running job without frames: renewals, progress.
-    frame_broker, frame_gateway : float
+    frame_worker, frame_broker, frame_gateway : float
         Of one frame, whoever watches.
     watcher_second_gateway : float
         Of the messages on state and progress to one watcher in a second.
-    send_gateway, receive_client : float
-        Of one frame to one watcher.
+    send_gateway : float
+        Of one frame to one watcher, with its acknowledgement.
+    send_delay : float
+        Seconds of wall-clock time by which one watcher has a frame later than the one before.
+    receive_client : float
+        Of one frame that a watcher reads.
     frame_wait : float
         Seconds of wall-clock time of a frame on its way in which nobody computes on it.
     connect_gateway : float
@@ -39,6 +45,8 @@ class Costs:
     frame_bytes : int
     """
 
+    idle_gateway: float
+    idle_broker: float
     submit_gateway: float
     submit_broker: float
     submit_client: float
@@ -47,10 +55,12 @@ class Costs:
     commit: float
     job_second_broker: float
     job_second_gateway: float
+    frame_worker: float
     frame_broker: float
     frame_gateway: float
     watcher_second_gateway: float
     send_gateway: float
+    send_delay: float
     receive_client: float
     frame_wait: float
     connect_gateway: float

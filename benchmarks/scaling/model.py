@@ -1,8 +1,9 @@
 """The services as queues, in simpy: each process is a server that does one thing at a time, the disk another one.
 
-A gateway sends a frame to its watchers one after the other, and takes the newest frame of a job next: older ones that
-wait are dropped, as in the gateway. The broker computes on one core, whatever its threads, because they share an
-interpreter; a commit occupies the disk and not the core.
+A gateway sends a frame to its watchers one after the other, with their acknowledgements, and takes the newest
+frame of a job next: older ones that wait are dropped, as in the gateway. The broker computes on one core,
+whatever its threads, because they share an interpreter. While it commits, the core is free, but it begins nothing else:
+its store has a thread, which waits for the interpreter at every statement.
 """
 
 from __future__ import annotations
@@ -21,17 +22,26 @@ _REPORT_S = 0.5
 
 
 class Server:
-    """Does one piece of work after the other, on a core if cores are limited; counts how long it was busy."""
+    """Does one piece of work after the other, on a core if cores are limited.
+
+    Attributes
+    ----------
+    busy_s : float
+        Seconds of a core, or of a disk, so far.
+    held_s : float
+        Seconds in which nothing else could begin: also waiting for a core or a commit.
+    """
 
     def __init__(self, env: simpy.Environment, capacity: int = 1, cores: simpy.Resource | None = None) -> None:
         self._env, self._cores = env, cores
         self._queue = simpy.Resource(env, capacity)
-        self.capacity, self.busy_s = capacity, 0.0
+        self.capacity, self.busy_s, self.held_s = capacity, 0.0, 0.0
 
-    def work(self, seconds: float) -> Steps:
-        """Wait for the turn, and work."""
+    def work(self, seconds: float, disk: Server | None = None, commit_s: float = 0.0) -> Steps:
+        """Wait for the turn, and work; then wait for a commit on `disk`, if it is given, before the next turn."""
         with self._queue.request() as turn:
             yield turn
+            began = self._env.now
             if self._cores is None:
                 yield self._env.timeout(seconds)
             else:
@@ -39,6 +49,9 @@ class Server:
                     yield core
                     yield self._env.timeout(seconds)
             self.busy_s += seconds
+            if disk is not None:
+                yield from disk.work(commit_s)
+            self.held_s += self._env.now - began
 
     def load(self, seconds: float) -> float:
         """Return the share of its capacity that was used."""
@@ -54,7 +67,10 @@ class SubmitResult:
 
 
 def submits(costs: Costs, clients: int, count: int, cores: int) -> SubmitResult:
-    """Simulate clients on the same machine, each of which submits again when it is answered."""
+    """Simulate clients on the same machine, each of which submits again when it is answered.
+
+    Each process works on the request and on the answer, half of its time on either.
+    """
     env = simpy.Environment()
     machine = simpy.Resource(env, cores)
     gateway, broker = Server(env, cores=machine), Server(env, cores=machine)
@@ -65,11 +81,13 @@ def submits(costs: Costs, clients: int, count: int, cores: int) -> SubmitResult:
         while left[0] > 0:
             left[0] -= 1
             began = env.now
-            yield from client.work(costs.submit_client)
-            yield from gateway.work(costs.submit_gateway)
-            yield from broker.work(costs.submit_broker)
-            yield from disk.work(costs.submit_commits * costs.commit)
+            yield from client.work(costs.submit_client / 2)
+            yield from gateway.work(costs.submit_gateway / 2)
+            yield from broker.work(costs.submit_broker / 2, disk, costs.submit_commits * costs.commit)
+            yield from broker.work(costs.submit_broker / 2)
+            yield from gateway.work(costs.submit_gateway / 2)
             yield env.timeout(costs.submit_wait)
+            yield from client.work(costs.submit_client / 2)
             answers.append(env.now - began)
 
     for _ in range(clients):
@@ -97,8 +115,9 @@ class Facility:
         the watchers of its jobs, or a share of one job's if there are fewer jobs than gateways.
     cores : int, optional
         Of the one machine on which all of it runs; each process has a core of its own if not given.
-    receivers : bool
-        Whether the watchers are one process, which takes time for each frame as in the measurement.
+    measured : bool
+        Whether workers are one process and watchers another one, which take time for each frame as in the
+        measurement.
     commit_s, commits_at_once : float, int
         Of the store.
     """
@@ -110,17 +129,30 @@ class Facility:
     gateways: int = 1
     shards: int = 1
     cores: int | None = None
-    receivers: bool = False
+    measured: bool = False
     commit_s: float = 0.0
     commits_at_once: int = 1
 
 
 @dataclass(slots=True)
 class FacilityResult:
-    """Shares of capacity that were used, the ages of frames in seconds, and the share of frames that arrived."""
+    """What became of it.
+
+    Attributes
+    ----------
+    gateway, broker, store : float
+        Shares of capacity that were used.
+    broker_held : float
+        Share of the time in which the broker could begin nothing else, computing or waiting for a commit.
+    ages : list of float
+        Seconds from the worker to the watcher.
+    delivered : float
+        Share of the frames that arrived.
+    """
 
     gateway: float
     broker: float
+    broker_held: float
     store: float
     ages: list[float]
     delivered: float
@@ -129,108 +161,128 @@ class FacilityResult:
 @dataclass(slots=True)
 class _Gateway:
     server: Server
+    fans: list[int]
+    """How many watchers of each job are connected to it."""
     waiting: dict[int, float] = field(default_factory=dict)
     wake: simpy.Event | None = None
+
+    def receive(self, job: int, made: float) -> None:
+        """Keep the newest frame of a job."""
+        self.waiting[job] = made
+        if self.wake is not None and not self.wake.triggered:
+            self.wake.succeed()
 
 
 def facility(
     costs: Costs, offered: Facility, seconds: float, assumed: Assumptions | None = None, seed: int = 1
 ) -> FacilityResult:
     """Simulate running jobs, their frames on the way to watchers, and new jobs that arrive at random."""
-    assumed = assumed or Assumptions()
-    env = simpy.Environment()
-    machine = None if offered.cores is None else simpy.Resource(env, offered.cores)
-    brokers = [Server(env, cores=machine) for _ in range(offered.shards)]
-    stores = [Server(env, offered.commits_at_once) for _ in range(offered.shards)]
-    gateways = [_Gateway(Server(env, cores=machine)) for _ in range(offered.gateways)]
-    receiver = Server(env, cores=machine) if offered.receivers else None
-    random = np.random.default_rng(seed)
-    ages: list[float] = []
-    sent = [0, 0]
-    fans = _spread(offered)
+    return _Simulation(costs, offered, assumed or Assumptions(), seed).run(seconds)
 
-    def job(number: int) -> Steps:
-        broker, store = brokers[number % offered.shards], stores[number % offered.shards]
-        yield env.timeout(number / offered.jobs / offered.rate_hz)
-        due_renewal = env.now + random.random() * assumed.renewal_s
+
+class _Simulation:
+    """The processes of a facility, and what they have done so far."""
+
+    def __init__(self, costs: Costs, offered: Facility, assumed: Assumptions, seed: int) -> None:
+        self._costs, self._offered, self._assumed = costs, offered, assumed
+        self._env = env = simpy.Environment()
+        self._random = np.random.default_rng(seed)
+        cores = None if offered.cores is None else simpy.Resource(env, offered.cores)
+        self._brokers = [Server(env, cores=cores) for _ in range(offered.shards)]
+        self._stores = [Server(env, offered.commits_at_once) for _ in range(offered.shards)]
+        self._gateways = [
+            _Gateway(Server(env, cores=cores), list(fans)) for fans in zip(*_spread(offered), strict=True)
+        ]
+        self._worker = Server(env, cores=cores)
+        self._watchers = Server(env, cores=cores)
+        self._ages: list[float] = []
+        self._wanted = self._sent = 0
+
+    def run(self, seconds: float) -> FacilityResult:
+        env = self._env
+        for number in range(self._offered.jobs):
+            env.process(self._publish_frames(number))
+            env.process(self._report(number))
+        for gateway in self._gateways:
+            env.process(self._send_frames(gateway))
+        if self._offered.submits_s:
+            env.process(self._arrivals())
+        env.run(until=seconds)
+        return FacilityResult(
+            self._costs.idle_gateway + max(gateway.server.load(seconds) for gateway in self._gateways),
+            self._costs.idle_broker + max(broker.load(seconds) for broker in self._brokers),
+            self._costs.idle_broker + max(broker.held_s / seconds for broker in self._brokers),
+            max(store.load(seconds) for store in self._stores),
+            self._ages,
+            self._sent / self._wanted if self._wanted else 1.0,
+        )
+
+    def _publish_frames(self, job: int) -> Steps:
+        env, offered = self._env, self._offered
+        broker = self._brokers[job % offered.shards]
+        yield env.timeout(job / offered.jobs / offered.rate_hz)
+        due_renewal = env.now + self._random.random() * self._assumed.renewal_s
         while True:
+            began = env.now
+            if offered.measured:
+                yield from self._worker.work(self._costs.frame_worker)
             made = env.now
-            yield from broker.work(costs.frame_broker)
-            for gateway, fan in zip(gateways, fans[number], strict=True):
-                if fan:
-                    sent[1] += fan
-                    gateway.waiting[number] = made
-                    if gateway.wake is not None and not gateway.wake.triggered:
-                        gateway.wake.succeed()
+            yield from broker.work(self._costs.frame_broker)
+            for gateway in self._gateways:
+                if gateway.fans[job]:
+                    self._wanted += gateway.fans[job]
+                    gateway.receive(job, made)
             if env.now >= due_renewal and offered.commit_s:
-                due_renewal += assumed.renewal_s
-                env.process(store.work(offered.commit_s))
-            yield env.timeout(max(0.0, made + 1 / offered.rate_hz - env.now))
+                due_renewal += self._assumed.renewal_s
+                env.process(self._commit(job))
+            yield env.timeout(max(0.0, began + 1 / offered.rate_hz - env.now))
 
-    def states(number: int) -> Steps:
-        # Progress is reported twice a second.
+    def _report(self, job: int) -> Steps:
+        """Renew the lease and report progress, twice a second."""
         while True:
-            yield env.timeout(_REPORT_S)
-            yield from brokers[number % offered.shards].work(_REPORT_S * costs.job_second_broker)
-            for gateway, fan in zip(gateways, fans[number], strict=True):
-                if fan:
-                    each = costs.job_second_gateway + fan * costs.watcher_second_gateway
+            yield self._env.timeout(_REPORT_S)
+            yield from self._brokers[job % self._offered.shards].work(_REPORT_S * self._costs.job_second_broker)
+            for gateway in self._gateways:
+                if fan := gateway.fans[job]:
+                    each = self._costs.job_second_gateway + fan * self._costs.watcher_second_gateway
                     yield from gateway.server.work(_REPORT_S * each)
 
-    def send(index: int) -> Steps:
-        gateway = gateways[index]
+    def _send_frames(self, gateway: _Gateway) -> Steps:
+        costs, env = self._costs, self._env
         while True:
             if not gateway.waiting:
                 gateway.wake = env.event()
                 yield gateway.wake
-            number, made = next(iter(gateway.waiting.items()))
-            del gateway.waiting[number]
-            fan = fans[number][index]
-            began = env.now
+            job, made = next(iter(gateway.waiting.items()))
+            del gateway.waiting[job]
+            fan = gateway.fans[job]
             yield from gateway.server.work(costs.frame_gateway + fan * costs.send_gateway)
-            sent[0] += fan
-            if receiver is None:
-                every = np.linspace(began - made, env.now - made, min(fan, SAMPLED)) + costs.frame_wait
-                ages.extend(every.tolist())
-            else:
-                env.process(receive(began, made, fan))
+            self._sent += fan
+            first = env.now - made - fan * costs.send_gateway + costs.frame_wait
+            self._ages.extend(np.linspace(first, first + fan * costs.send_delay, min(fan, SAMPLED)).tolist())
+            if self._offered.measured:
+                env.process(self._watchers.work(fan * costs.receive_client))
 
-    def receive(began: float, made: float, fan: int) -> Steps:
-        assert receiver is not None
-        # The first frames are read while the others are sent; what is left is read at the end.
-        yield from receiver.work(fan * costs.receive_client)
-        first = began - made + costs.frame_gateway + costs.send_gateway + costs.receive_client
-        every = np.linspace(min(first, env.now - made), env.now - made, min(fan, SAMPLED)) + costs.frame_wait
-        ages.extend(every.tolist())
-
-    def arrivals() -> Steps:
+    def _arrivals(self) -> Steps:
         number = 0
         while True:
-            yield env.timeout(random.exponential(1 / offered.submits_s))
-            env.process(submit(number))
+            yield self._env.timeout(self._random.exponential(1 / self._offered.submits_s))
+            self._env.process(self._submit(number))
             number += 1
 
-    def submit(number: int) -> Steps:
-        yield from gateways[number % offered.gateways].server.work(costs.submit_gateway)
-        yield from brokers[number % offered.shards].work(costs.submit_broker)
-        for _ in range(assumed.commits_per_job):
-            yield from stores[number % offered.shards].work(offered.commit_s)
+    def _submit(self, number: int) -> Steps:
+        offered = self._offered
+        yield from self._gateways[number % offered.gateways].server.work(self._costs.submit_gateway)
+        yield from self._brokers[number % offered.shards].work(self._costs.submit_broker)
+        for _ in range(self._assumed.commits_per_job):
+            yield from self._commit(number)
 
-    for number in range(offered.jobs):
-        env.process(job(number))
-        env.process(states(number))
-    for index in range(offered.gateways):
-        env.process(send(index))
-    if offered.submits_s:
-        env.process(arrivals())
-    env.run(until=seconds)
-    return FacilityResult(
-        max(gateway.server.load(seconds) for gateway in gateways),
-        max(broker.load(seconds) for broker in brokers),
-        max(store.load(seconds) for store in stores),
-        ages,
-        sent[0] / sent[1] if sent[1] else 1.0,
-    )
+    def _commit(self, number: int) -> Steps:
+        offered, store = self._offered, self._stores[number % self._offered.shards]
+        if offered.commits_at_once == 1:
+            yield from self._brokers[number % offered.shards].work(0.0, store, offered.commit_s)
+        else:
+            yield from store.work(offered.commit_s)
 
 
 def _spread(offered: Facility) -> Sequence[Sequence[int]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from cryomamba.errors import InvalidRequestError
 from cryomamba.output_paths import output_file, require_outputs
+from cryomamba_cli import export_options as options
 from cryomamba_cli import output
 from cryomamba_cli.copick_input import copick_picks, is_reference, local_volume
 from cryomamba_cli.masks import progress_bar
@@ -17,103 +17,29 @@ from cryomamba_cli.options import Force, Json
 if TYPE_CHECKING:
     from cryomamba.picks import Picks, TomogramInfo
 
-_COPICK = "copick"
-
 
 def export(
-    mask: Annotated[
-        Path,
-        typer.Argument(
-            metavar="MASK.mrc|PICKS.csv", help="Mask, or picks (.csv, .star or .mod), or copick:CONFIG#RUN/OBJECT."
-        ),
-    ],
-    out: Annotated[
-        str | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="PATH",
-            help="Output: .nii.gz, .nrrd, .tif, .ome.zarr, .am (Amira), .mrc, .mod (contours), or a mesh: .stl, .obj, "
-            ".ply, .glb; for picks .star, .mod, .tbl or .csv.",
-        ),
-    ] = None,
-    label: Annotated[
-        int | None, typer.Option("--label", min=1, metavar="N", help="Only this label; all labels if not given.")
-    ] = None,
-    zarr: Annotated[
-        str, typer.Option("--zarr-version", metavar="0.5|0.4", help="For .ome.zarr: the version of OME-Zarr.")
-    ] = "0.5",
-    mesh_unit: Annotated[
-        str, typer.Option("--mesh-units", metavar="angstrom|nm", help="For meshes: the unit of the coordinates.")
-    ] = "angstrom",
-    tomogram: Annotated[
-        Path | None,
-        typer.Option(
-            "--tomogram", help="For picks: the tomogram, or a mask of it; the mask next to the table if not given."
-        ),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option("--tomo-name", help="For picks: name of the tilt series in RELION or WarpTools.")
-    ] = None,
-    min_score: Annotated[
-        float | None, typer.Option("--min-score", help="For picks: omit picks with a lower score.")
-    ] = None,
-    filaments: Annotated[
-        bool, typer.Option("--filaments", help="For picks: labels are filament numbers, not classes.")
-    ] = False,
-    relion: Annotated[
-        int, typer.Option("--relion", min=4, max=5, help="For picks: version of RELION that reads the STAR file.")
-    ] = 5,
-    warp: Annotated[
-        bool,
-        typer.Option(
-            "--warp",
-            help="For picks: the STAR file is for WarpTools, with pixels of this tomogram and the name NAME.tomostar.",
-        ),
-    ] = False,
-    copick: Annotated[
-        Path | None,
-        typer.Option(
-            "--copick",
-            metavar="CONFIG",
-            help="Instead of --out: put it into this copick project, a configuration or its folder; created if "
-            "missing.",
-            rich_help_panel=_COPICK,
-        ),
-    ] = None,
-    run: Annotated[
-        str | None,
-        typer.Option("--run", metavar="NAME", help="Run; the tomogram's name if not given.", rich_help_panel=_COPICK),
-    ] = None,
-    object_name: Annotated[
-        str | None,
-        typer.Option(
-            "--object",
-            metavar="NAME[:USER/SESSION]",
-            help="Object; if not given, the label's name or the feature in the file name. User cryomamba, session 0.",
-            rich_help_panel=_COPICK,
-        ),
-    ] = None,
-    instances: Annotated[
-        bool,
-        typer.Option("--instances", help="The labels number the instances of one object.", rich_help_panel=_COPICK),
-    ] = False,
-    tomogram_type: Annotated[
-        str | None,
-        typer.Option(
-            "--tomo-type",
-            metavar="TYPE",
-            help="The input is a tomogram of this type, such as wbp or denoised.",
-            rich_help_panel=_COPICK,
-        ),
-    ] = None,
+    mask: options.Input,
+    out: options.Out = None,
+    label: options.Label = None,
+    zarr: options.ZarrVersion = "0.5",
+    mesh_unit: options.MeshUnit = "angstrom",
+    tomogram: options.Reference = None,
+    name: options.TomogramName = None,
+    min_score: options.MinScore = None,
+    filaments: options.Filaments = False,
+    relion: options.Relion = 5,
+    warp: options.Warp = False,
+    copick: options.Project = None,
+    run: options.Run = None,
+    object_name: options.ObjectName = None,
+    instances: options.Instances = False,
+    tomogram_type: options.TomogramType = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
     """Convert a mask to another format, a mesh or contours, or picks for RELION, WarpTools, IMOD, Dynamo or copick."""
-    from cryomamba.masks.export import EXTENSIONS
     from cryomamba.masks.export import export as export_mask
-    from cryomamba.picks import EXTENSIONS as PICKS_EXTENSIONS
     from cryomamba.picks import write_picks
     from cryomamba.volumes import open_volume
     from cryomamba_cli import copick_export
@@ -121,10 +47,7 @@ def export(
     if (out is None) == (copick is None):
         raise InvalidRequestError("Give one output: a file with --out, or a copick project with --copick.")
     picks = _picks(mask, tomogram, name, filaments=filaments)
-    target = None if out is None else output_file(out, EXTENSIONS if picks is None else PICKS_EXTENSIONS)
-    if target is not None:
-        inputs = [one for one in (mask, tomogram) if one is not None and not is_reference(one)]
-        require_outputs([target], inputs=inputs, replace=force)
+    target = None if out is None else _target(out, (mask, tomogram), of_picks=picks is not None, replace=force)
     written = [] if target is None else [target]
     if picks is not None:
         chosen, frame = _selected(picks[0], label, min_score), picks[1]
@@ -150,6 +73,21 @@ def export(
                     replace=force,
                     shown=not json,
                 )
+    _print_files(written, json=json)
+
+
+def _target(out: str, inputs: Sequence[Path | None], *, of_picks: bool, replace: bool) -> Path:
+    """Return the output file, which must not be one of the inputs."""
+    from cryomamba.masks.export import EXTENSIONS
+    from cryomamba.picks import EXTENSIONS as PICKS_EXTENSIONS
+
+    target = output_file(out, PICKS_EXTENSIONS if of_picks else EXTENSIONS)
+    files = [path for path in inputs if path is not None and not is_reference(path)]
+    require_outputs([target], inputs=files, replace=replace)
+    return target
+
+
+def _print_files(written: Sequence[Path], *, json: bool) -> None:
     files = [str(path) for path in written]
     if json:
         output.document({"file": files[0], "files": files})

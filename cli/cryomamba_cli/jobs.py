@@ -43,13 +43,8 @@ def jobs(
     with cryomamba.connect(server) as client:
         wanted = client.jobs(state=JobState(state) if state else None, engine=engine, search=search, limit=limit)
         found = [one.record for one in wanted]
-    if json:
-        output.document(found)
-    elif not found:
-        output.note("No jobs.")
-    else:
-        heads = ("JOB", "STATE", "DONE", "ENGINE", "VOLUME", "NAME", "CREATED")
-        output.table(heads, [_row(record) for record in found])
+    heads = ("JOB", "STATE", "DONE", "ENGINE", "VOLUME", "NAME", "CREATED")
+    output.listing(found, heads, _row, json=json, none="No jobs.")
 
 
 def _row(record: JobRecord) -> tuple[str, ...]:

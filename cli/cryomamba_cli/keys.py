@@ -13,7 +13,7 @@ from cryomamba_cli.jobs import local_time
 from cryomamba_cli.options import Json
 
 if TYPE_CHECKING:
-    from cryomamba_server.bus_keys import BusKeys
+    from cryomamba_server.bus_keys import AllowedKey, BusKeys
 
 app = typer.Typer(
     name="keys",
@@ -95,17 +95,13 @@ def add(
 @app.command("list")
 def list_keys(json: Json = False) -> None:
     """List the authorized keys."""
-    found = _keys().list()
-    if json:
-        output.document(found)
-    elif not found:
-        output.note("No keys: connections from this machine are accepted without a key.")
-    else:
-        rows = [
-            (one.name, str(one.role), one.visibility.owner or "all", one.public_key, local_time(one.created_at))
-            for one in found
-        ]
-        output.table(("NAME", "ROLE", "SEES JOBS OF", "PUBLIC KEY", "CREATED"), rows)
+    heads = ("NAME", "ROLE", "SEES JOBS OF", "PUBLIC KEY", "CREATED")
+    none = "No keys: connections from this machine are accepted without a key."
+    output.listing(_keys().list(), heads, _row, json=json, none=none)
+
+
+def _row(one: AllowedKey) -> tuple[str, ...]:
+    return one.name, str(one.role), one.visibility.owner or "all", one.public_key, local_time(one.created_at)
 
 
 @app.command()

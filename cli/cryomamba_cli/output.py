@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
@@ -22,6 +22,8 @@ from cryomamba_cli.verbosity import is_quiet, is_verbose
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+T = TypeVar("T")
 
 _PIPE_WIDTH = 1000
 
@@ -96,6 +98,18 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         grid.add_row(*(Text(printable(cell)) for cell in row))
     _print(grid)
+
+
+def listing(
+    found: Sequence[T], headers: Sequence[str], row: Callable[[T], Sequence[str]], *, json: bool, none: str
+) -> None:
+    """Print records as a table or as JSON; without any, a table has only the note `none`."""
+    if json:
+        document(found)
+    elif not found:
+        note(none)
+    else:
+        table(headers, [row(one) for one in found])
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:

@@ -74,12 +74,7 @@ def create(
 def list_tokens(json: Json = False) -> None:
     """List all issued tokens: owner, scope, expiry. The tokens themselves are not stored."""
     found = _store()[0].list()
-    if json:
-        output.document(found)
-    elif not found:
-        output.note("No tokens.")
-    else:
-        output.table(("ID", "OWNER", "SCOPE", "EXPIRES", "STATE"), [_row(info) for info in found])
+    output.listing(found, ("ID", "OWNER", "SCOPE", "EXPIRES", "STATE"), _row, json=json, none="No tokens.")
 
 
 def _row(info: TokenInfo) -> tuple[str, ...]:

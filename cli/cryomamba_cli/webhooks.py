@@ -62,12 +62,8 @@ def list_webhooks(server: Server = None, json: Json = False) -> None:
 
     with cryomamba.connect(server) as client:
         found = client.webhooks()
-    if json:
-        output.document(found)
-    elif not found:
-        output.note("No webhooks.")
-    else:
-        output.table(("WEBHOOK", "STATE", "PENDING", "EVENTS", "URL", "NAME"), [_row(record) for record in found])
+    heads = ("WEBHOOK", "STATE", "PENDING", "EVENTS", "URL", "NAME")
+    output.listing(found, heads, _row, json=json, none="No webhooks.")
 
 
 def _row(record: WebhookRecord) -> tuple[str, ...]:
@@ -129,13 +125,8 @@ def deliveries(webhook: Webhook, server: Server = None, json: Json = False) -> N
 
     with cryomamba.connect(server) as client:
         found = client.webhook_deliveries(resolve(client, webhook))
-    if json:
-        output.document(found)
-    elif not found:
-        output.note("No messages yet.")
-    else:
-        heads = ("CREATED", "EVENT", "JOB", "STATE", "TRIES", "STATUS", "ERROR")
-        output.table(heads, [_delivery_row(delivery) for delivery in found])
+    heads = ("CREATED", "EVENT", "JOB", "STATE", "TRIES", "STATUS", "ERROR")
+    output.listing(found, heads, _delivery_row, json=json, none="No messages yet.")
 
 
 def _delivery_row(delivery: DeliveryRecord) -> tuple[str, ...]:

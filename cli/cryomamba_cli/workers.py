@@ -42,12 +42,8 @@ def list_workers(server: Server = None, json: Json = False) -> None:
 
     with cryomamba.connect(server) as client:
         found = client.workers()
-    if json:
-        output.document(found)
-    elif not found:
-        output.note("No worker is connected.")
-    else:
-        output.table(("WORKER", "STATE", "JOB", "MEMORY", "GPUS", "ENGINES"), [_row(worker) for worker in found])
+    heads = ("WORKER", "STATE", "JOB", "MEMORY", "GPUS", "ENGINES")
+    output.listing(found, heads, _row, json=json, none="No worker is connected.")
 
 
 def state_text(worker: WorkerInfo) -> str:

@@ -10,6 +10,8 @@ from benchmarks.scaling.costs import Assumptions, Costs
 from benchmarks.scaling.model import Facility, facility, submits
 
 COSTS = Costs(
+    idle_gateway=0.0,
+    idle_broker=0.0,
     submit_gateway=0.004,
     submit_broker=0.002,
     submit_client=0.001,
@@ -18,10 +20,12 @@ COSTS = Costs(
     commit=0.003,
     job_second_broker=0.01,
     job_second_gateway=0.0,
+    frame_worker=0.0,
     frame_broker=0.01,
     frame_gateway=0.01,
     watcher_second_gateway=0.0,
     send_gateway=0.001,
+    send_delay=0.001,
     receive_client=0.0,
     frame_wait=0.0,
     connect_gateway=0.001,
@@ -36,8 +40,16 @@ COSTS = Costs(
 def test_submits_go_as_fast_as_the_slowest_server() -> None:
     """One client waits for each step; many are limited by the gateway, or by the cores that all share."""
     assert submits(COSTS, 1, 50, cores=8).rate == pytest.approx(1 / 0.011)
-    assert submits(COSTS, 20, 1000, cores=8).rate == pytest.approx(1 / 0.004, rel=0.02)
-    assert submits(COSTS, 20, 1000, cores=1).rate == pytest.approx(1 / 0.007, rel=0.02)
+    quick = replace(COSTS, commit=0.0005)
+    assert submits(quick, 20, 1000, cores=8).rate == pytest.approx(1 / 0.004, rel=0.02)
+    assert submits(quick, 20, 1000, cores=1).rate == pytest.approx(1 / 0.007, rel=0.02)
+
+
+def test_a_commit_keeps_the_broker_and_not_the_core() -> None:
+    """On a slow disk, submits compute and commit in turn, however many cores and clients there are."""
+    slow = replace(COSTS, commit=0.02)
+    assert submits(slow, 20, 500, cores=8).rate == pytest.approx(1 / 0.022, rel=0.02)
+    assert submits(slow, 20, 500, cores=1).rate < 1 / 0.022
 
 
 def test_use_is_rate_times_cost() -> None:

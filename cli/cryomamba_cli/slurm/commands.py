@@ -16,7 +16,7 @@ from cryomamba_cli.engines import choose, offered
 from cryomamba_cli.error_boundary import Commands
 from cryomamba_cli.options import Force, Json, Parameters, VoxelSize, voxel_size
 from cryomamba_cli.parameters import parse
-from cryomamba_cli.segment_batch import batch_of, names_of
+from cryomamba_cli.segment_batch import Batch, batch_of, names_of
 from cryomamba_cli.segment_options import EngineName, Formats, ListFile, Model, Nifti, Nrrd, Pictures, Scores, Tomograms
 from cryomamba_cli.slurm.options import (
     Account,
@@ -106,9 +106,6 @@ def submit(
     see them.
     """
     from cryomamba_cli.segment import learned_parameters
-    from cryomamba_cli.slurm import scheduler
-    from cryomamba_cli.slurm.folders import FOLDER
-    from cryomamba_cli.slurm.submit import divide, scripts, submission_of, submit_batch, tomograms_per_task
 
     info = choose(offered(None), engine)
     params = parse(param or (), info.parameters, owner=info.name)
@@ -132,6 +129,17 @@ def submit(
         setup=tuple(setup or ()),
     )
     batch = batch_of(template, names_of(tomogram, list_file), out_dir, only_failed=only_failed, force=force)
+    _submit_pending(batch, resources, per_task, pictures=pictures, dry_run=dry_run, json=json)
+
+
+def _submit_pending(
+    batch: Batch, resources: Resources, per_task: int | None, *, pictures: bool, dry_run: bool, json: bool
+) -> None:
+    """Submit the tomograms of a batch that are neither done nor queued, or show the script."""
+    from cryomamba_cli.slurm import scheduler
+    from cryomamba_cli.slurm.folders import FOLDER
+    from cryomamba_cli.slurm.submit import divide, scripts, submission_of, submit_batch, tomograms_per_task
+
     division = divide(batch, ask=not dry_run)
     number = len(division.pending)
     if not number:
@@ -141,12 +149,12 @@ def submit(
         batch, division, tomograms_per_task(per_task, number, scheduler.most_tasks()), pictures=pictures
     )
     if dry_run:
-        for line in scripts(submission, resources, (out_dir / FOLDER / "DATE").absolute())[0].splitlines():
+        for line in scripts(submission, resources, (batch.folder / FOLDER / "DATE").absolute())[0].splitlines():
             output.say(line)
         output.note(f"{number} tomograms in {submission.tasks} tasks. {_left_out(division)}. Nothing was submitted.")
         return
     folder, submission = submit_batch(batch, submission, resources)
-    _print_submitted(folder, submission, division, out_dir, json=json)
+    _print_submitted(folder, submission, division, batch.folder, json=json)
 
 
 def _require_valid(template: TaskTemplate) -> None:
@@ -186,7 +194,8 @@ def _print_submitted(folder: Path, submission: Submission, division: Division, o
         )
         return
     tasks = "1 task" if submission.tasks == 1 else f"{submission.tasks} tasks"
-    output.note(f"Submitted {number} tomograms in {tasks}; {_left_out(division)}.")
+    tomograms = "1 tomogram" if number == 1 else f"{number} tomograms"
+    output.note(f"Submitted {tomograms} in {tasks}; {_left_out(division)}.")
     output.note(f"Job {submission.summary_job} writes the report when all have ended.")
     output.note(f"Scripts and logs: {folder}")
     output.note(

@@ -26,6 +26,8 @@ class JobSubmission:
         Least seconds between two previews.
     within : Path or None
         A mask of the tomogram: where to segment.
+    priority : int
+        Among the jobs of one owner on a server: -1 low, 0 normal, 1 high.
     """
 
     source: Source
@@ -34,6 +36,7 @@ class JobSubmission:
     name: str
     preview_interval_s: float
     within: Path | None = None
+    priority: int = 0
 
     @property
     def title(self) -> str:
@@ -55,4 +58,5 @@ class JobSubmission:
             "within": self.within,
             "name": self.title,
             "preview": self.preview,
+            "priority": self.priority,
         }

@@ -30,6 +30,7 @@ from napari_cryomamba.widgets.conversion import ConversionLine
 from napari_cryomamba.widgets.form import ParameterForm
 from napari_cryomamba.widgets.layout import button, hbox, scrolled, text_label, vbox
 from napari_cryomamba.widgets.paint import PaintPanel
+from napari_cryomamba.widgets.priority import PriorityChoice
 from napari_cryomamba.widgets.region import RegionChooser
 from napari_cryomamba.widgets.trained_models import LicenceBar
 
@@ -72,6 +73,7 @@ class SegmentPanel(QWidget):
         self.upload_mode.setToolTip(
             "How the server gets the tomogram: by its path if the server can read the same file, otherwise by an upload"
         )
+        self.priority = PriorityChoice(self)
         self.reset_button = button("Reset to defaults", self, self._reset)
         self.reset_button.setToolTip("Reset all parameters of this engine to their default values")
         self.interval = QDoubleSpinBox(self)
@@ -118,6 +120,7 @@ class SegmentPanel(QWidget):
         bottom.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         bottom.addRow("Job name", self.name)
         bottom.addRow("Send file", self.upload_mode)
+        bottom.addRow("Priority", self.priority)
         bottom.addRow("Preview every", self.interval)
         # The buttons are always in sight; all else scrolls in a low window.
         body = QWidget(self)
@@ -291,10 +294,11 @@ class SegmentPanel(QWidget):
             params=params,
             name=self.name.text().strip(),
             preview_interval_s=settings.preview_interval_s,
+            priority=self.priority.priority,
         )
 
     def use_parameters(self, record: JobRecord) -> None:
-        """Choose the engine and the parameters of a job; those that it does not name get their default values."""
+        """Choose the engine, parameters and priority of a job; parameters that it does not name get their defaults."""
         info = self._jobs.engine(record.engine)
         if info is None or self.engine.findText(record.engine) < 0:
             return
@@ -302,6 +306,7 @@ class SegmentPanel(QWidget):
         self.form.show_engine(info)
         self._offer_models()
         self.form.fill(record.params)
+        self.priority.choose(record.priority)
 
     def _save_engine(self, name: str) -> None:
         self._preferences.values.engine = name

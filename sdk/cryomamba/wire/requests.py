@@ -137,7 +137,8 @@ class WorkerStatus(Request):
     Attributes
     ----------
     memory_bytes, cpu_seconds : int, float
-        Resident memory and processor time of the worker and its compute processes.
+        Resident memory and processor time of the inference service with its compute processes; each slot of a service
+        reports the same.
     compute_starts, jobs_run : int
         Compute processes and attempts that it has started.
     loop_lag_seconds : float

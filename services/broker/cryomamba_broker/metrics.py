@@ -157,8 +157,8 @@ class WorkerMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         meanings = {
-            "memory_bytes": "Resident memory of a worker and its compute processes.",
-            "cpu_seconds": "Processor time of a worker and its present compute processes.",
+            "memory_bytes": "Resident memory of a worker's service and its compute processes, the same for each slot.",
+            "cpu_seconds": "Processor time of a worker's service and its present compute processes, as memory.",
             "compute_starts": "Compute processes that a worker has started; one more after a crash or 50 jobs.",
             "jobs_run": "Attempts that a worker has begun.",
             "loop_lag_seconds": "Longest lag of a worker's event loop in the last seconds.",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from cryomamba.models.jobs import RETHRESHOLD, Progress, SubmitRequest
 from cryomamba.output_paths import require_not_input
 from cryomamba.picks import Picks, read_csv
 from cryomamba.printable import file_text
-from cryomamba.settings import load_settings
+from cryomamba.settings import Settings, load_settings
 from cryomamba.volumes import open_volume
 from cryomamba_inference.artifacts import membrane_options, write_artifacts
 from cryomamba_inference.executor import TileExecutor, open_executor
@@ -135,23 +135,9 @@ class LocalRunner:
         engine = registry.create(request.engine, request.params)
         if model is not None and request.params.get(STROKES) is None:
             raise InvalidRequestError("No model is trained without strokes.", hint="Give strokes too.")
-        candidates = _candidates(engine, source)
-        _require_available(engine, formats, candidates)
-        task = Task(
-            engine=engine,
-            shape=request.volume.shape,
-            voxel_size_A=request.volume.voxel_size_A or (1.0, 1.0, 1.0),
-            preview=request.preview,
-            job_id=LOCAL_JOB,
-            keep_scores="scores" in formats,
-            candidates=candidates,
-        )
+        task = _task(engine, source, request, formats)
         control, events = Control(cancelled), _CallbackEventSink(on_event)
-        processes = settings.processes if self._processes is None else self._processes
-        dask = self._dask or (settings.dask if self._processes is None else None)
-        token = None if settings.token is None else settings.token.get_secret_value()
-        executor = open_executor(processes or os.cpu_count() or 1, dask, self._dask_volume, token)
-        try:
+        with self._executor(settings) as executor, _typed_errors():
             # Next to the output: on the same disk, so that finished files are moved by a rename.
             with tempfile.TemporaryDirectory(prefix=".cryomamba-", dir=output.absolute().parent) as folder:
                 outcome = _segment(source, request, task, Path(folder), executor, control, events, within)
@@ -167,17 +153,46 @@ class LocalRunner:
                     _move_model(Path(folder), model)
                 result = _move(Path(folder), output, formats)
             outcome.meter.finish()
-        except Exception as error:
-            # An engine may raise anything; callers with many tomograms must be able to continue with the next.
-            failure = as_error(error)
-            if isinstance(failure, (EngineFailedError, UnreadableFileError)):
-                raise failure.for_local_run() from None
-            if failure is error:
-                raise
-            raise failure from error
+        return result
+
+    @contextmanager
+    def _executor(self, settings: Settings) -> Iterator[TileExecutor]:
+        processes = settings.processes if self._processes is None else self._processes
+        dask = self._dask or (settings.dask if self._processes is None else None)
+        token = None if settings.token is None else settings.token.get_secret_value()
+        executor = open_executor(processes or os.cpu_count() or 1, dask, self._dask_volume, token)
+        try:
+            yield executor
         finally:
             executor.close()
-        return result
+
+
+@contextmanager
+def _typed_errors() -> Iterator[None]:
+    """Turn whatever an engine raises into an error after which callers with many tomograms can continue."""
+    try:
+        yield
+    except Exception as error:
+        failure = as_error(error)
+        if isinstance(failure, (EngineFailedError, UnreadableFileError)):
+            raise failure.for_local_run() from None
+        if failure is error:
+            raise
+        raise failure from error
+
+
+def _task(engine: Engine[Any], source: Path | None, request: SubmitRequest, formats: Sequence[ExportFormat]) -> Task:
+    candidates = _candidates(engine, source)
+    _require_available(engine, formats, candidates)
+    return Task(
+        engine=engine,
+        shape=request.volume.shape,
+        voxel_size_A=request.volume.voxel_size_A or (1.0, 1.0, 1.0),
+        preview=request.preview,
+        job_id=LOCAL_JOB,
+        keep_scores="scores" in formats,
+        candidates=candidates,
+    )
 
 
 def _candidates(engine: Engine[Any], source: Path | None) -> Picks | None:

@@ -158,13 +158,16 @@ def test_without_a_choice_the_whole_tomogram_is_segmented(
 def test_the_parameters_of_a_job_can_be_used_again(
     segment: SegmentPanel, controller: AppController, make_record: RecordMaker
 ) -> None:
-    """Engine and values become those of the job, and what it does not name goes back to its default."""
+    """Engine, values and priority become those of the job, and what it does not name goes back to its default."""
     segment.engine.setCurrentText("membrane")
     segment.form.fill({"min_volume_nm3": 500.0, "contrast": "bright"})
     segment.engine.setCurrentText("threshold")
-    segment.use_parameters(make_record(params={"high": 140}))
+    segment.use_parameters(make_record(params={"high": 140}, priority=-1))
     assert segment.engine.currentText() == "membrane"
     assert segment.form.parameters == {"high": 140}
+    assert segment.priority.currentText() == "low"
+    segment.use_parameters(make_record(priority=7))
+    assert segment.priority.priority == 7
     segment.use_parameters(make_record(engine="unknown"))
     assert segment.engine.currentText() == "membrane"
 

@@ -293,6 +293,7 @@ test("a job is run again with all that it was run with", () => {
   const found = templateOf(
     job({
       name: "n",
+      priority: -1,
       params: { high: 9 },
       within: { name: "m.mrc", path: null, file_id: null, job_id: "j" },
     } as Partial<Job>),
@@ -301,6 +302,7 @@ test("a job is run again with all that it was run with", () => {
     engine: "membrane",
     params: { high: 9 },
     name: "n",
+    priority: -1,
     voxelSize: "10",
     volume: { path: "/data/t1.mrc" },
     volumeName: "t1.mrc",

@@ -41,7 +41,7 @@ const given = signal<{ engine: string; params: { [name: string]: Json } } | null
 export const voxelSize = signal("");
 export const region = signal<Region>({ kind: "everywhere" });
 export const jobName = signal("");
-/** −1 low, 0 normal, 1 high. */
+/** −1 low, 0 normal, 1 high; administrators may give more. */
 export const priority = signal(0);
 export const refused = signal<Refusal | null>(null);
 /** What keeps the jobs from being submitted, in a sentence. */
@@ -161,6 +161,7 @@ export function fillFrom(template: Template): void {
   given.value = { engine: template.engine, params: template.params };
   voxelSize.value = template.volume && !("job_id" in template.volume) ? template.voxelSize : "";
   jobName.value = template.name;
+  priority.value = template.priority;
   if (template.volume) {
     addVolume({ label: template.volumeName, details: "", source: template.volume, uploadKey: null });
   }
@@ -204,6 +205,7 @@ interface SavedDraft {
   voxelSize: string;
   region: Region;
   name: string;
+  priority: number;
 }
 
 /** Keep the draft for as long as the tab is open; files that are not on the server yet are not in it. */
@@ -220,6 +222,7 @@ export function keepDraft(storage: Storage): void {
       voxelSize: voxelSize.value,
       region: region.value,
       name: jobName.value,
+      priority: priority.value,
     };
     try {
       storage.setItem(KEY, JSON.stringify(draft));
@@ -240,6 +243,7 @@ function restoreDraft(storage: Storage): void {
     voxelSize.value = draft.voxelSize;
     region.value = draft.region;
     jobName.value = draft.name;
+    priority.value = draft.priority ?? 0;
   } catch {
     // What another version has written is no loss.
   }

@@ -17,7 +17,7 @@ import {
 import { MaskJobChoice } from "./mask-job-choice.tsx";
 import { NAME_MAX } from "./request.ts";
 
-/** What every engine has: voxel size, region and name. */
+/** What every engine has: voxel size, region, name and priority. */
 export function Options() {
   const rethreshold = volumes.value.some(({ source }) => source !== null && "job_id" in source);
   const reads = (engine.value?.needs_volume !== false || volumes.value.length > 0) && !rethreshold;
@@ -104,6 +104,7 @@ function PriorityChoice() {
         <option value="1">High</option>
         <option value="0">Normal</option>
         <option value="-1">Low</option>
+        {Math.abs(priority.value) > 1 && <option value={String(priority.value)}>{priority.value}</option>}
       </select>
       <p class="secondary help" id="priority-help">
         The order among your own jobs. A step counts as much as a day of waiting.

@@ -53,6 +53,7 @@ export interface Template {
   engine: string;
   params: { [name: string]: Json };
   name: string;
+  priority: number;
   voxelSize: string;
   volume: Source | null;
   volumeName: string;
@@ -66,6 +67,7 @@ export function templateOf(job: Job): Template {
     engine: job.engine,
     params: job.params as { [name: string]: Json },
     name: job.name,
+    priority: job.priority,
     // The header's own size comes out the same; one that was entered by hand must not be lost.
     voxelSize: voxelSizeEntry(job.volume.voxel_size_A),
     volume: sourceOf({ path, file_id: fileId, job_id: jobId }),
