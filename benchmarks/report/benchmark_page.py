@@ -10,7 +10,9 @@ from benchmarks.report.plots import PLOTS, draw
 from benchmarks.report.results import Result, Results
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-INTRODUCTION = """# Benchmarks
+INTRODUCTION = """<!-- Made of benchmarks/results.json by `python -m benchmarks --page`; notes are written there. -->
+
+# Benchmarks
 
 Speed and memory, and the quality of picks. Figures are compared with a peer or a target *in the same run*, because
 absolute times depend on the machine. A ratio (×) is the time divided by that of its yardstick. Where the machine had

@@ -82,3 +82,13 @@ def test_the_regular_run_and_the_quick_one_fit_their_time() -> None:
     assert all(program.yields_figures(name) for name in program.QUICK)
     for kind in ("full", "quick"):
         assert set(results.read(kind)) <= set(program.names())
+
+
+def test_the_page_is_that_of_the_committed_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever changes the page by hand would lose it: notes are written in ``benchmarks/results.json``."""
+    pytest.importorskip("matplotlib")
+    committed = benchmark_page.PAGE.read_text("utf-8")
+    monkeypatch.setattr(plots, "FOLDER", tmp_path / "images")
+    monkeypatch.setattr(benchmark_page, "PAGE", tmp_path / "benchmarks.md")
+    program.write_page()
+    assert (tmp_path / "benchmarks.md").read_text("utf-8") == committed

@@ -28,6 +28,9 @@ class BusyServer(ThreadingHTTPServer):
     refused = 0
     status = 503
 
+    def handle_error(self, *_arguments: Any) -> None:
+        """Say nothing: after an error the client reads no further."""
+
 
 class Handler(SimpleHTTPRequestHandler):
     server: BusyServer
