@@ -164,7 +164,7 @@ def test_other_keys_of_a_configuration_stay(cli: Cli, mask: Path, tmp_path: Path
         (("export", "cube.mrc", "--copick", "portal.json"), "copick sync"),
         (("export", "cube.mrc", "--copick", "p", "-o", "x.mrc"), "one output"),
         (("export", "cube.mrc", "--copick", "p", "--object", "a-multilabel"), "several objects"),
-        (("convert", "copick:none.json#TS_1/wbp", "-o", "x.mrc"), "not name a copick project"),
+        (("convert", "copick:none.json#TS_1/wbp", "-o", "x.mrc"), "no copick project"),
         (("convert", "copick:p/copick_config.json#TS_9/wbp", "-o", "x.mrc"), "no run 'TS_9'"),
     ],
 )

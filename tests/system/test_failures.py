@@ -120,10 +120,10 @@ def test_an_engine_that_holds_the_interpreter_lock_keeps_its_lease(
     make_stack: StackMaker, hog_package: Path, tomogram: Path
 ) -> None:
     """A third-party engine holds the lock for more than three leases and still completes on attempt 1."""
-    stack = make_stack(CRYOMAMBA_LEASE_S="2", PYTHONPATH=str(hog_package)).start().wait_ready()
+    stack = make_stack(CRYOMAMBA_LEASE_S="4", PYTHONPATH=str(hog_package)).start().wait_ready()
     with cryomamba.connect(stack.bus_url) as client:
         assert "hog" in [engine.name for engine in client.info().engines]
-        job = client.submit(tomogram, engine="hog", params={"seconds": 6.5})
+        job = client.submit(tomogram, engine="hog", params={"seconds": 12.5})
         record = job.wait().record
     assert record.attempt == 1
 

@@ -46,7 +46,7 @@ def test_a_job_waits_for_a_worker_that_sees_its_tomogram(
     assert history == [
         ("job_created", ""),
         ("job_started", ""),
-        ("job_requeued", f"The worker {blind.worker} does not see {tomogram.name}."),
+        ("job_requeued", f"The worker {blind.worker} cannot access {tomogram.name}."),
         ("job_started", ""),
         ("job_completed", ""),
     ]

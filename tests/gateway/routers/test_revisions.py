@@ -183,7 +183,7 @@ async def test_revisions_are_limited(services: Services, worker: Worker, folder:
         job = await completed(client, worker, folder)
         for number in range(REVISIONS_MAX):
             await client.revise(job.job_id, mask_file(folder / "m.mrc", number))
-        with pytest.raises(ConflictError, match="the most"):
+        with pytest.raises(ConflictError, match="the maximum"):
             await client.revise(job.job_id, mask_file(folder / "m.mrc", 100))
 
 

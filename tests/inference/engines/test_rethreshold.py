@@ -191,7 +191,7 @@ def test_locally_scores_come_with_the_mask(
 ) -> None:
     """A local run writes them next to the mask, and says so of an engine that keeps none."""
     registry = Registry({"graded": Graded, **Registry.discover().engines})
-    monkeypatch.setattr(Registry, "discover", staticmethod(lambda: registry))
+    monkeypatch.setattr(Registry, "discover", staticmethod(lambda _=None: registry))
     path = make_volume()
 
     def segment(engine: str) -> tuple[Path, ...]:
