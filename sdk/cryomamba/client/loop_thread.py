@@ -74,7 +74,7 @@ class LoopThread:
 
     def __init__(self, name: str = "cryomamba-client") -> None:
         self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
@@ -105,8 +105,17 @@ class LoopThread:
             raise
         return call.result()
 
+    def _run(self) -> None:
+        self.loop.run_forever()
+        # As `asyncio.run` does: a task that is only forgotten leaves its coroutine in the middle of a step.
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+
     def stop(self) -> None:
-        """Stop the loop and its thread."""
+        """Cancel all tasks, and stop the loop and its thread."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()

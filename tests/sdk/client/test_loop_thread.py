@@ -17,7 +17,7 @@ from cryomamba.client import loop_thread
 from cryomamba.client.loop_thread import LoopThread
 from cryomamba.client.sync_client import Blocking, iterating
 from cryomamba.errors import NotFoundError, UnavailableError
-from cryomamba.testing import wait_until
+from cryomamba.testing import DEADLINE_S, wait_until
 
 STEPS = 2
 FOLDERS = tuple(str(Path(module.__file__ or "").parent) for module in (loop_thread, asyncio))
@@ -156,3 +156,25 @@ def test_a_stopped_loop_runs_nothing() -> None:
     thread.stop()
     with pytest.raises(RuntimeError, match="closed"):
         thread.run(asyncio.sleep(0))
+
+
+def test_stopping_cancels_what_still_runs() -> None:
+    """A coroutine that waits is cancelled, and so is one that has not begun; both end before the loop is closed."""
+    thread = LoopThread("test")
+    ended: list[str] = []
+    begun = threading.Event()
+
+    async def wait(name: str) -> None:
+        try:
+            begun.set()
+            await asyncio.Event().wait()
+        finally:
+            ended.append(name)
+
+    waiting = asyncio.run_coroutine_threadsafe(wait("waiting"), thread.loop)
+    assert begun.wait(DEADLINE_S)
+    thread.loop.call_soon_threadsafe(lambda: thread.loop.create_task(asyncio.sleep(3600)))
+    thread.stop()
+    assert ended == ["waiting"]
+    assert waiting.cancelled()
+    assert not asyncio.all_tasks(thread.loop)
