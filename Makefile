@@ -109,7 +109,7 @@ fuzz: $(VENV)/.dev         ## All fuzzers for long: 5 minutes a parser, 10,000 b
 chaos: $(VENV)/.dev        ## 200 jobs under SIGKILL, SIGSTOP, full disks, broken links; SEED=n JOBS=n
 	CHAOS_SEED=$(or $(SEED),$(shell echo $$$$)) CHAOS_JOBS=$(or $(JOBS),200) CHAOS_EXHAUST=1 $(BIN)/python -m pytest -v -o faulthandler_timeout=0 tests/system/chaos $(ARGS)
 
-bench: $(BENCH)/.bench     ## Measure in 30 minutes, and write the results page; ARGS=NAME runs one
+bench: $(BENCH)/.bench     ## Measure, in about half an hour, and write the results page; ARGS=NAME runs one
 	$(BENCH)/bin/python -m benchmarks $(ARGS)
 
 bench-quick: $(BENCH)/.bench ## Measure ratios in 5 minutes, and compare them with the committed ones

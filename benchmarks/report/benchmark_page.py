@@ -20,7 +20,7 @@ other work, the load beside the date says so; it slows both sides of a ratio.
 
 | Command | |
 |---|---|
-| `make bench` | Runs the benchmarks of the first part, in {minutes} minutes, and writes this page. |
+| `make bench` | Runs the benchmarks of the first part, in {minutes} minutes by estimate, and writes this page. |
 | `make bench ARGS=NAME` | Runs one. |
 | `make bench-quick` | In five minutes, with small sizes: compares the ratios with those in `benchmarks/results.json`. |
 
